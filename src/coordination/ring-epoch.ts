@@ -1,0 +1,42 @@
+/** What one ring epoch holds: everything that decides where an item goes. Immutable. */
+import type { KeySelector, Routing } from '../kernels/split/kernel.ts';
+import type { Signal } from '../signals.ts';
+
+export interface ShardState {
+  readonly id: number;
+  readonly name: string;
+  readonly topic: string;
+  readonly weight: number;
+}
+
+export interface SignalRing {
+  /** The configured key, such as `trace_id` or `resource:k8s.pod.name`. */
+  readonly key: string;
+  readonly slotBits: 16 | 18;
+  readonly slots: Uint16Array;
+  readonly shards: readonly ShardState[];
+  /** XXH64 of the key -> shard. */
+  readonly overrides: ReadonlyMap<bigint, number>;
+}
+
+export interface RingEpoch {
+  /** From 1. */
+  readonly epoch: number;
+  readonly signals: Readonly<Record<Signal, SignalRing>>;
+}
+
+export function selectorOf(key: string): KeySelector {
+  if (key.startsWith('resource:')) return { kind: 'resource-attribute', name: key.slice('resource:'.length) };
+  if (key === 'trace_id' || key === 'service.name' || key === 'resource' || key === 'metric.name') return { kind: key };
+  throw new RangeError(`unknown routing key: ${key}`);
+}
+
+export function routingOf(ring: SignalRing): Routing {
+  return {
+    selector: selectorOf(ring.key),
+    slotBits: ring.slotBits,
+    slots: ring.slots,
+    shardCount: ring.shards.reduce((most, shard) => Math.max(most, shard.id + 1), 0),
+    overrides: ring.overrides,
+  };
+}

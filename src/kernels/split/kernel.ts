@@ -1,0 +1,159 @@
+/**
+ * The split kernel: takes the values of a poll (each the body of an OTLP Export*ServiceRequest in protobuf), routes every
+ * item (span, metric, log record) to a shard, and writes each shard's items as one or more requests, grouped again under their
+ * resource and scope. Nothing is decoded: an item's bytes are copied as they are, and so is every field at resource and
+ * scope level that the kernel does not know, in place.
+ *
+ * Twins: `wasm.ts` (assembly/split.ts) and `reference.ts` (plain JS). `test/kernels/split.parity.test.ts` holds them to the same
+ * answers, byte for byte.
+ */
+import type { Signal } from '../../signals.ts';
+
+/** What decides where an item goes. Each falls back to service.name, then to the resource identity. */
+export type KeySelector =
+  | { readonly kind: 'trace_id' }
+  | { readonly kind: 'service.name' }
+  /** Resource identity: XXH64 over the 8 bytes (LE) of the wrapping sum of XXH64(KeyValue message) of its attributes. */
+  | { readonly kind: 'resource' }
+  /** Metrics only. */
+  | { readonly kind: 'metric.name' }
+  | { readonly kind: 'resource-attribute'; readonly name: string };
+
+/** One signal's routing under one ring epoch. */
+export interface Routing {
+  readonly selector: KeySelector;
+  /** log2 of the slot count: 16 or 18. slot = top `slotBits` bits of the key's hash. */
+  readonly slotBits: 16 | 18;
+  /** Owner of each slot: a shard index below `shardCount`. */
+  readonly slots: Uint16Array;
+  readonly shardCount: number;
+  /** Key hash -> shard, before the slot table. At most 1,024. */
+  readonly overrides: ReadonlyMap<bigint, number>;
+}
+
+/** Why a record was taken or not. A refused record leaves no trace in outputs or aggregates. */
+export const RECORD_STATUS = {
+  ok: 0,
+  /** Not protobuf, or not the signal's message: see "What a record must be" in ARCHITECTURE.md. */
+  malformed: 1,
+  /** The record has no value (null). An empty value is a valid, empty request. */
+  null_value: 2,
+  /** An item, with its resource and scope around it, does not fit into a shard record. */
+  item_too_large: 3,
+  /** The record alone would write more than the poll's output bound. */
+  output_too_large: 4,
+  /** The record alone holds more items than the kernel has room for. */
+  too_many_items: 5,
+} as const;
+export type RecordStatus = (typeof RECORD_STATUS)[keyof typeof RECORD_STATUS];
+
+export interface SplitInput {
+  /** Values of consecutive records. Views into the kernel's own memory are not copied. */
+  readonly values: ReadonlyArray<Uint8Array | null>;
+  /** Group of each record, below 64: records of different groups never share an output. Absent: all are of group 0. */
+  readonly groups?: Uint8Array;
+}
+
+export interface SplitLimits {
+  /** Most bytes of one output value. */
+  readonly maxRecordBytes: number;
+  /** Most bytes of all outputs of one call. */
+  readonly maxOutputBytes: number;
+}
+
+export interface ShardOutput {
+  readonly shard: number;
+  readonly group: number;
+  /** A valid request. A view, valid until the result's `release()`. */
+  readonly value: Uint8Array;
+}
+
+/** Latency histogram: 4 buckets an octave over ns, see `bucketOf`. Index of the last bucket is open. */
+export const LATENCY_BUCKETS = 128;
+
+/** Bucket of a latency: 0 below 1,024 ns; then four an octave; the last one for all from 2^41 ns (37 min). */
+export function bucketOf(latencyNs: bigint): number {
+  if (latencyNs < 1024n) return 0;
+  const octave = latencyNs.toString(2).length - 1;
+  const quarter = Number((latencyNs >> BigInt(octave - 2)) & 3n);
+  return Math.min(1 + (octave - 10) * 4 + quarter, LATENCY_BUCKETS - 1);
+}
+
+/** Sums over items. An owned copy, no view. */
+export interface Aggregate {
+  items: number;
+  /** Item bytes: tag, length and payload, as they stand in the request. */
+  bytes: number;
+  /** Traces: status code ERROR. Logs: severity number >= 17. */
+  errors: number;
+  /** Latency (traces: end - start, 0 when end <= start) in ns: sum, min, max over all items. min is 0 without items. Others: 0. */
+  latencySumNs: number;
+  latencyMinNs: number;
+  latencyMaxNs: number;
+}
+
+export interface ShardAggregate extends Aggregate {
+  readonly shard: number;
+}
+
+/** One service instance: what the resource says of itself. */
+export interface ServiceAggregate extends Aggregate {
+  /** Attribute service.name; '' when missing. Invalid UTF-8 is replaced. */
+  readonly service: string;
+  /** Attribute service.instance.id; '' when missing. */
+  readonly instance: string;
+  /** Traces only: spans of kind SERVER or CONSUMER, which are the requests that the instance served. */
+  readonly requests: number;
+  readonly requestErrors: number;
+  readonly requestLatencySumNs: number;
+  /** Counts of `requests` by latency bucket, LATENCY_BUCKETS long. */
+  readonly requestLatency: Uint32Array;
+}
+
+/** A metric whose name begins with `process.`, `container.`, `k8s.` or `system.`: what the instance says of its CPU and memory. */
+export interface WatchedMetric {
+  readonly service: string;
+  readonly instance: string;
+  /** The Metric message. An owned copy. */
+  readonly metric: Uint8Array;
+}
+
+export interface SplitAggregates {
+  readonly items: number;
+  /** Item bytes. */
+  readonly bytes: number;
+  /** Shards that got items, ascending. */
+  readonly shards: readonly ShardAggregate[];
+  /** Instances that had items, in order of first appearance. At most 4,096 a call; items of others are in the shards only. */
+  readonly services: readonly ServiceAggregate[];
+  /** Slots that got items, ascending: slot, item bytes, slot, item bytes, … Items that an override took are left out. */
+  readonly slotBytes: Uint32Array;
+  /** At most 1,024 a call. */
+  readonly watched: readonly WatchedMetric[];
+}
+
+export interface SplitResult {
+  /** Records taken from the front; the rest would have crossed a bound. At least 1 unless the input was empty. */
+  readonly taken: number;
+  /** `taken` of them. */
+  readonly statuses: readonly RecordStatus[];
+  /** By shard, then group, then order; all of one (shard, group) concatenated are a valid request in input order. */
+  readonly outputs: readonly ShardOutput[];
+  readonly aggregates: SplitAggregates;
+  /** Gives the outputs' memory back. A second call does nothing. */
+  release(): void;
+}
+
+export interface SplitKernel {
+  readonly name: 'wasm' | 'reference';
+  setRouting(signal: Signal, routing: Routing): void;
+  /**
+   * Splits one poll. Results may be held while further polls are split. Waits while the memory for results is leased
+   * out, in order of call; never fails for a request up to `maxInputBytes`.
+   */
+  split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult>;
+  /** Seconds spent in the kernel, copies in included. */
+  readonly busySeconds: number;
+  /** Bytes of memory that the kernel holds. */
+  readonly memoryBytes: number;
+}
