@@ -1,178 +1,307 @@
 /**
- * Every setting, its default and what is allowed. `config-load.ts` fills it from flags, environment, file and defaults,
- * in that order of precedence. Units stand in the names.
+ * Every setting, its default, what is allowed and what it means. `config-load.ts` fills it from flags, environment, file and
+ * defaults, in that order of precedence; `config-settings.ts` derives the README's table, the environment's names and the
+ * texts of errors from it. Units stand in the names.
+ *
+ * Metadata beside the description: `allowed` (in words, where the schema's own limits do not say it) and `secret` (never
+ * shown in a text or a log).
  */
 import { z } from 'zod';
 
-const port = z.number().int().min(0).max(65_535).describe('0 picks a free port');
-const positive = z.number().int().positive();
-const share = z.number().min(0).max(1);
 const MiB = 1024 * 1024;
 
-/** 'trace_id' | 'service.name' | 'resource' | 'metric.name' | 'resource:<attribute name>'. */
-const key = (allowed: string[]) =>
-  z
-    .string()
-    .refine(
-      (value) => allowed.includes(value) || /^resource:.+$/.test(value),
-      `one of ${allowed.join(', ')}, resource:<attribute>`,
-    );
+declare module 'zod' {
+  interface GlobalMeta {
+    /** What is allowed, in words, where the schema's limits do not say it. */
+    allowed?: string;
+    /** Never shown in a text or a log. */
+    secret?: boolean;
+  }
+}
 
-const signalRouting = (keys: string[], fallback: string) =>
+const text = () => z.string().min(1);
+const port = (usual: number) => z.number().int().min(0).max(65_535).default(usual);
+const positive = (usual: number) => z.number().int().positive().default(usual);
+const share = (usual: number) => z.number().min(0).max(1).default(usual);
+
+/** 'trace_id' | 'service.name' | 'resource' | 'metric.name' | 'resource:<attribute name>'. */
+const routingKey = (names: readonly string[]) => {
+  const allowed = `${names.join(', ')} or resource:<attribute>`;
+  return z
+    .string()
+    .refine((value) => names.includes(value) || /^resource:.+$/.test(value), allowed)
+    .meta({ allowed });
+};
+
+const signalRouting = (item: string, keys: readonly string[], usual: string) =>
   z
     .strictObject({
-      key: key(keys).default(fallback).describe('what decides where an item goes'),
-      shards: z.number().int().min(1).max(4_096).default(16),
+      key: routingKey(keys)
+        .default(usual)
+        .describe(`what decides where a ${item} goes; without it service.name, then resource`),
+      shards: z.number().int().min(1).max(4_096).default(16).describe(`shards, and so shard topics, for ${item}s`),
     })
     .prefault({});
 
-const sasl = z.discriminatedUnion('mechanism', [
-  z.strictObject({ mechanism: z.literal('plain'), username: z.string(), password: z.string() }),
-  z.strictObject({ mechanism: z.literal('scram-sha-256'), username: z.string(), password: z.string() }),
-  z.strictObject({ mechanism: z.literal('scram-sha-512'), username: z.string(), password: z.string() }),
-  z.strictObject({
-    mechanism: z.literal('oauthbearer'),
-    /** Either a file that holds the token (read again at each use), or the client credentials grant. */
-    tokenFile: z.string().optional(),
-    tokenEndpoint: z.url().optional(),
-    clientId: z.string().optional(),
-    clientSecret: z.string().optional(),
-    scope: z.string().optional(),
-  }),
-]);
+const password = () => text().meta({ description: 'password', secret: true });
+const username = () => text().describe('user name');
 
-export const configSchema = z.strictObject({
-  prefix: z
-    .string()
-    .regex(/^[a-zA-Z0-9._-]{0,100}$/, 'letters, digits, ".", "_" and "-", at most 100')
-    .default('')
-    .describe('begins every topic, group and transactional id'),
-  host: z.string().default('127.0.0.1').describe('address that bridge and API listen on'),
-  grpcPort: port.default(4317),
-  httpPort: port.default(4318),
-  apiPort: port.default(8080),
-  demo: z.boolean().default(true).describe('`weir up` only: send the traffic of a small simulated shop'),
-  kafka: z
-    .strictObject({
-      brokers: z
-        .string()
-        .default('auto')
-        .describe('HOST:PORT[,HOST:PORT…], "embedded", "memory", or "auto": embedded where Java is, else memory'),
-      clientId: z.string().default('weir'),
-      tls: z
-        .strictObject({
-          enabled: z.boolean().default(false),
-          caFile: z.string().optional(),
-          certFile: z.string().optional(),
-          keyFile: z.string().optional(),
-          serverName: z.string().optional(),
-        })
-        .prefault({}),
-      sasl: sasl.optional(),
-      connectTimeoutMs: positive.default(5_000),
-      requestTimeoutMs: positive.default(30_000),
-      sessionTimeoutMs: positive.default(10_000),
-      transactionTimeoutMs: positive.default(15_000),
-      embedded: z
-        .strictObject({
-          dataDir: z.string().optional().describe('default: a folder of the user cache'),
-          port: port.default(0),
-          heapMb: positive.default(512),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
-  topics: z
-    .strictObject({
-      create: z.boolean().default(true).describe('create missing topics at the start'),
-      ingestPartitions: z.number().int().min(1).max(10_000).default(12),
-      retentionHours: z.number().positive().default(24),
-      maxMessageBytes: z
-        .number()
-        .int()
-        .min(64 * 1024)
-        .default(8 * MiB)
-        .describe('of ingest and shard topics'),
-      replicas: positive.optional().describe('default: min(3, brokers)'),
-    })
-    .prefault({}),
-  routing: z
-    .strictObject({
-      traces: signalRouting(['trace_id', 'service.name', 'resource'], 'trace_id'),
-      metrics: signalRouting(['resource', 'service.name', 'metric.name'], 'resource'),
-      logs: signalRouting(['trace_id', 'service.name', 'resource'], 'trace_id'),
-      vnodes: z.number().int().min(1).max(4_096).default(160).describe('virtual nodes a shard on the ring'),
-      keepHeaders: z.array(z.string().min(1)).max(8).default(['tenant']),
-      overrides: z
-        .array(
-          z.strictObject({
-            signal: z.enum(['traces', 'metrics', 'logs']),
-            key: z.string().describe('as in `weir inspect`: 32 hex digits for a trace id, else the text'),
-            shard: z.number().int().min(0),
-          }),
-        )
-        .max(1_024)
-        .default([]),
-    })
-    .prefault({}),
-  poll: z
-    .strictObject({
-      maxRecords: positive.default(512),
-      maxBytes: positive.default(8_000_000),
-      maxOutputRatio: z
-        .number()
-        .min(1)
-        .default(4)
-        .describe('a poll ends before its output would outgrow its input by this'),
-    })
-    .prefault({}),
-  bridge: z
-    .strictObject({
-      maxRequestBytes: positive.default(64 * MiB),
-      lingerMs: z.number().min(0).default(5),
-      batchBytes: positive.default(MiB),
-      queueBytes: positive.default(128 * MiB),
-      ackTimeoutMs: positive.default(30_000),
-    })
-    .prefault({}),
-  load: z
-    .strictObject({ reportIntervalMs: positive.default(1_000), slotIntervalMs: positive.default(10_000) })
-    .prefault({}),
-  control: z
-    .strictObject({
-      tickMs: positive.default(1_000),
-      windowMs: positive.default(15_000).describe('load is averaged over this'),
-      scaling: z
-        .strictObject({
-          cpuHigh: share.default(0.8),
-          cpuHighTarget: share.default(0.7),
-          cpuLow: share.default(0.3),
-          cpuLowTarget: share.default(0.5),
-          memoryHigh: share.default(0.85),
-          memoryTarget: share.default(0.7),
-          maxRpsPerInstance: z.number().positive().default(1_000),
-          cooldownMs: positive.default(60_000),
-          stabilisationMs: z.number().int().min(0).default(10_000).describe('a condition must hold this long'),
-        })
-        .prefault({}),
-      rebalance: z
-        .strictObject({
-          hotRatio: z.number().min(1).default(1.5).describe('a shard above this times the mean is hot'),
-          targetRatio: z.number().min(1).default(1.15),
-          maxMoves: positive.default(4_096).describe('slots a decision may move'),
-          minBytesPerSecond: z.number().min(0).default(10_000).describe('below this the signal is left alone'),
-          cooldownMs: positive.default(60_000),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
-  api: z.strictObject({ token: z.string().min(16).optional().describe('for changes from off loopback') }).prefault({}),
-  log: z
-    .strictObject({
-      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-    })
-    .prefault({}),
+const sasl = z
+  .discriminatedUnion('mechanism', [
+    z.strictObject({
+      mechanism: z.literal('plain').describe('how to log in'),
+      username: username(),
+      password: password(),
+    }),
+    z.strictObject({ mechanism: z.literal('scram-sha-256'), username: username(), password: password() }),
+    z.strictObject({ mechanism: z.literal('scram-sha-512'), username: username(), password: password() }),
+    z.strictObject({
+      mechanism: z.literal('oauthbearer'),
+      tokenFile: text().optional().describe('file that holds the token, read again at each log-in'),
+      tokenEndpoint: z.url().optional().describe('or: where the client credentials grant gets a token'),
+      clientId: text().optional().describe('for tokenEndpoint'),
+      clientSecret: text().optional().meta({ description: 'for tokenEndpoint', secret: true }),
+      scope: text().optional().describe('for tokenEndpoint'),
+    }),
+  ])
+  .superRefine((value, context) => {
+    if (value.mechanism !== 'oauthbearer') return;
+    const fail = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+    if (value.tokenFile && value.tokenEndpoint) fail('tokenEndpoint', 'either tokenFile or tokenEndpoint, not both');
+    if (!value.tokenFile && !value.tokenEndpoint)
+      fail('tokenFile', 'tokenFile, or tokenEndpoint with clientId and clientSecret');
+    if (value.tokenEndpoint && !value.clientId) fail('clientId', 'a text, as tokenEndpoint is set');
+    if (value.tokenEndpoint && !value.clientSecret) fail('clientSecret', 'a text, as tokenEndpoint is set');
+  });
+
+const tls = z
+  .strictObject({
+    enabled: z.boolean().default(false).describe('encrypt the connections to the brokers'),
+    caFile: text().optional().describe("PEM file of the authorities to trust; without it the system's"),
+    certFile: text().optional().describe('PEM file of the client certificate (mutual TLS)'),
+    keyFile: text().optional().describe('PEM file of its private key'),
+    serverName: text().optional().describe("name to expect in the broker's certificate; without it the host's"),
+  })
+  .superRefine((value, context) => {
+    const fail = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+    for (const key of ['caFile', 'certFile', 'keyFile', 'serverName'] as const)
+      if (value[key] !== undefined && !value.enabled) fail(key, 'only beside kafka.tls.enabled: true');
+    if (value.certFile && !value.keyFile) fail('keyFile', 'the key of kafka.tls.certFile');
+    if (value.keyFile && !value.certFile) fail('certFile', 'the certificate of kafka.tls.keyFile');
+  })
+  .prefault({});
+
+const BROKER = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/;
+const brokers = z
+  .string()
+  .refine(
+    (value) =>
+      ['auto', 'embedded', 'memory'].includes(value) || value.split(',').every((broker) => BROKER.test(broker.trim())),
+    'HOST:PORT[,HOST:PORT...], embedded, memory or auto',
+  )
+  .meta({ allowed: 'HOST:PORT[,HOST:PORT...], embedded, memory or auto' })
+  .default('auto')
+  .describe('the Kafka to work on; auto: an embedded one where Java is, else the in-process log');
+
+const override = z.strictObject({
+  signal: z.enum(['traces', 'metrics', 'logs']),
+  /** As in `weir inspect`: 32 hex digits for a trace id, else the text. */
+  key: text(),
+  shard: z.number().int().min(0),
 });
+
+export const configSchema = z
+  .strictObject({
+    prefix: z
+      .string()
+      .regex(/^[a-zA-Z0-9._-]{0,100}$/)
+      .meta({ allowed: 'letters, digits, ".", "_" and "-", at most 100' })
+      .default('')
+      .describe('begins every topic, group and transactional id, so that installations share a cluster'),
+    host: text().default('127.0.0.1').describe('address that bridge and API listen on'),
+    grpcPort: port(4317).describe('OTLP/gRPC; 0 picks a free port'),
+    httpPort: port(4318).describe('OTLP/HTTP; 0 picks a free port'),
+    apiPort: port(8080).describe('API, metrics and health; 0 picks a free port'),
+    demo: z.boolean().default(true).describe('`weir up` only: send the traffic of a small simulated shop'),
+    kafka: z
+      .strictObject({
+        brokers,
+        clientId: text().default('weir').describe("name in the brokers' logs and quotas"),
+        tls,
+        sasl: sasl.optional(),
+        connectTimeoutMs: positive(5_000).describe('for one connection to a broker'),
+        requestTimeoutMs: positive(30_000).describe('for one request to a broker'),
+        sessionTimeoutMs: positive(10_000).describe(
+          'after this without a heartbeat a member counts as dead; brokers refuse less than 6000 by default',
+        ),
+        transactionTimeoutMs: positive(15_000).describe(
+          'the broker aborts an open transaction after this; a dead processor holds readers back so long',
+        ),
+        embedded: z
+          .strictObject({
+            dataDir: text()
+              .optional()
+              .describe('where the embedded broker keeps its data; without it ~/.local/share/weir/kafka'),
+            port: port(0).describe('port of the embedded broker; 0 picks a free port'),
+            heapMb: positive(512).describe("the embedded broker's heap, in MiB"),
+          })
+          .prefault({}),
+      })
+      .prefault({}),
+    topics: z
+      .strictObject({
+        create: z.boolean().default(true).describe('create missing topics at the start; false: `weir topics --print`'),
+        ingestPartitions: z
+          .number()
+          .int()
+          .min(1)
+          .max(10_000)
+          .default(12)
+          .describe('partitions of each new ingest topic'),
+        retentionHours: z.number().positive().default(24).describe('of new ingest and shard topics'),
+        maxMessageBytes: z
+          .number()
+          .int()
+          .min(64 * 1024)
+          .max(1024 * MiB)
+          .default(8 * MiB)
+          .describe('`max.message.bytes` of new ingest and shard topics'),
+        replicas: z.number().int().positive().max(100).optional().describe('of new topics; without it min(3, brokers)'),
+      })
+      .prefault({}),
+    routing: z
+      .strictObject({
+        traces: signalRouting('span', ['trace_id', 'service.name', 'resource'], 'trace_id'),
+        metrics: signalRouting('metric', ['resource', 'service.name', 'metric.name'], 'resource'),
+        logs: signalRouting('log record', ['trace_id', 'service.name', 'resource'], 'trace_id'),
+        vnodes: z.number().int().min(1).max(4_096).default(160).describe('virtual nodes a shard on the ring'),
+        keepHeaders: z
+          .array(text())
+          .max(8)
+          .default(['tenant'])
+          .describe('record headers to keep; records of different values never share a shard record'),
+        overrides: z
+          .array(override)
+          .max(1_024)
+          .meta({ allowed: 'a list of {signal, key, shard}, at most 1024' })
+          .default([])
+          .describe('keys that go to a shard of their own; key: 32 hex digits for a trace id, else the text'),
+      })
+      .superRefine((routing, context) => {
+        const seen = new Set<string>();
+        for (const [index, { signal, key, shard }] of routing.overrides.entries()) {
+          const fail = (field: string, message: string) =>
+            context.addIssue({ code: 'custom', path: ['overrides', index, field], message });
+          if (shard >= routing[signal].shards)
+            fail('shard', `0 to ${routing[signal].shards - 1}, the shards of ${signal}`);
+          if (seen.has(`${signal}/${key}`)) fail('key', `one override a key of ${signal}`);
+          seen.add(`${signal}/${key}`);
+        }
+      })
+      .prefault({}),
+    poll: z
+      .strictObject({
+        maxRecords: positive(512).describe('most records of a poll'),
+        maxBytes: positive(8_000_000).describe('most value bytes of a poll'),
+        maxOutputRatio: z
+          .number()
+          .min(1)
+          .default(4)
+          .describe('a poll ends before its output would outgrow its input by this'),
+        onLostOffset: z
+          .enum(['stop', 'earliest'])
+          .default('stop')
+          .describe(
+            'when retention has overtaken a committed offset: stop that partition, or go on with what is there',
+          ),
+      })
+      .prefault({}),
+    bridge: z
+      .strictObject({
+        maxRequestBytes: positive(64 * MiB).describe('largest request, also after decompression'),
+        lingerMs: z.number().min(0).default(5).describe('how long requests are gathered for one produce call'),
+        batchBytes: positive(MiB).describe('a produce call is sent at once from this many bytes'),
+        queueBytes: positive(128 * MiB).describe(
+          'accepted and not yet on Kafka; beyond it exporters are told to retry',
+        ),
+        ackTimeoutMs: positive(30_000).describe('after this without an answer of Kafka the exporter is told to retry'),
+      })
+      .prefault({}),
+    load: z
+      .strictObject({
+        reportIntervalMs: positive(1_000).describe('how often a processor reports its load'),
+        slotIntervalMs: positive(10_000).describe('how often a report holds the load of each slot'),
+      })
+      .prefault({}),
+    control: z
+      .strictObject({
+        tickMs: positive(1_000).describe('how often the leader decides'),
+        windowMs: positive(15_000).describe('load is averaged over this'),
+        scaling: z
+          .strictObject({
+            cpuHigh: share(0.8).describe('mean CPU above it: scale out'),
+            cpuHighTarget: share(0.7).describe('mean CPU to reach by it'),
+            cpuLow: share(0.3).describe('mean CPU below it: scale in'),
+            cpuLowTarget: share(0.5).describe('mean CPU to reach by it'),
+            memoryHigh: share(0.85).describe('mean memory above it: scale out with high priority'),
+            memoryTarget: share(0.7).describe('mean memory to reach by it'),
+            maxRpsPerInstance: z.number().positive().default(1_000).describe('requests/s an instance can serve'),
+            cooldownMs: positive(60_000).describe('after a decision a service is left alone for this'),
+            stabilisationMs: z.number().int().min(0).default(10_000).describe('a condition must hold this long'),
+          })
+          .superRefine((value, context) => {
+            const fail = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+            if (value.cpuLow >= value.cpuHigh) fail('cpuLow', `less than cpuHigh (${value.cpuHigh})`);
+            if (value.cpuHighTarget > value.cpuHigh) fail('cpuHighTarget', `at most cpuHigh (${value.cpuHigh})`);
+            if (value.cpuLowTarget < value.cpuLow) fail('cpuLowTarget', `at least cpuLow (${value.cpuLow})`);
+            if (value.memoryTarget > value.memoryHigh) fail('memoryTarget', `at most memoryHigh (${value.memoryHigh})`);
+          })
+          .prefault({}),
+        rebalance: z
+          .strictObject({
+            hotRatio: z.number().min(1).default(1.5).describe('a shard above this times the mean load is hot'),
+            targetRatio: z.number().min(1).default(1.15).describe('moves aim below this times the mean load'),
+            maxMoves: positive(4_096).describe('slots that one decision may move'),
+            minBytesPerSecond: z.number().min(0).default(10_000).describe('a signal below this is left alone'),
+            cooldownMs: positive(60_000).describe('after a decision a signal is left alone for this'),
+          })
+          .superRefine((value, context) => {
+            if (value.targetRatio > value.hotRatio)
+              context.addIssue({
+                code: 'custom',
+                path: ['targetRatio'],
+                message: `at most hotRatio (${value.hotRatio})`,
+              });
+          })
+          .prefault({}),
+      })
+      .prefault({}),
+    api: z
+      .strictObject({
+        token: z
+          .string()
+          .min(16)
+          .optional()
+          .meta({ description: 'what changes from off loopback must show', secret: true }),
+      })
+      .prefault({}),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+          .default('info')
+          .describe('least level of a log line'),
+      })
+      .prefault({}),
+  })
+  .superRefine((config, context) => {
+    const taken = new Map<number, string>();
+    for (const key of ['grpcPort', 'httpPort', 'apiPort'] as const) {
+      const other = taken.get(config[key]);
+      if (other) context.addIssue({ code: 'custom', path: [key], message: `a port other than ${other}'s` });
+      if (config[key] !== 0) taken.set(config[key], key);
+    }
+  });
 
 export type Config = z.infer<typeof configSchema>;
 /** As a user writes it: every key may be missing. */

@@ -69,6 +69,11 @@ export interface AssignedPartition extends PartitionReader {
   readonly memberId: string;
   /** Aborted when the partition is to be given back (finish the poll in hand, then return) or was lost. */
   readonly signal: AbortSignal;
+  /**
+   * Asks the group, with a heartbeat of its own, whether this member still holds this generation. To be asked before a
+   * sink is opened again: a member that was paused and woke up late would otherwise fence the rightful owner.
+   */
+  confirm(): Promise<boolean>;
 }
 
 export interface GroupHandlers {
@@ -127,7 +132,10 @@ export type CommitOutcome =
    * leaves the broker's sequence ahead, and the next batch is taken for a duplicate and dropped.)
    */
   | { readonly kind: 'reopen'; readonly cause: Error }
-  /** A newer owner has the fencing key. Open again only under a newer group generation. */
+  /**
+   * A newer owner has the fencing key, or the broker gave the transaction up for its age: the broker does not tell them
+   * apart, the group does. Open again only after `AssignedPartition.confirm()`, else two would fence each other for ever.
+   */
   | { readonly kind: 'fenced'; readonly cause: Error };
 
 export interface SinkOptions {

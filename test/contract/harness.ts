@@ -6,8 +6,8 @@ export interface ContractHarness {
   /** A port of its own: own connections, same log. */
   connect(): Promise<KafkaPort>;
   /**
-   * A port through which faults can be made. `loseNextProduceReply`: the broker appends the next Produce of a
-   * transaction, its reply never arrives and the connection breaks.
+   * A port through which faults can be made. `loseNextProduceReply`: the broker appends the next Produce (of a sink or
+   * of a plain producer), its reply never arrives and the connection breaks.
    */
   connectFaulty(): Promise<{ port: KafkaPort; loseNextProduceReply(): void }>;
   /** Deletes the records before `offset`, so that a reader below it is out of range. */

@@ -4,8 +4,26 @@
  * resource and scope. Nothing is decoded: an item's bytes are copied as they are, and so is every field at resource and
  * scope level that the kernel does not know, in place.
  *
- * Twins: `wasm.ts` (assembly/split.ts) and `reference.ts` (plain JS). `test/kernels/split.parity.test.ts` holds them to the same
+ * Twins: `wasm.ts` (assembly/) and `reference.ts` (plain JS). `test/kernels/split.parity.test.ts` holds them to the same
  * answers, byte for byte.
+ *
+ * Readings that both twins share, beyond "What a record must be" in ARCHITECTURE.md:
+ * - A record is walked whole before it is judged, and the first of these that holds decides: malformed; too many items,
+ *   resources or scopes (CALL_BOUNDS); item_too_large; the output bound.
+ * - A record that would cross a bound of the call ends the call before it; the call's record 0 is refused instead and the
+ *   call goes on. Only the items, resources and scopes of records taken as `ok` count; every occurrence counts, also
+ *   an empty one.
+ * - Tags and lengths are malformed when any bit at or above 2^32 is set; longer than needed encodings are fine. Other
+ *   varints: the low 64 bits. Enums (kind, status code, severity number): the low 32 bits, signed. A bool key is 1 for
+ *   any value but 0.
+ * - A key is what the first attribute of that name says, of all Resource occurrences: if its value is missing, empty or of
+ *   another type, the key is missing. A KeyValue without a key has the key ''. The value is that of its last AnyValue,
+ *   and there the last of the oneof's fields 1 to 7 whose wire type is the schema's (others leave it as it is).
+ * - A Status without a code leaves the code of an earlier Status as it is.
+ * - The cost of an item counts fields as they stand in the input (non-minimal tags and lengths included).
+ * - `trace_id` on metrics and `metric.name` on other signals count as missing.
+ * - Instances are the same when the bytes of both names are. Sums are sums of doubles, in input order.
+ * - Overrides are looked up by the hash that is routed by, be it of the key or of its fallback.
  */
 import type { Signal } from '../../signals.ts';
 
@@ -53,6 +71,18 @@ export interface SplitInput {
   /** Group of each record, below 64: records of different groups never share an output. Absent: all are of group 0. */
   readonly groups?: Uint8Array;
 }
+
+/** Most of one call. Records beyond the first two are left for the next call. */
+export const CALL_BOUNDS = {
+  records: 65_536,
+  /** Sum of the values. A single value above it is refused as output_too_large. */
+  inputBytes: 256 * 1024 * 1024,
+  items: 524_288,
+  resources: 131_072,
+  scopes: 262_144,
+  /** A shard index is below this. */
+  shards: 4_096,
+} as const;
 
 export interface SplitLimits {
   /** Most bytes of one output value. */

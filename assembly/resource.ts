@@ -1,0 +1,257 @@
+/**
+ * What a resource says of itself: the routing keys and the names of its service instance.
+ *
+ *   Resource   1 attributes LEN KeyValue, others
+ *   KeyValue   1 key LEN, 2 value LEN AnyValue
+ *   AnyValue   1 string LEN, 2 bool VARINT, 3 int VARINT, 4 double FIXED64, 5 array LEN, 6 kvlist LEN, 7 bytes LEN
+ *
+ * The first attribute of a name decides; in a KeyValue the last key and value do. The walk checks every field of the three
+ * at its own level; the resource at hand stands in globals until beginResource.
+ */
+import { KEY_SCRATCH } from './arena';
+import { hash8, hashBytes } from './hash';
+import {
+  BY_RESOURCE,
+  BY_RESOURCE_ATTRIBUTE,
+  BY_SERVICE_NAME,
+  selector,
+  selectorNameAt,
+  selectorNameBytes,
+} from './routing';
+import { LEN, positionOf, readLength, readTag, skipValue, valueOf, varint64 } from './wire';
+
+const RESOURCE_FIELD: u32 = (1 << 3) | LEN;
+const ATTRIBUTES: u32 = (1 << 3) | LEN;
+const KEY: u32 = (1 << 3) | LEN;
+const VALUE: u32 = (2 << 3) | LEN;
+
+const SERVICE_SCRATCH: usize = KEY_SCRATCH;
+const SELECTED_SCRATCH: usize = KEY_SCRATCH + 8;
+
+// The AnyValue read last. Its kind is the tag of its field; 0: none.
+const STRING: u32 = 0x0a;
+const BOOL: u32 = 0x10;
+const INT: u32 = 0x18;
+const DOUBLE: u32 = 0x21;
+const ARRAY: u32 = 0x2a;
+const KVLIST: u32 = 0x32;
+const BYTES: u32 = 0x3a;
+let valueKind: u32 = 0;
+let valueAt: usize = 0;
+let valueBytes: u32 = 0;
+
+// The key read last; 0 bytes: missing.
+let keyAt: usize = 0;
+let keyBytes: u32 = 0;
+
+// The resource at hand.
+let serviceSeen = false;
+let serviceKeyAt: usize = 0;
+let serviceKeyBytes: u32 = 0;
+export let serviceAt: usize = 0;
+export let serviceBytes: u32 = 0;
+let instanceSeen = false;
+export let instanceAt: usize = 0;
+export let instanceBytes: u32 = 0;
+let selectedSeen = false;
+let selectedAt: usize = 0;
+let selectedBytes: u32 = 0;
+let messageAt: usize = 0;
+let messageEnd: usize = 0;
+let fallbackKnown = false;
+let fallback: u64 = 0;
+
+/** Begins the ResourceSpans, ResourceMetrics or ResourceLogs in [at, end). */
+export function beginResource(at: usize, end: usize): void {
+  serviceSeen = false;
+  serviceKeyBytes = 0;
+  serviceBytes = 0;
+  instanceSeen = false;
+  instanceBytes = 0;
+  selectedSeen = false;
+  selectedBytes = 0;
+  messageAt = at;
+  messageEnd = end;
+  fallbackKnown = false;
+}
+
+/** Walks one Resource message; false when malformed. */
+export function walkResourceAttributes(p: usize, end: usize): bool {
+  while (p < end) {
+    const tag = readTag(p, end);
+    if (tag == 0) return false;
+    p = positionOf(tag);
+    if (valueOf(tag) == ATTRIBUTES) {
+      const length = readLength(p, end);
+      if (length == 0) return false;
+      p = positionOf(length);
+      const attributeEnd = p + <usize>valueOf(length);
+      if (!walkKeyValue(p, attributeEnd)) return false;
+      p = attributeEnd;
+    } else {
+      p = skipValue(p, end, valueOf(tag));
+      if (p == 0) return false;
+    }
+  }
+  return true;
+}
+
+function walkKeyValue(p: usize, end: usize): bool {
+  let nameAt: usize = 0;
+  let nameBytes: u32 = 0;
+  valueKind = 0;
+  while (p < end) {
+    const tag = readTag(p, end);
+    if (tag == 0) return false;
+    p = positionOf(tag);
+    const field = valueOf(tag);
+    if (field == KEY || field == VALUE) {
+      const length = readLength(p, end);
+      if (length == 0) return false;
+      p = positionOf(length);
+      const bytes = valueOf(length);
+      if (field == KEY) {
+        nameAt = p;
+        nameBytes = bytes;
+      } else if (!walkAnyValue(p, p + <usize>bytes)) return false;
+      p += <usize>bytes;
+    } else {
+      p = skipValue(p, end, field);
+      if (p == 0) return false;
+    }
+  }
+  noteAttribute(nameAt, nameBytes);
+  return true;
+}
+
+function walkAnyValue(p: usize, end: usize): bool {
+  valueKind = 0;
+  while (p < end) {
+    const tag = readTag(p, end);
+    if (tag == 0) return false;
+    p = positionOf(tag);
+    const field = valueOf(tag);
+    const at = p;
+    p = skipValue(p, end, field);
+    if (p == 0) return false;
+    if (field == STRING) {
+      valueKind = STRING;
+      valueBytes = valueOf(readLength(at, end));
+      valueAt = p - <usize>valueBytes;
+    } else if (
+      field == BOOL ||
+      field == INT ||
+      field == DOUBLE ||
+      field == ARRAY ||
+      field == KVLIST ||
+      field == BYTES
+    ) {
+      valueKind = field;
+      valueAt = at;
+    }
+  }
+  return true;
+}
+
+/** The routing key that the value read last stands for. */
+function takeKey(scratch: usize): void {
+  keyAt = valueAt;
+  keyBytes = 0;
+  if (valueKind == STRING) keyBytes = valueBytes;
+  else if (valueKind == DOUBLE) keyBytes = 8;
+  else if (valueKind == INT) {
+    store<u64>(scratch, varint64(valueAt));
+    keyAt = scratch;
+    keyBytes = 8;
+  } else if (valueKind == BOOL) {
+    store<u8>(scratch, varint64(valueAt) != 0 ? 1 : 0);
+    keyAt = scratch;
+    keyBytes = 1;
+  }
+}
+
+function isServiceName(at: usize): bool {
+  // "service." "name"
+  return load<u64>(at) == 0x2e65636976726573 && load<u32>(at, 8) == 0x656d616e;
+}
+
+function isServiceInstanceId(at: usize): bool {
+  // "service." "instance" "e.id"
+  return (
+    load<u64>(at) == 0x2e65636976726573 && load<u64>(at, 8) == 0x65636e6174736e69 && load<u32>(at, 15) == 0x64692e65
+  );
+}
+
+function noteAttribute(nameAt: usize, nameBytes: u32): void {
+  if (nameBytes == 12 && !serviceSeen && isServiceName(nameAt)) {
+    serviceSeen = true;
+    takeKey(SERVICE_SCRATCH);
+    serviceKeyAt = keyAt;
+    serviceKeyBytes = keyBytes;
+    if (valueKind == STRING) {
+      serviceAt = valueAt;
+      serviceBytes = valueBytes;
+    }
+  } else if (nameBytes == 19 && !instanceSeen && isServiceInstanceId(nameAt)) {
+    instanceSeen = true;
+    if (valueKind == STRING) {
+      instanceAt = valueAt;
+      instanceBytes = valueBytes;
+    }
+  }
+  if (
+    selector == BY_RESOURCE_ATTRIBUTE &&
+    nameBytes == selectorNameBytes &&
+    !selectedSeen &&
+    memory.compare(nameAt, selectorNameAt, <usize>nameBytes) == 0
+  ) {
+    selectedSeen = true;
+    takeKey(SELECTED_SCRATCH);
+    selectedAt = keyAt;
+    selectedBytes = keyBytes;
+  }
+}
+
+/** The same for any order of the attributes: a sum of hashes, no sort. The message is walked already, so well formed. */
+function resourceIdentity(): u64 {
+  let sum: u64 = 0;
+  let p = messageAt;
+  while (p < messageEnd) {
+    const tag = readTag(p, messageEnd);
+    p = positionOf(tag);
+    if (valueOf(tag) != RESOURCE_FIELD) {
+      p = skipValue(p, messageEnd, valueOf(tag));
+      continue;
+    }
+    const length = readLength(p, messageEnd);
+    p = positionOf(length);
+    const end = p + <usize>valueOf(length);
+    while (p < end) {
+      const field = readTag(p, end);
+      p = positionOf(field);
+      if (valueOf(field) == ATTRIBUTES) {
+        const attribute = readLength(p, end);
+        p = positionOf(attribute);
+        sum += hashBytes(p, valueOf(attribute));
+        p += <usize>valueOf(attribute);
+      } else p = skipValue(p, end, valueOf(field));
+    }
+  }
+  return hash8(sum);
+}
+
+/** Hash that an item without a key of its own is routed by: that of service.name, else the identity. Once a resource. */
+export function fallbackHash(): u64 {
+  if (!fallbackKnown) {
+    fallback = serviceKeyBytes > 0 ? hashBytes(serviceKeyAt, serviceKeyBytes) : resourceIdentity();
+    fallbackKnown = true;
+  }
+  return fallback;
+}
+
+/** Hash that all items of the resource are routed by; meaningless where each item has its own key. */
+export function resourceHash(): u64 {
+  if (selector == BY_RESOURCE) return resourceIdentity();
+  if (selector == BY_RESOURCE_ATTRIBUTE && selectedBytes > 0) return hashBytes(selectedAt, selectedBytes);
+  return selector == BY_SERVICE_NAME || selector == BY_RESOURCE_ATTRIBUTE ? fallbackHash() : 0;
+}

@@ -1,0 +1,100 @@
+/**
+ * hash -> override -> slot -> shard. The tables are written by the host, checked: every slot's owner is below the shard
+ * count. The routing of the call's signal stands in globals while it is scanned.
+ */
+import {
+  MAX_SELECTOR_BYTES,
+  NIL,
+  OVERRIDE_SLOTS,
+  OVERRIDE_TABLE_STRIDE,
+  OVERRIDE_TABLES,
+  SAMPLE_SHARD,
+  SAMPLE_SLOT,
+  SELECTOR_NAMES,
+  SLOT_TABLE_STRIDE,
+  SLOT_TABLES,
+} from './arena';
+
+export const BY_TRACE_ID: u32 = 0;
+export const BY_SERVICE_NAME: u32 = 1;
+export const BY_RESOURCE: u32 = 2;
+export const BY_METRIC_NAME: u32 = 3;
+export const BY_RESOURCE_ATTRIBUTE: u32 = 4;
+
+// Column by signal: traces, metrics, logs.
+const kinds = memory.data(12);
+const nameBytes = memory.data(12);
+const slotBits = memory.data(12);
+const shardCounts = memory.data(12);
+const overrideCounts = memory.data(12);
+
+/** One of the BY_ constants. */
+export let selector: u32 = 0;
+export let selectorNameAt: usize = 0;
+export let selectorNameBytes: u32 = 0;
+export let shardCount: u32 = 0;
+let slotTable: usize = 0;
+let slotShift: u64 = 48;
+let overrides: usize = 0;
+let overrideCount: u32 = 0;
+
+/** Takes a routing whose slots and selector name the host has written already; its overrides are added by addOverride. */
+export function setRouting(signal: u32, kind: u32, selectorBytes: u32, bits: u32, shards: u32): void {
+  const column = (<usize>signal) << 2;
+  store<u32>(kinds + column, kind);
+  store<u32>(nameBytes + column, selectorBytes);
+  store<u32>(slotBits + column, bits);
+  store<u32>(shardCounts + column, shards);
+  store<u32>(overrideCounts + column, 0);
+  const table = OVERRIDE_TABLES + <usize>signal * OVERRIDE_TABLE_STRIDE;
+  for (let i: u32 = 0; i < OVERRIDE_SLOTS; i++) store<u32>(table + ((<usize>i) << 4), NIL, 8);
+}
+
+/** At most MAX_OVERRIDES, each hash once. */
+export function addOverride(signal: u32, hash: u64, shard: u32): void {
+  const table = OVERRIDE_TABLES + <usize>signal * OVERRIDE_TABLE_STRIDE;
+  let i = <u32>hash & (OVERRIDE_SLOTS - 1);
+  while (load<u32>(table + ((<usize>i) << 4), 8) != NIL) i = (i + 1) & (OVERRIDE_SLOTS - 1);
+  store<u64>(table + ((<usize>i) << 4), hash);
+  store<u32>(table + ((<usize>i) << 4), shard, 8);
+  const column = (<usize>signal) << 2;
+  store<u32>(overrideCounts + column, load<u32>(overrideCounts + column) + 1);
+}
+
+export function useRouting(signal: u32): void {
+  const column = (<usize>signal) << 2;
+  selector = load<u32>(kinds + column);
+  selectorNameAt = SELECTOR_NAMES + <usize>(signal * MAX_SELECTOR_BYTES);
+  selectorNameBytes = load<u32>(nameBytes + column);
+  shardCount = load<u32>(shardCounts + column);
+  slotTable = SLOT_TABLES + <usize>signal * SLOT_TABLE_STRIDE;
+  slotShift = 64 - <u64>load<u32>(slotBits + column);
+  overrides = OVERRIDE_TABLES + <usize>signal * OVERRIDE_TABLE_STRIDE;
+  overrideCount = load<u32>(overrideCounts + column);
+}
+
+function overrideOf(hash: u64): u32 {
+  let i = <u32>hash & (OVERRIDE_SLOTS - 1);
+  while (true) {
+    const entry = overrides + ((<usize>i) << 4);
+    const shard = load<u32>(entry, 8);
+    // Twice as many places as overrides: a free one ends every search.
+    if (shard == NIL || load<u64>(entry) == hash) return shard;
+    i = (i + 1) & (OVERRIDE_SLOTS - 1);
+  }
+}
+
+/** Writes the shard and the slot of a key's hash into a sample. */
+export function routeSample(sample: usize, hash: u64): void {
+  if (overrideCount != 0) {
+    const shard = overrideOf(hash);
+    if (shard != NIL) {
+      store<u32>(sample, shard, SAMPLE_SHARD);
+      store<u32>(sample, NIL, SAMPLE_SLOT);
+      return;
+    }
+  }
+  const slot = <u32>(hash >> slotShift);
+  store<u32>(sample, <u32>load<u16>(slotTable + ((<usize>slot) << 1)), SAMPLE_SHARD);
+  store<u32>(sample, slot, SAMPLE_SLOT);
+}

@@ -1,0 +1,34 @@
+/** `npm run bench -- kernels|pipeline [--json] [--record]` */
+import { parseArgs } from 'node:util';
+import { type Row, record, table } from './rows.ts';
+
+interface Benchmark {
+  run(options: Record<string, string | boolean | undefined>, say: (text: string) => void): Promise<readonly Row[]>;
+  readonly notes?: string;
+}
+
+const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  kernels: () => import('./kernels/suite.ts'),
+  pipeline: () => import('./pipeline.bench.ts'),
+};
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
+    spans: { type: 'string' },
+    'spans-per-request': { type: 'string' },
+    rounds: { type: 'string' },
+  },
+});
+const [name = ''] = positionals;
+const load = BENCHMARKS[name];
+if (!load) {
+  console.error(`bench: say which: npm run bench -- ${Object.keys(BENCHMARKS).join('|')} [--json] [--record]`);
+  process.exit(1);
+}
+const benchmark = await load();
+const rows = await benchmark.run(values, (text) => console.error(text));
+console.log(values.json ? JSON.stringify(rows, null, 1) : table(rows));
+if (values.record) record(name, `npm run bench -- ${process.argv.slice(2).join(' ')}`, rows, benchmark.notes);

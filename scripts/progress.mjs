@@ -1,0 +1,41 @@
+/** How the launcher speaks: one line on stderr when a long step begins, one when it is done, one sentence when it fails. */
+import { spawn } from 'node:child_process';
+
+/** Something the user can mend. The message is one sentence, or two, with what to do; no stack trace is shown. */
+export class LaunchError extends Error {}
+
+/**
+ * @template T
+ * @param {string} text such as `Fetching Node 24.21.0 (190 MB)`
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function step(text, work) {
+  const beganMs = Date.now();
+  process.stderr.write(`${text} …\n`);
+  const result = await work();
+  process.stderr.write(`  done in ${((Date.now() - beganMs) / 1_000).toFixed(1)} s\n`);
+  return result;
+}
+
+/**
+ * Runs a program to its end and keeps what it says.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {import('node:child_process').SpawnOptions} [options]
+ * @returns {Promise<{ code: number | null, said: string }>}
+ */
+export function capture(program, args, options = {}) {
+  return new Promise((done, fail) => {
+    const child = spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8');
+      stream.on('data', (text) => {
+        said += text;
+      });
+    }
+    child.once('error', fail);
+    child.once('close', (code) => done({ code, said }));
+  });
+}

@@ -1,0 +1,30 @@
+/**
+ * What the tests may take on two cores. A suite is a folder below test/ (a file directly in test/ by its own name); its
+ * time is what its files' tests and hooks took, added up. As many files run at once as there are workers, so a part's time
+ * is its suites' divided by that.
+ */
+
+/** `npm test` in all, from its start to its end. Later parts may use what this one leaves. */
+export const ALL_MINUTES = 16;
+
+export const PARTS = [
+  {
+    part: 'main job',
+    minutes: 4,
+    suiteSeconds: {
+      bridge: 60,
+      contract: 100,
+      control: 10,
+      coordination: 60,
+      demo: 40,
+      kafka: 100,
+      kernels: 60,
+      load: 20,
+      loadgen: 30,
+      pipeline: 180,
+    },
+  },
+];
+
+/** For suites that no part names, which belong to the first part. */
+export const OTHER_SUITE_SECONDS = 30;

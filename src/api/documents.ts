@@ -1,0 +1,159 @@
+/**
+ * The JSON documents of `/api/v1/…` and of `weir inspect --json`. A field never changes its meaning; readers ignore fields
+ * that they do not know. Times are ISO 8601 in UTC; rates are means over `windowSeconds` before the newest load report; 64-bit
+ * hashes are 16 hex digits, as JSON numbers hold 53 bits. The names of a shard's fields are those of the design.
+ */
+import type { Decision } from '../control/decision.ts';
+import type { Signal } from '../signals.ts';
+
+/** GET /api/v1/topology: what the ring epoch in force says, and who leads. */
+export interface TopologyDocument {
+  readonly prefix: string;
+  /** Such as `Apache Kafka at kafka-1:9092`. */
+  readonly kafka: string;
+  /** null before the first. */
+  readonly ringEpoch: number | null;
+  readonly leader: LeaderDocument | null;
+  /** Empty before the first ring epoch. */
+  readonly signals: readonly SignalDocument[];
+}
+
+export interface LeaderDocument {
+  readonly member: string;
+  /** Offset of its LeaderElected record in the control log. */
+  readonly leaderEpoch: number;
+  readonly since: string;
+}
+
+export interface SignalDocument {
+  readonly signal: Signal;
+  /** Routing key, such as `trace_id`. */
+  readonly key: string;
+  readonly ingestTopic: string;
+  readonly slots: number;
+  readonly shards: number;
+  readonly overrides: readonly { readonly keyHash: string; readonly shard: number }[];
+}
+
+/** GET /api/v1/shards */
+export interface ShardsDocument {
+  readonly ringEpoch: number | null;
+  readonly windowSeconds: number;
+  readonly shards: readonly ShardDocument[];
+}
+
+export interface ShardDocument {
+  readonly id: number;
+  readonly name: string;
+  readonly signal: Signal;
+  readonly topic: string;
+  /** Slots that it owns. */
+  readonly slots: number;
+  /** The same as a share of all slots, 0..1. */
+  readonly share: number;
+  readonly range: {
+    /** Lowest and highest key hash that it owns; null without slots. */
+    readonly start_key: string | null;
+    readonly end_key: string | null;
+    /** Every run of hashes that it owns, both ends included, ascending. */
+    readonly hash_range: readonly (readonly [first: string, last: string])[];
+  };
+  /** The load that it is meant to carry in proportion to others: its weight on the ring; 1 is a usual shard. */
+  readonly capacity: number;
+  readonly current_load: {
+    readonly items_per_second: number;
+    readonly bytes_per_second: number;
+    /** Bytes/s by the mean of the signal's shards; 1 is the mean, 0 when none has load. */
+    readonly relative: number;
+  };
+  /** hot: above control.rebalance.hotRatio times the mean; idle: no items in the window; unknown: no load reports. */
+  readonly health_status: 'healthy' | 'hot' | 'idle' | 'unknown';
+}
+
+/** GET /api/v1/members: who reported load in the window. */
+export interface MembersDocument {
+  readonly windowSeconds: number;
+  readonly leader: LeaderDocument | null;
+  readonly members: readonly MemberDocument[];
+}
+
+export interface MemberDocument {
+  readonly id: string;
+  readonly role: string;
+  readonly version: string;
+  readonly lastReport: string;
+  /** Ring epoch that it routes by; 0 before there is one. */
+  readonly ringEpoch: number;
+  /** Ingest partitions that it works on, such as `otlp_spans/3`. */
+  readonly partitions: readonly string[];
+  readonly itemsPerSecond: number;
+  readonly bytesPerSecond: number;
+}
+
+/** GET /api/v1/services: what the traffic says of the services that send it. */
+export interface ServicesDocument {
+  readonly windowSeconds: number;
+  readonly services: readonly ServiceDocument[];
+}
+
+export interface ServiceLoadDocument {
+  readonly itemsPerSecond: number;
+  readonly bytesPerSecond: number;
+  /** Spans of kind SERVER and CONSUMER. */
+  readonly requestsPerSecond: number;
+  /** 0..1 of the requests. */
+  readonly errorShare: number;
+  /** null without requests. Within 12 % (a histogram of four buckets an octave). */
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  /** 0..1; null when no metric tells. */
+  readonly cpu: number | null;
+  readonly memory: number | null;
+}
+
+export interface ServiceDocument extends ServiceLoadDocument {
+  readonly service: string;
+  readonly instances: readonly ({ readonly instance: string } & ServiceLoadDocument)[];
+}
+
+/** GET /api/v1/decisions?last=N: newest first. */
+export interface DecisionsDocument {
+  readonly decisions: readonly Decision[];
+}
+
+/** GET /api/v1/lag: records on the ingest topics that are not yet processed. */
+export interface LagDocument {
+  readonly group: string;
+  readonly totalRecords: number;
+  readonly partitions: readonly PartitionLagDocument[];
+}
+
+export interface PartitionLagDocument {
+  readonly topic: string;
+  readonly partition: number;
+  /** null: nothing committed yet, so all of the log is before it. */
+  readonly committed: number | null;
+  /** Where a read_committed reader ends. */
+  readonly latest: number;
+  readonly records: number;
+  /** Ring epoch of the committed offset; null before the first commit. */
+  readonly ringEpoch: number | null;
+}
+
+/** GET /api/v1/events: server-sent events, each with one of these names and its data as JSON. */
+export type ApiEvent =
+  | { readonly event: 'decision'; readonly data: Decision }
+  | { readonly event: 'ring'; readonly data: { readonly ringEpoch: number } }
+  | { readonly event: 'leader'; readonly data: LeaderDocument };
+
+/** What backs `/api/v1`. Roles without one serve health, readiness and metrics only. */
+export interface ApiView {
+  topology(): Promise<TopologyDocument>;
+  shards(): Promise<ShardsDocument>;
+  members(): Promise<MembersDocument>;
+  services(): Promise<ServicesDocument>;
+  decisions(last: number): Promise<DecisionsDocument>;
+  lag(): Promise<LagDocument>;
+  /** Calls the listener at each event from now on. Returns the way to end it. */
+  subscribe(listener: (event: ApiEvent) => void): () => void;
+}

@@ -1,0 +1,143 @@
+/** The HTTP API: health, readiness, metrics, and the state of the installation as JSON and server-sent events. Read only. */
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import type { Config } from '../config.ts';
+import { WeirError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ApiView } from './documents.ts';
+import { EventStreams } from './event-streams.ts';
+import { indexPage } from './index-page.ts';
+
+export type { ApiView } from './documents.ts';
+
+export interface ApiDeps {
+  readonly config: Pick<Config, 'host' | 'apiPort'>;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** `reasons` say what is waited for; empty when ready. */
+  ready(): { readonly ready: boolean; readonly reasons: readonly string[] };
+  /** undefined: not yet (503 until ready), or never in this role (404 that says where to ask). */
+  view?(): ApiView | undefined;
+}
+
+export interface Api {
+  /** The port that was bound (apiPort 0 picks one). */
+  readonly port: number;
+  /** Such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Throws PORT_TAKEN. */
+export async function startApi(deps: ApiDeps): Promise<Api> {
+  const { host, apiPort } = deps.config;
+  const server = createApiServer(deps);
+  try {
+    await server.listen({ host, port: apiPort });
+  } catch (cause) {
+    await server.close();
+    const why = LISTEN_FAULTS[(cause as NodeJS.ErrnoException).code ?? ''];
+    if (!why) throw cause;
+    throw new WeirError('PORT_TAKEN', `the API cannot listen on ${host}:${apiPort}: ${why}`, { cause });
+  }
+  const address = server.server.address();
+  const port = typeof address === 'object' && address ? address.port : apiPort;
+  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return {
+    port,
+    url: `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`,
+    close: () => server.close(),
+  };
+}
+
+const LISTEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the port is in use; choose another with --api-port N (0 picks a free one)',
+  EACCES: 'the port needs more rights; choose one from 1024 with --api-port N',
+  EADDRNOTAVAIL: 'this machine does not have the address; choose another with --host ADDRESS',
+  ENOTFOUND: 'there is no such host; choose another with --host ADDRESS',
+};
+
+/** Not listening: for tests, by `inject`. */
+export function createApiServer({
+  metrics,
+  log,
+  ready,
+  view = () => undefined,
+}: Omit<ApiDeps, 'config'>): FastifyInstance {
+  // Streams never end by themselves: without forcing them, close() would wait for ever.
+  const server = Fastify({ logger: false, forceCloseConnections: true });
+
+  server.get('/healthz', async () => ({ status: 'ok' }));
+  server.get('/readyz', async (_, reply) => {
+    const state = ready();
+    return reply.code(state.ready ? 200 : 503).send({ ready: state.ready, reasons: state.reasons });
+  });
+  server.get('/metrics', async (_, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
+  server.get('/', async (_, reply) => reply.type('text/html; charset=utf-8').send(indexPage(view() !== undefined)));
+
+  serveView(server, log, () => {
+    const there = view();
+    if (there) return there;
+    const message = 'this role does not serve /api/v1; ask `weir control` or `weir up`';
+    throw ready().ready ? new NoView(404, message) : new NoView(503, 'still starting; /readyz says what is waited for');
+  });
+
+  server.setNotFoundHandler(async ({ method, url }, reply) =>
+    fail(reply, 404, `there is no ${method} ${url.split('?')[0]}; GET / lists what there is`),
+  );
+  server.setErrorHandler(async (error: Error & { statusCode?: number }, { method, url }, reply) => {
+    if (error instanceof WeirError) return fail(reply, 503, error.message, error.code);
+    if (error instanceof NoView || (error.statusCode !== undefined && error.statusCode < 500))
+      return fail(reply, error.statusCode ?? 400, error.message);
+    log.error({ err: error, method, url }, 'an API request failed');
+    return fail(reply, 500, 'this request failed; the log says why');
+  });
+  return server;
+}
+
+class NoView extends Error {
+  readonly statusCode: number;
+
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+const MOST_DECISIONS = 200;
+
+function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void {
+  server.get('/api/v1/topology', () => view().topology());
+  server.get('/api/v1/shards', () => view().shards());
+  server.get('/api/v1/members', () => view().members());
+  server.get('/api/v1/services', () => view().services());
+  server.get('/api/v1/lag', () => view().lag());
+  server.get<{ Querystring: { last: number } }>(
+    '/api/v1/decisions',
+    {
+      schema: {
+        querystring: {
+          type: 'object',
+          properties: { last: { type: 'integer', minimum: 1, maximum: MOST_DECISIONS, default: 50 } },
+        },
+      },
+    },
+    ({ query }) => view().decisions(query.last),
+  );
+
+  const streams = new EventStreams(log);
+  server.addHook('preClose', async () => streams.close());
+  server.get('/api/v1/events', (_, reply) => {
+    const from = view();
+    if (streams.full) return fail(reply, 503, 'too many event streams are open');
+    reply.hijack();
+    streams.add(reply.raw, from);
+  });
+}
+
+/** Every error of the API has this shape. */
+function fail(reply: FastifyReply, status: number, message: string, code?: string): FastifyReply {
+  return reply.code(status).send({ error: { message, ...(code && { code }) } });
+}

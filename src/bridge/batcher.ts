@@ -1,0 +1,334 @@
+/**
+ * Gathers requests into produce calls. Each partition is a lane with at most one batch on its way, which keeps a lane's
+ * records in the order of their arrival whatever the producer retries.
+ *
+ * - Traces fill one lane until its batch goes, then the next free one (their items are routed one by one later on, so any
+ *   partition will do). Metrics and logs go to the lane of their order hash, so that one exporter's requests stay in order.
+ * - A batch goes `lingerMs` after its first record, or at `batchBytes`. All lanes that wait go in one call, while Kafka
+ *   is quick. Once a call has been slow, lanes have calls of their own for a while: a partition without a leader then
+ *   holds back nobody but itself.
+ * - All that is accepted and not yet acknowledged counts against `queueBytes`; above that `submit` refuses.
+ */
+import type { Headers, Producer, ProducerRecord, SendOutcome } from '../kafka/port.ts';
+import type { Signal } from '../signals.ts';
+
+export interface Submission {
+  readonly signal: Signal;
+  /** One record each. Views that nobody changes from here on. */
+  readonly pieces: readonly Uint8Array[];
+  readonly headers: Headers;
+  /** Submissions of one hash stay in order; ignored for traces. */
+  readonly orderHash: number;
+  /** True once nobody waits for the outcome: what is not yet sent is then dropped, as the exporter will send it again. */
+  readonly abandoned?: () => boolean;
+}
+
+export type SubmitOutcome =
+  | { readonly kind: 'stored' }
+  | { readonly kind: 'refused'; readonly cause: Error }
+  /** At least one piece may or may not be stored. */
+  | { readonly kind: 'unknown'; readonly cause: Error }
+  | { readonly kind: 'full' }
+  | { readonly kind: 'closing' }
+  | { readonly kind: 'abandoned' };
+
+export interface BatcherOptions {
+  readonly producer: Producer;
+  readonly topics: Readonly<Record<Signal, { readonly topic: string; readonly partitions: number }>>;
+  readonly lingerMs: number;
+  readonly batchBytes: number;
+  /** The topics' `max.message.bytes`, which in Kafka bounds a whole batch. */
+  readonly maxMessageBytes: number;
+  readonly queueBytes: number;
+  readonly onQueueBytes: (bytes: number) => void;
+  /** The producer rejected, which its contract excludes. */
+  readonly onBug: (cause: Error) => void;
+}
+
+export interface Batcher {
+  readonly queuedBytes: number;
+  /** True when `submit` would refuse for want of room. */
+  hasRoomFor(bytes: number): boolean;
+  submit(submission: Submission): Promise<SubmitOutcome>;
+  /** From now on `submit` refuses. Sends what waits, and resolves when all is settled, or after `timeoutMs` regardless. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Header of a record batch (61 bytes) with some to spare. */
+const BATCH_OVERHEAD_BYTES = 128;
+/** Most bytes of a record's own framing: length, attributes, deltas, lengths of key and value, header count. */
+const RECORD_OVERHEAD_BYTES = 32;
+const HEADER_OVERHEAD_BYTES = 10;
+/** Most bytes of one call over all its lanes. Kafka's `socket.request.max.bytes` is 100 MB. */
+const CALL_BYTES = 32 * 1024 * 1024;
+/** A call that takes this long makes the lanes part for `APART_MS`. */
+const SLOW_CALL_MS = 1_000;
+const APART_MS = 60_000;
+
+/** Bytes left for values in a record with these headers. */
+export function maxValueBytes(maxMessageBytes: number, headers: Headers): number {
+  return maxMessageBytes - BATCH_OVERHEAD_BYTES - recordBytes(0, headers);
+}
+
+function recordBytes(valueBytes: number, headers: Headers): number {
+  let bytes = valueBytes + RECORD_OVERHEAD_BYTES;
+  for (const [name, value] of headers) bytes += name.length + value.length + HEADER_OVERHEAD_BYTES;
+  return bytes;
+}
+
+/** A submission whose outcome is not yet known. */
+interface Waiting {
+  left: number;
+  outcome: SubmitOutcome;
+  readonly abandoned: () => boolean;
+  readonly resolve: (outcome: SubmitOutcome) => void;
+}
+
+interface Piece {
+  readonly record: ProducerRecord;
+  readonly bytes: number;
+  readonly waiting: Waiting;
+  settled: boolean;
+}
+
+interface Lane {
+  readonly topic: string;
+  readonly partition: number;
+  queue: Piece[];
+  queueBytes: number;
+  inFlight: boolean;
+  /** When the first of the queue came, in ms of `performance.now()`. */
+  since: number;
+}
+
+export function createBatcher(options: BatcherOptions): Batcher {
+  return new LaneBatcher(options);
+}
+
+class LaneBatcher implements Batcher {
+  queuedBytes = 0;
+  private readonly options: BatcherOptions;
+  private readonly lanes: Readonly<Record<Signal, readonly Lane[]>>;
+  private readonly batchBytes: number;
+  /** The lane that traces go to now. */
+  private tracesLane = 0;
+  private readonly unsettled = new Set<Piece>();
+  /** Lanes with something in their queue. */
+  private readonly filled = new Set<Lane>();
+  /** Start of each call that has not ended, oldest first. */
+  private readonly calls = new Set<{ readonly startedAt: number }>();
+  private apartUntil = 0;
+  private timer: NodeJS.Timeout | null = null;
+  private closed = false;
+  private onDrained: (() => void) | null = null;
+
+  constructor(options: BatcherOptions) {
+    this.options = options;
+    this.batchBytes = Math.min(options.batchBytes, options.maxMessageBytes - BATCH_OVERHEAD_BYTES);
+    this.lanes = {
+      traces: lanesOf(options.topics.traces),
+      metrics: lanesOf(options.topics.metrics),
+      logs: lanesOf(options.topics.logs),
+    };
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    // With nothing queued anything may come in, else a request above the limit would be told to retry for ever.
+    return this.queuedBytes === 0 || this.queuedBytes + bytes <= this.options.queueBytes;
+  }
+
+  submit({ signal, pieces, headers, orderHash, abandoned = () => false }: Submission): Promise<SubmitOutcome> {
+    if (this.closed) return Promise.resolve({ kind: 'closing' });
+    if (pieces.length === 0) return Promise.resolve({ kind: 'stored' });
+    const bytes = pieces.reduce((sum, piece) => sum + recordBytes(piece.length, headers), 0);
+    if (!this.hasRoomFor(bytes)) return Promise.resolve({ kind: 'full' });
+    const lane = signal === 'traces' ? this.laneForTraces() : this.laneForHash(signal, orderHash);
+    return new Promise((resolve) => {
+      const waiting: Waiting = { left: pieces.length, outcome: { kind: 'stored' }, abandoned, resolve };
+      for (const value of pieces) {
+        const record = { topic: lane.topic, partition: lane.partition, value, headers };
+        this.enqueue(lane, { record, bytes: recordBytes(value.length, headers), waiting, settled: false });
+      }
+      this.options.onQueueBytes(this.queuedBytes);
+      if (lane.queueBytes >= this.batchBytes && !lane.inFlight) this.send([lane]);
+      else this.wakeAfterLinger();
+    });
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.closed = true;
+    if (this.timer) clearTimeout(this.timer);
+    this.timer = null;
+    this.sendWaiting();
+    if (this.unsettled.size > 0) await this.drained(timeoutMs);
+    const cause = new Error(`the bridge closed ${timeoutMs} ms after it was asked to, before Kafka had acknowledged`);
+    for (const piece of this.unsettled) this.settle(piece, { kind: 'unknown', cause });
+  }
+
+  private drained(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timeout = setTimeout(resolve, timeoutMs);
+      this.onDrained = () => {
+        clearTimeout(timeout);
+        resolve();
+      };
+    });
+  }
+
+  private laneForHash(signal: Signal, orderHash: number): Lane {
+    const lanes = this.lanes[signal];
+    return lanes[orderHash % lanes.length]!;
+  }
+
+  private laneForTraces(): Lane {
+    const lanes = this.lanes.traces;
+    const current = lanes[this.tracesLane]!;
+    if (current.queue.length > 0 && !current.inFlight) return current;
+    let best = -1;
+    for (let step = 1; step <= lanes.length; step++) {
+      const index = (this.tracesLane + step) % lanes.length;
+      const lane = lanes[index]!;
+      if (!lane.inFlight) {
+        best = index;
+        break;
+      }
+      if (best < 0 || lane.queueBytes < lanes[best]!.queueBytes) best = index;
+    }
+    this.tracesLane = best;
+    return lanes[best]!;
+  }
+
+  private enqueue(lane: Lane, piece: Piece): void {
+    if (lane.queue.length === 0) {
+      lane.since = performance.now();
+      this.filled.add(lane);
+    }
+    lane.queue.push(piece);
+    lane.queueBytes += piece.bytes;
+    this.queuedBytes += piece.bytes;
+    this.unsettled.add(piece);
+  }
+
+  private wakeAfterLinger(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = null;
+      this.sendWaiting();
+    }, this.options.lingerMs);
+  }
+
+  /** Sends every lane that has something to send and may. */
+  private sendWaiting(): void {
+    const apart = this.lanesArePart();
+    let call: Lane[] = [];
+    let callBytes = 0;
+    for (const lane of this.filled) {
+      if (lane.inFlight) continue;
+      const bytes = Math.min(lane.queueBytes, Math.max(this.batchBytes, lane.queue[0]!.bytes));
+      if (call.length > 0 && (apart || callBytes + bytes > CALL_BYTES)) {
+        this.send(call);
+        call = [];
+        callBytes = 0;
+      }
+      call.push(lane);
+      callBytes += bytes;
+    }
+    if (call.length > 0) this.send(call);
+  }
+
+  private lanesArePart(): boolean {
+    const now = performance.now();
+    const [oldest] = this.calls;
+    if (oldest && now - oldest.startedAt > SLOW_CALL_MS) this.apartUntil = now + APART_MS;
+    return now < this.apartUntil;
+  }
+
+  private send(lanes: readonly Lane[]): void {
+    const pieces: Piece[] = [];
+    for (const lane of lanes) {
+      lane.inFlight = true;
+      this.takeBatch(lane, pieces);
+    }
+    if (pieces.length === 0) {
+      this.callEnded(lanes);
+      return;
+    }
+    const call = { startedAt: performance.now() };
+    this.calls.add(call);
+    this.options.producer
+      .send(pieces.map((piece) => piece.record))
+      .catch((error: unknown): SendOutcome[] => {
+        const cause = error instanceof Error ? error : new Error(String(error));
+        this.options.onBug(cause);
+        return pieces.map(() => ({ kind: 'unknown', cause }));
+      })
+      .then((outcomes) => {
+        this.calls.delete(call);
+        if (performance.now() - call.startedAt > SLOW_CALL_MS) this.apartUntil = performance.now() + APART_MS;
+        for (const [index, piece] of pieces.entries()) this.settle(piece, outcomes[index]!);
+        this.callEnded(lanes);
+      });
+  }
+
+  /** Moves up to a batch from the lane's queue to `into`, and drops what nobody waits for any more. */
+  private takeBatch(lane: Lane, into: Piece[]): void {
+    let taken = 0;
+    let bytes = 0;
+    for (; taken < lane.queue.length; taken++) {
+      const piece = lane.queue[taken]!;
+      if (piece.waiting.abandoned()) {
+        this.settle(piece, { kind: 'abandoned' });
+      } else if (!piece.settled) {
+        if (bytes > 0 && bytes + piece.bytes > this.batchBytes) break;
+        bytes += piece.bytes;
+        into.push(piece);
+      }
+      lane.queueBytes -= piece.bytes;
+    }
+    lane.queue = lane.queue.slice(taken);
+    if (lane.queue.length === 0) this.filled.delete(lane);
+  }
+
+  private callEnded(lanes: readonly Lane[]): void {
+    for (const lane of lanes) lane.inFlight = false;
+    const filled = lanes.filter((lane) => lane.queue.length > 0);
+    if (this.closed || filled.some((lane) => this.isDue(lane))) this.sendWaiting();
+    else if (filled.length > 0) this.wakeAfterLinger();
+  }
+
+  private isDue(lane: Lane): boolean {
+    return lane.queueBytes >= this.batchBytes || performance.now() - lane.since >= this.options.lingerMs;
+  }
+
+  private settle(piece: Piece, outcome: SubmitOutcome): void {
+    if (piece.settled) return;
+    piece.settled = true;
+    this.unsettled.delete(piece);
+    this.queuedBytes -= piece.bytes;
+    this.options.onQueueBytes(this.queuedBytes);
+    const { waiting } = piece;
+    if (RANK[outcome.kind] > RANK[waiting.outcome.kind]) waiting.outcome = outcome;
+    if (--waiting.left === 0) waiting.resolve(waiting.outcome);
+    if (this.unsettled.size === 0) this.onDrained?.();
+  }
+}
+
+/** Of the outcomes of a submission's pieces the highest stands for all. */
+const RANK: Readonly<Record<SubmitOutcome['kind'], number>> = {
+  stored: 0,
+  abandoned: 1,
+  full: 1,
+  closing: 1,
+  unknown: 2,
+  refused: 3,
+};
+
+function lanesOf({ topic, partitions }: { topic: string; partitions: number }): Lane[] {
+  return Array.from({ length: partitions }, (_, partition) => ({
+    topic,
+    partition,
+    queue: [],
+    queueBytes: 0,
+    inFlight: false,
+    since: 0,
+  }));
+}

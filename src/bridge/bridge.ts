@@ -1,0 +1,81 @@
+/**
+ * The bridge: takes OTLP from exporters and puts it on the ingest topics, as it is. An exporter gets its acknowledgement
+ * after Kafka has given its own (acks=all). The way of a request: `grpc.ts` or `http.ts` (there JSON becomes protobuf
+ * in `otlp-json.ts`) -> `intake.ts` -> `batcher.ts` -> producer.
+ */
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import type { Producer } from '../kafka/port.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Names } from '../names.ts';
+import type { Signal } from '../signals.ts';
+import { createBatcher } from './batcher.ts';
+import { startGrpc } from './grpc.ts';
+import { startHttp } from './http.ts';
+import { createIntake } from './intake.ts';
+
+export interface Bridge {
+  /** host:port each. */
+  readonly grpcAddress: string;
+  readonly httpAddress: string;
+  /**
+   * Refuses new requests as UNAVAILABLE / 503, finishes what was accepted, then stops listening. Takes 10 s at most;
+   * what Kafka has not acknowledged by then is answered as unknown. The producer stays open: it is the caller's.
+   */
+  close(): Promise<void>;
+}
+
+export interface BridgeDeps {
+  readonly config: Config;
+  readonly names: Names;
+  readonly producer: Producer;
+  /** Of each ingest topic. */
+  readonly partitions: Readonly<Record<Signal, number>>;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** How long `close` waits for Kafka. Default 9 s, which leaves one for the connections. */
+  readonly drainTimeoutMs?: number;
+}
+
+const DRAIN_TIMEOUT_MS = 9_000;
+const CONNECTION_GRACE_MS = 1_000;
+
+/** Listens before it returns. A taken port is WeirError PORT_TAKEN. */
+export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
+  const { config, names, producer, partitions, metrics, log, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
+  const ingest = (signal: Signal) => ({ topic: names.ingest(signal), partitions: partitions[signal] });
+  const batcher = createBatcher({
+    producer,
+    topics: { traces: ingest('traces'), metrics: ingest('metrics'), logs: ingest('logs') },
+    lingerMs: config.bridge.lingerMs,
+    batchBytes: config.bridge.batchBytes,
+    maxMessageBytes: config.topics.maxMessageBytes,
+    queueBytes: config.bridge.queueBytes,
+    onQueueBytes: (bytes) => metrics.bridgeQueueBytes.set(bytes),
+    onBug: (cause) => log.error({ err: cause }, 'the producer threw instead of giving outcomes'),
+  });
+  const intake = createIntake({ config, batcher, metrics, log });
+  const shared = { host: config.host, maxRequestBytes: config.bridge.maxRequestBytes, intake };
+  const grpc = await startGrpc({ ...shared, port: config.grpcPort });
+  const http = await startHttp({ ...shared, port: config.httpPort }).catch(async (error: unknown) => {
+    await grpc.close(0);
+    throw error;
+  });
+  log.info({ grpc: grpc.address, http: http.address }, 'OTLP bridge listens');
+
+  async function close(): Promise<void> {
+    intake.stop();
+    await batcher.close(drainTimeoutMs);
+    await Promise.all([grpc.close(CONNECTION_GRACE_MS), http.close(CONNECTION_GRACE_MS)]);
+    log.info('OTLP bridge closed');
+  }
+  let closing: Promise<void> | undefined;
+  return {
+    grpcAddress: grpc.address,
+    httpAddress: http.address,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import type { Logger } from 'pino';
+import type { Signal } from '../signals.ts';
+import type { Transport } from './intake.ts';
+import type { RefusalReason } from './refusal.ts';
+
+export interface RefusedRequest {
+  readonly signal: Signal | null;
+  readonly transport: Transport;
+  readonly reason: RefusalReason;
+  readonly message: string;
+}
+
+/** One line a second for each reason, at most: thousands of exporters are refused at once when Kafka is slow. */
+const INTERVAL_MS = 1_000;
+
+export function createRefusalLog(log: Logger, now: () => number = () => performance.now()) {
+  const lines = new Map<RefusalReason, { nextAt: number; withheld: number }>();
+  return {
+    note({ signal, transport, reason, message }: RefusedRequest): void {
+      const at = now();
+      const line = lines.get(reason) ?? { nextAt: 0, withheld: 0 };
+      lines.set(reason, line);
+      if (at < line.nextAt) {
+        line.withheld++;
+        return;
+      }
+      log.warn({ reason, signal, transport, alsoRefused: line.withheld }, `request refused: ${message}`);
+      line.nextAt = at + INTERVAL_MS;
+      line.withheld = 0;
+    },
+  };
+}

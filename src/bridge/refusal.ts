@@ -1,0 +1,91 @@
+/**
+ * Why a request was not taken, and how each transport says so. Exporters act on it: UNAVAILABLE with RetryInfo and 503 with
+ * Retry-After are tried again, everything else drops the data (https://opentelemetry.io/docs/specs/otlp/#failures).
+ */
+import { status as grpc } from '@grpc/grpc-js';
+
+interface Answer {
+  readonly grpc: number;
+  readonly http: number;
+  readonly retry: boolean;
+}
+
+export const REFUSALS = {
+  /** Not what the content type says, or not an OTLP request. */
+  malformed: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
+  /** A kept header is longer than a record header may be. */
+  header_too_long: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
+  /** Over a limit that sending it again would not mend: no RetryInfo, as the specification demands. */
+  too_large: { grpc: grpc.RESOURCE_EXHAUSTED, http: 413, retry: false },
+  not_found: { grpc: grpc.UNIMPLEMENTED, http: 404, retry: false },
+  wrong_method: { grpc: grpc.UNIMPLEMENTED, http: 405, retry: false },
+  /** Content type or compression. */
+  unsupported: { grpc: grpc.UNIMPLEMENTED, http: 415, retry: false },
+  /** Kafka is slower than the exporters, and the queue between has reached its limit. */
+  queue_full: { grpc: grpc.UNAVAILABLE, http: 503, retry: true },
+  /** The bridge is shutting down. */
+  closing: { grpc: grpc.UNAVAILABLE, http: 503, retry: true },
+  /** Kafka will not take it, now or later. */
+  kafka_refused: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
+  /** Kafka did not answer in time: it may or may not be stored. */
+  kafka_unknown: { grpc: grpc.UNAVAILABLE, http: 503, retry: true },
+  /** The exporter went away before its request was sent to Kafka. Nobody reads this answer. */
+  abandoned: { grpc: grpc.CANCELLED, http: 499, retry: true },
+  /** A bug in the bridge. */
+  internal: { grpc: grpc.INTERNAL, http: 500, retry: false },
+} as const satisfies Readonly<Record<string, Answer>>;
+
+export type RefusalReason = keyof typeof REFUSALS;
+
+export interface Refusal {
+  readonly reason: RefusalReason;
+  /** For the exporter's log. Holds nothing of the payload. */
+  readonly message: string;
+  /** null: trying again cannot help. */
+  readonly retryAfterMs: number | null;
+}
+
+/** Long enough for a backlog of a few batches, short enough for exporters whose whole budget is 10 s. */
+const RETRY_AFTER_MS = 1_000;
+
+export function refusal(reason: RefusalReason, message: string): Refusal {
+  return { reason, message, retryAfterMs: REFUSALS[reason].retry ? RETRY_AFTER_MS : null };
+}
+
+const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
+
+/**
+ * google.rpc.Status     1 code int32 · 2 message string · 3 details repeated Any
+ * google.protobuf.Any   1 type_url string · 2 value bytes
+ * google.rpc.RetryInfo  1 retry_delay Duration
+ * Duration              1 seconds int64 · 2 nanos int32
+ */
+export function statusToProtobuf({ reason, message, retryAfterMs }: Refusal): Buffer {
+  const fields = [varintField(1, REFUSALS[reason].grpc), bytesField(2, Buffer.from(message))];
+  if (retryAfterMs !== null) {
+    const duration = Buffer.concat([
+      varintField(1, Math.floor(retryAfterMs / 1_000)),
+      varintField(2, (retryAfterMs % 1_000) * 1_000_000),
+    ]);
+    fields.push(
+      bytesField(3, Buffer.concat([bytesField(1, Buffer.from(RETRY_INFO)), bytesField(2, bytesField(1, duration))])),
+    );
+  }
+  return Buffer.concat(fields);
+}
+
+export function statusToJson({ reason, message, retryAfterMs }: Refusal): string {
+  const details = retryAfterMs === null ? [] : [{ '@type': RETRY_INFO, retryDelay: `${retryAfterMs / 1_000}s` }];
+  return JSON.stringify({ code: REFUSALS[reason].grpc, message, details });
+}
+
+const varintField = (number: number, value: number): Buffer => Buffer.from([number << 3, ...varint(value)]);
+
+const bytesField = (number: number, value: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([(number << 3) | 2, ...varint(value.length)]), value]);
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (; value > 0x7f; value = Math.floor(value / 128)) bytes.push((value & 0x7f) | 0x80);
+  return [...bytes, value];
+}

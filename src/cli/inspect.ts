@@ -1,0 +1,161 @@
+/** `weir inspect …`: reads Kafka itself, so it works without a running API. */
+import type {
+  ApiView,
+  DecisionsDocument,
+  LagDocument,
+  MembersDocument,
+  ShardsDocument,
+  TopologyDocument,
+} from '../api/documents.ts';
+import { openInstallationView } from '../api/installation-view.ts';
+import type { Config } from '../config.ts';
+import { openRunningKafka } from '../kafka/connect.ts';
+import type { Log } from '../log.ts';
+import { namesFor } from '../names.ts';
+import { table } from './table.ts';
+
+export type InspectSubject = 'shards' | 'ring' | 'members' | 'decisions' | 'lag';
+
+export interface InspectOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly stdout: { write(text: string): unknown };
+  readonly json: boolean;
+  /** Decisions to show. */
+  readonly last: number;
+}
+
+/** JSON is the document of the API (src/api/documents.ts). */
+export async function inspect(
+  subject: InspectSubject,
+  { config, log, stdout, json, last }: InspectOptions,
+): Promise<void> {
+  const kafka = await openRunningKafka(config, log);
+  try {
+    const view = await openInstallationView({ port: kafka.port, names: namesFor(config.prefix), config, log });
+    try {
+      const { document, text } = await show(subject, view, last);
+      stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : text);
+    } finally {
+      await view.close();
+    }
+  } finally {
+    await kafka.close();
+  }
+}
+
+async function show(
+  subject: InspectSubject,
+  view: ApiView,
+  last: number,
+): Promise<{ document: unknown; text: string }> {
+  switch (subject) {
+    case 'shards': {
+      const document = await view.shards();
+      return { document, text: shardsText(document) };
+    }
+    case 'ring': {
+      const document = await view.topology();
+      return { document, text: ringText(document) };
+    }
+    case 'members': {
+      const document = await view.members();
+      return { document, text: membersText(document) };
+    }
+    case 'decisions': {
+      const document = await view.decisions(last);
+      return { document, text: decisionsText(document) };
+    }
+    case 'lag': {
+      const document = await view.lag();
+      return { document, text: lagText(document) };
+    }
+  }
+}
+
+const NO_RING = 'There is no ring epoch yet: the first controller writes it, or `weir topics --create`.\n';
+
+export function shardsText({ ringEpoch, windowSeconds, shards }: ShardsDocument): string {
+  if (ringEpoch === null) return NO_RING;
+  const rows = shards.map(({ name, topic, slots, share, current_load: load, health_status: health }) => [
+    name,
+    topic,
+    slots,
+    percent(share),
+    rate(load.items_per_second),
+    bytes(load.bytes_per_second),
+    load.relative.toFixed(2),
+    health,
+  ]);
+  const head = ['shard', 'topic', 'slots', 'share', 'items/s', 'bytes/s', 'x mean', 'health'];
+  const since =
+    windowSeconds === 0 ? 'no load reports lately' : `load of the last ${windowSeconds.toFixed(0)} s of load reports`;
+  return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}`;
+}
+
+export function ringText({ kafka, prefix, ringEpoch, leader, signals }: TopologyDocument): string {
+  const lines = [
+    `Kafka       ${kafka}`,
+    `prefix      ${prefix === '' ? '(none)' : prefix}`,
+    `ring epoch  ${ringEpoch ?? 'none yet'}`,
+    `leader      ${leader ? `${leader.member} since ${leader.since} (leader epoch ${leader.leaderEpoch})` : 'none yet'}`,
+  ];
+  const head = ['signal', 'topic', 'key', 'shards', 'slots', 'overrides'];
+  const rows = signals.map((of) => [of.signal, of.ingestTopic, of.key, of.shards, of.slots, of.overrides.length]);
+  return `${lines.join('\n')}\n${ringEpoch === null ? '' : `\n${table(rows, head)}`}`;
+}
+
+export function membersText({ leader, members }: MembersDocument): string {
+  const led = leader ? `Leader: ${leader.member} since ${leader.since}\n` : 'There is no leader yet.\n';
+  if (members.length === 0) return `${led}No member has reported load lately.\n`;
+  const rows = members.map((of) => [
+    of.role,
+    of.id,
+    of.version,
+    of.ringEpoch,
+    of.partitions.length,
+    rate(of.itemsPerSecond),
+    bytes(of.bytesPerSecond),
+    of.lastReport,
+  ]);
+  return `${led}${table(rows, ['role', 'member', 'version', 'ring', 'partitions', 'items/s', 'bytes/s', 'last report'])}`;
+}
+
+/** Oldest first, as in a log. */
+export function decisionsText({ decisions }: DecisionsDocument): string {
+  if (decisions.length === 0) return 'No decision yet.\n';
+  return [...decisions]
+    .reverse()
+    .map((of) => {
+      const what =
+        of.kind === 'scaling'
+          ? `${of.subject}: ${of.action === 'scale_out' ? 'scale out' : 'scale in'} from ${of.from} to ${of.to}`
+          : of.action === 'move_slots'
+            ? `${of.subject}: move ${of.slotsMoved} slots, hottest shard from ${of.from.toFixed(2)} to ${of.to.toFixed(2)} times the mean`
+            : `${of.subject}: cannot be balanced by moving slots (hottest shard ${of.from.toFixed(2)} times the mean)`;
+      const priority = of.priority === 'high' ? ' [high]' : '';
+      return `${of.at}  ${of.kind}  ${what}${priority}  (${of.status})\n    ${of.reasons.map(({ text }) => text).join('; ')}\n`;
+    })
+    .join('');
+}
+
+export function lagText({ group, totalRecords, partitions }: LagDocument): string {
+  const rows = partitions.map((of) => [
+    of.topic,
+    of.partition,
+    of.committed ?? '-',
+    of.latest,
+    of.records,
+    of.ringEpoch ?? '-',
+  ]);
+  const head = ['topic', 'partition', 'committed', 'latest', 'lag', 'ring'];
+  return `Group ${group}: ${totalRecords} records behind\n${table(rows, head)}`;
+}
+
+const percent = (share: number): string => `${(share * 100).toFixed(1)}%`;
+const rate = (perSecond: number): string => (perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toFixed(1));
+
+function bytes(perSecond: number): string {
+  if (perSecond >= 1e6) return `${(perSecond / 1e6).toFixed(1)} MB`;
+  return perSecond >= 1e3 ? `${(perSecond / 1e3).toFixed(1)} kB` : `${perSecond.toFixed(0)} B`;
+}

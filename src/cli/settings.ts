@@ -1,0 +1,24 @@
+/** The flags that stand for settings, on a command; and the settings that come out of them. */
+import type { Command } from 'commander';
+import type { Config } from '../config.ts';
+import type { Log } from '../log.ts';
+import { SETTING_FLAGS, type SettingFlag, type SettingFlagValues } from '../setting-flags.ts';
+
+export type SettingOptions = SettingFlagValues & { readonly config?: string };
+
+export function withSettings(command: Command, names?: readonly SettingFlag['name'][]): Command {
+  command.option('-c, --config <file>', 'YAML or JSON file with settings');
+  for (const { name, flag, argument, help } of SETTING_FLAGS)
+    if (!names || names.includes(name)) command.option(argument ? `${flag} ${argument}` : flag, help);
+  return command;
+}
+
+/** The settings of flags, environment and file, and a log at their level that has been told of what is odd in them. */
+export async function settingsOf({ config: file, ...flags }: SettingOptions): Promise<{ config: Config; log: Log }> {
+  const { loadConfigWithOrigins } = await import('../config-load.ts');
+  const { createLog } = await import('../log.ts');
+  const { config, notes } = loadConfigWithOrigins({ ...(file !== undefined && { file }), env: process.env, flags });
+  const log = createLog({ level: config.log.level });
+  for (const note of notes) log.warn(note);
+  return { config, log };
+}

@@ -1,0 +1,137 @@
+/**
+ * decide(state, policy, now) -> actions and reasons: pure, so that history can be run through it again. The concerns say what they wish for
+ * at this moment (`scaling.ts`, `rebalance.ts`); here a wish becomes a decision:
+ *
+ * 1. It has to hold for the stabilisation time without a break.
+ * 2. No decision on its subject was made within the cooldown.
+ * 3. It is news: there was no decision on the subject yet, or the last one's condition has cleared since, or it says more than that one.
+ *
+ * A condition has cleared when there was no wish at all for the stabilisation time; that goes to the control log, so that a later leader
+ * neither repeats a decision nor misses one.
+ */
+import type { Config } from '../config.ts';
+import type { RingEpoch } from '../coordination/ring-epoch.ts';
+import { SIGNALS } from '../signals.ts';
+import { type DecisionKind, decisionKey, type LastDecision, type Proposal } from './decision.ts';
+import type { LoadView } from './load-view.ts';
+import { rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
+import { scalingFingerprint, scalingIsNews, scalingWish } from './scaling.ts';
+
+export type Policy = Pick<Config['control'], 'scaling' | 'rebalance'>;
+
+/** What one tick hands to the next. */
+export interface Condition {
+  readonly kind: DecisionKind;
+  readonly subject: string;
+  /** The wish's action; null: no wish. */
+  readonly action: string | null;
+  /** Unix ms of the first tick that said so. */
+  readonly since: number;
+}
+
+export interface DecideState {
+  readonly ring: RingEpoch | null;
+  readonly load: LoadView;
+  /** By `decisionKey`, from the control log. */
+  readonly last: ReadonlyMap<string, LastDecision>;
+  /** Of the tick before; empty at the first. */
+  readonly conditions: ReadonlyMap<string, Condition>;
+}
+
+export interface Action {
+  readonly proposal: Proposal;
+  readonly fingerprint: string;
+  /** Unix ms: nothing more on this subject before. */
+  readonly until: number;
+}
+
+/** Why a wish did not become an action, or that it did. */
+export interface Verdict {
+  readonly kind: DecisionKind;
+  readonly subject: string;
+  readonly verdict: 'decided' | 'stabilising' | 'cooling-down' | 'no-news';
+  readonly wish: Proposal;
+}
+
+export interface Decided {
+  readonly actions: readonly Action[];
+  /** Subjects whose decision's condition is gone. */
+  readonly cleared: readonly Pick<LastDecision, 'kind' | 'subject'>[];
+  /** For the next tick. */
+  readonly conditions: ReadonlyMap<string, Condition>;
+  readonly reasons: readonly Verdict[];
+}
+
+interface Wish {
+  readonly proposal: Proposal;
+  readonly fingerprint: string;
+  readonly cooldownMs: number;
+  isNews(lastFingerprint: string): boolean;
+}
+
+export function decide(state: DecideState, policy: Policy, now: number): Decided {
+  // Half a window would be taken for half the load.
+  if (state.load.warmingUp) return { actions: [], cleared: [], conditions: state.conditions, reasons: [] };
+  const wishes = new Map(
+    [...scalingWishes(state, policy), ...rebalanceWishes(state, policy)].map((wish) => [
+      decisionKey(wish.proposal.kind, wish.proposal.subject),
+      wish,
+    ]),
+  );
+  const { stabilisationMs } = policy.scaling;
+  const conditions = new Map<string, Condition>();
+  const actions: Action[] = [];
+  const cleared: Pick<LastDecision, 'kind' | 'subject'>[] = [];
+  const reasons: Verdict[] = [];
+
+  for (const [key, wish] of wishes) {
+    const { kind, subject, action } = wish.proposal;
+    const before = state.conditions.get(key);
+    const since = before?.action === action ? before.since : now;
+    conditions.set(key, { kind, subject, action, since });
+    const last = state.last.get(key);
+    let verdict: Verdict['verdict'] = 'decided';
+    if (now - since < stabilisationMs) verdict = 'stabilising';
+    else if (last && now < last.until) verdict = 'cooling-down';
+    else if (last && !last.cleared && !wish.isNews(last.fingerprint)) verdict = 'no-news';
+    reasons.push({ kind, subject, verdict, wish: wish.proposal });
+    if (verdict !== 'decided') continue;
+    actions.push({ proposal: wish.proposal, fingerprint: wish.fingerprint, until: now + wish.cooldownMs });
+  }
+  for (const [key, { kind, subject, cleared: already }] of state.last) {
+    if (wishes.has(key) || already) continue;
+    const before = state.conditions.get(key);
+    const since = before?.action === null ? before.since : now;
+    if (now - since >= stabilisationMs) cleared.push({ kind, subject });
+    else conditions.set(key, { kind, subject, action: null, since });
+  }
+  return { actions, cleared, conditions, reasons };
+}
+
+function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> {
+  for (const service of load.services) {
+    // Without a name nobody could act on it.
+    const proposal = service.service === '' ? null : scalingWish(service, policy.scaling, load.windowMs);
+    if (!proposal) continue;
+    yield {
+      proposal,
+      fingerprint: scalingFingerprint(proposal),
+      cooldownMs: policy.scaling.cooldownMs,
+      isNews: (last) => scalingIsNews(proposal, last),
+    };
+  }
+}
+
+function* rebalanceWishes({ ring, load }: DecideState, policy: Policy): Generator<Wish> {
+  if (!ring) return;
+  for (const signal of SIGNALS) {
+    const proposal = rebalanceWish(signal, ring.signals[signal], load.signals[signal], policy.rebalance, load.windowMs);
+    if (!proposal) continue;
+    yield {
+      proposal,
+      fingerprint: rebalanceFingerprint(proposal, ring.epoch),
+      cooldownMs: policy.rebalance.cooldownMs,
+      isNews: (last) => rebalanceIsNews(proposal, ring.epoch, last),
+    };
+  }
+}

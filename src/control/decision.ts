@@ -1,0 +1,121 @@
+/**
+ * A decision as it stands on `weir.decisions`: one JSON object a record, key = `kind/subject`. Users read it; a field never changes
+ * its meaning, readers ignore fields that they do not know.
+ */
+import { z } from 'zod';
+
+export const DECISION_KINDS = ['scaling', 'rebalance'] as const;
+export type DecisionKind = (typeof DECISION_KINDS)[number];
+
+/** Why: one rule that spoke, in the order of their weight. */
+const reason = z.object({
+  rule: z.string().describe('name of the rule, such as cpu-high: the table in src/control/scaling.ts and rebalance.ts'),
+  observed: z.number().describe('what was measured, as a mean over the window'),
+  threshold: z.number().describe('the limit that it was held against, from the configuration'),
+  window: z.number().describe('ms over which it was measured'),
+  wish: z.number().optional().describe('scaling: the number of instances that this rule alone would want'),
+  text: z.string().describe('the same as a sentence'),
+});
+
+const common = {
+  version: z.literal(1).describe('of this schema'),
+  id: z.string().describe('unique: leader epoch, dash, number of the decision under it'),
+  subject: z.string().describe('scaling: the service.name; rebalance: the signal'),
+  priority: z.enum(['normal', 'high']).describe('high: memory runs out'),
+  reasons: z.array(reason).min(1),
+  at: z.iso.datetime().describe('the tick that decided; decide() saw this time as now'),
+  ringEpoch: z.number().describe('ring epoch in force'),
+  leaderEpoch: z.number().describe('offset of the LeaderElected record of the leader that decided'),
+  inputOffset: z.number().describe('next offset of weir.load: everything before it was seen'),
+  status: z.literal('emitted').describe('what became of it; emitted: written here, not applied'),
+};
+
+const scaling = z.object({
+  ...common,
+  kind: z.literal('scaling'),
+  action: z.enum(['scale_out', 'scale_in']),
+  from: z.number().describe('instances heard of in the window'),
+  to: z.number().describe('instances wanted'),
+});
+
+const rebalance = z.object({
+  ...common,
+  kind: z.literal('rebalance'),
+  action: z
+    .enum(['move_slots', 'cannot_balance'])
+    .describe('move_slots: moves say what would go where; cannot_balance: no slot move helps, unmovable says why'),
+  from: z.number().describe('load of the hottest shard over the mean, now'),
+  to: z.number().describe('the same after the moves, by the measured slot loads'),
+  hotShards: z.array(z.number()).describe('shards above hotRatio times the mean, hottest first'),
+  slotsMoved: z.number(),
+  moves: z
+    .array(
+      z.object({
+        from: z.number().describe('shard that loses the slots'),
+        to: z.number().describe('shard that gains them'),
+        slots: z.array(z.number()).describe('ascending'),
+        bytesPerSecond: z.number().describe('measured load of these slots together'),
+      }),
+    )
+    .describe('ordered by the losing, then by the gaining shard'),
+  unmovable: z
+    .array(
+      z.object({
+        shard: z.number(),
+        slot: z.number().nullable().describe('its heaviest slot; null: no slot of it had measured load'),
+        slotBytesPerSecond: z.number(),
+        text: z.string(),
+      }),
+    )
+    .describe('shards that stay above targetRatio times the mean whatever is moved'),
+});
+
+export const decisionSchema = z.discriminatedUnion('kind', [scaling, rebalance]);
+export type Decision = z.infer<typeof decisionSchema>;
+export type ScalingDecision = z.infer<typeof scaling>;
+export type RebalanceDecision = z.infer<typeof rebalance>;
+export type Reason = z.infer<typeof reason>;
+
+/** What the runtime adds to what decide() says. */
+export type DecisionStamp = Pick<
+  Decision,
+  'version' | 'id' | 'at' | 'ringEpoch' | 'leaderEpoch' | 'inputOffset' | 'status'
+>;
+type Unstamped<D> = D extends Decision ? Omit<D, keyof DecisionStamp> : never;
+/** An action of decide(). */
+export type Proposal = Unstamped<Decision>;
+export type ScalingProposal = Unstamped<ScalingDecision>;
+export type RebalanceProposal = Unstamped<RebalanceDecision>;
+
+export function encodeDecision(decision: Decision): Uint8Array {
+  return Buffer.from(JSON.stringify(decision));
+}
+
+/** null: not a decision of this version (readers ignore what they do not know). */
+export function decodeDecision(value: Uint8Array): Decision | null {
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('utf8'));
+  } catch {
+    return null;
+  }
+  const parsed = decisionSchema.safeParse(json);
+  return parsed.success ? parsed.data : null;
+}
+
+/** The last decision about a subject, as the control log keeps it. */
+export interface LastDecision {
+  readonly id: string;
+  readonly kind: DecisionKind;
+  readonly subject: string;
+  readonly fingerprint: string;
+  /** Unix ms. */
+  readonly at: number;
+  readonly until: number;
+  /** Its condition has been gone since: the same decision is news again. */
+  readonly cleared: boolean;
+}
+
+export function decisionKey(kind: DecisionKind, subject: string): string {
+  return `${kind}/${subject}`;
+}

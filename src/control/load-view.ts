@@ -1,0 +1,33 @@
+/** What the runtime has measured, as decide() sees it: rates and means over the window. */
+import type { Signal } from '../signals.ts';
+
+export interface InstanceView {
+  readonly instance: string;
+  readonly requestsPerSecond: number;
+  /** 0..1, null when unknown. */
+  readonly cpu: number | null;
+  readonly memory: number | null;
+}
+
+export interface ServiceView {
+  readonly service: string;
+  /** Heard of in the window. */
+  readonly instances: readonly InstanceView[];
+}
+
+export interface SignalView {
+  /** By shard id; shards without load may be missing. */
+  readonly shardBytesPerSecond: ReadonlyMap<number, number>;
+  /** By slot, as far as reporters list them. */
+  readonly slotBytesPerSecond: ReadonlyMap<number, number>;
+  /** Of the slots that they do not list, together. */
+  readonly restBytesPerSecond: number;
+}
+
+export interface LoadView {
+  readonly windowMs: number;
+  /** Measured for less than the window yet: nothing is decided on it. */
+  readonly warmingUp: boolean;
+  readonly services: readonly ServiceView[];
+  readonly signals: Readonly<Record<Signal, SignalView>>;
+}

@@ -1,0 +1,102 @@
+/**
+ * The base policy of scaling, for one service of n instances; all numbers are `control.scaling` of the configuration.
+ *
+ * | rule | when | wish |
+ * |---|---|---|
+ * | cpu-high | mean CPU > cpuHigh | out, ceil(n * mean / cpuHighTarget) |
+ * | memory-high | mean memory > memoryHigh | out, priority high, ceil(n * mean / memoryTarget), at least n + 1 |
+ * | rps-high | mean RPS > maxRpsPerInstance | out, ceil(total / maxRpsPerInstance) |
+ * | cpu-low | mean CPU < cpuLow and n > 1 | in, ceil(n * mean / cpuLowTarget), at least 1 |
+ *
+ * The largest wish to scale out wins; in only if nothing wants out; a wish for n is none. Means of CPU and memory are over the instances
+ * that say it; where none does the rule does not speak.
+ */
+import type { Config } from '../config.ts';
+import type { Reason, ScalingProposal } from './decision.ts';
+import type { ServiceView } from './load-view.ts';
+
+export type ScalingPolicy = Config['control']['scaling'];
+
+/** null: stay as it is. */
+export function scalingWish(service: ServiceView, policy: ScalingPolicy, windowMs: number): ScalingProposal | null {
+  const n = service.instances.length;
+  if (n === 0) return null;
+  const cpu = mean(service.instances.map((instance) => instance.cpu));
+  const memory = mean(service.instances.map((instance) => instance.memory));
+  const totalRps = service.instances.reduce((sum, instance) => sum + instance.requestsPerSecond, 0);
+  const meanRps = totalRps / n;
+
+  const out: Required<Reason>[] = [];
+  if (cpu !== null && above(cpu, policy.cpuHigh)) {
+    const wish = wholeInstances((n * cpu) / policy.cpuHighTarget);
+    const text = `mean CPU ${percent(cpu)} is above ${percent(policy.cpuHigh)}: ${wish} instances bring it to ${percent(policy.cpuHighTarget)}`;
+    out.push({ rule: 'cpu-high', observed: cpu, threshold: policy.cpuHigh, window: windowMs, wish, text });
+  }
+  if (memory !== null && above(memory, policy.memoryHigh)) {
+    const wish = Math.max(n + 1, wholeInstances((n * memory) / policy.memoryTarget));
+    const text = `mean memory ${percent(memory)} is above ${percent(policy.memoryHigh)}: ${wish} instances relieve it`;
+    out.push({ rule: 'memory-high', observed: memory, threshold: policy.memoryHigh, window: windowMs, wish, text });
+  }
+  if (above(meanRps, policy.maxRpsPerInstance)) {
+    const wish = wholeInstances(totalRps / policy.maxRpsPerInstance);
+    const text = `${round(meanRps)} requests/s an instance is above ${policy.maxRpsPerInstance}: ${wish} instances serve ${round(totalRps)} requests/s`;
+    out.push({
+      rule: 'rps-high',
+      observed: meanRps,
+      threshold: policy.maxRpsPerInstance,
+      window: windowMs,
+      wish,
+      text,
+    });
+  }
+  const common = { kind: 'scaling', subject: service.service, from: n } as const;
+  const reasons = out.filter(({ wish }) => wish > n).sort((a, b) => b.wish - a.wish);
+  if (reasons.length > 0) {
+    const priority = reasons.some(({ rule }) => rule === 'memory-high') ? 'high' : 'normal';
+    return { ...common, action: 'scale_out', priority, to: reasons[0]!.wish, reasons };
+  }
+  if (out.length > 0 || cpu === null || !above(policy.cpuLow, cpu) || n === 1) return null;
+  const wish = Math.max(1, wholeInstances((n * cpu) / policy.cpuLowTarget));
+  if (wish >= n) return null;
+  const text = `mean CPU ${percent(cpu)} is below ${percent(policy.cpuLow)}: ${wish} instances bring it to ${percent(policy.cpuLowTarget)}`;
+  const reason = { rule: 'cpu-low', observed: cpu, threshold: policy.cpuLow, window: windowMs, wish, text };
+  return { ...common, action: 'scale_in', priority: 'normal', to: wish, reasons: [reason] };
+}
+
+/** `action from>to`. */
+export function scalingFingerprint({ action, from, to }: ScalingProposal): string {
+  return `${action} ${from}>${to}`;
+}
+
+/**
+ * Whether a wish says more than the last decision, whose condition still holds: the other direction, another number of instances,
+ * or further in the same direction. A wish that wavers between two targets is no news.
+ */
+export function scalingIsNews(wish: ScalingProposal, lastFingerprint: string): boolean {
+  const last = /^(scale_out|scale_in) (\d+)>(\d+)$/.exec(lastFingerprint);
+  if (!last || last[1] !== wish.action || Number(last[2]) !== wish.from) return true;
+  return wish.action === 'scale_out' ? wish.to > Number(last[3]) : wish.to < Number(last[3]);
+}
+
+function mean(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
+/** Not by what is only a rounding error of the mean: three times 0.8 have a mean of 0.8000000000000002. */
+function above(value: number, threshold: number): boolean {
+  return value - threshold > 1e-9 * Math.max(1, threshold);
+}
+
+/** ceil, but not of what only rounding errors lift above a whole number. */
+function wholeInstances(count: number): number {
+  return Math.ceil(count - 1e-9);
+}
+
+function percent(share: number): string {
+  return `${round(share * 100)}%`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,195 @@
+/**
+ * The events of the control log (`weir.control`), in JSON, one a record. They are the single source of truth: state = fold(events), see
+ * `state.ts`. An event of a type or version that this build does not know stops the member: skipping it would fork the state.
+ *
+ * | type | version | written | says |
+ * |---|---|---|---|
+ * | LeaderElected | 1 | by a new leader, before anything else | who leads; the record's offset is the leader epoch |
+ * | RingActive | 1 | by the first leader, or `weir topics --create` | the ring epoch in force, whole |
+ * | DecisionMade | 1 | with each record on `weir.decisions`, in one transaction | what a later leader needs so as not to repeat it |
+ * | ConditionCleared | 1 | when the condition of a decision is gone | that the same decision may be made again |
+ *
+ * RingProposed is reserved for topology changes.
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { z } from 'zod';
+import { DECISION_KINDS } from '../control/decision.ts';
+import { WeirError } from '../errors.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
+import type { RingEpoch, SignalRing } from './ring-epoch.ts';
+
+const whole = z.int().min(0);
+
+const envelope = {
+  version: z.literal(1),
+  /** Unix ms, by the writer's clock. */
+  at: whole,
+};
+
+/** What only a leader writes: under which leader epoch, and the how many-th event of it (LeaderElected itself is 0). */
+const led = { ...envelope, leaderEpoch: whole, sequence: z.int().min(1) };
+
+const leaderElected = z.object({
+  ...envelope,
+  type: z.literal('LeaderElected'),
+  /** Which leadership: Weir's own is `control`. */
+  name: z.string(),
+  member: z.string(),
+  /** By which the new leader knows its own record. */
+  electionId: z.string(),
+  /** Of the group that gave it the partition, and as whom. */
+  generation: whole,
+  memberId: z.string(),
+});
+
+const signalRing = z.object({
+  key: z.string(),
+  slotBits: z.union([z.literal(16), z.literal(18)]),
+  shards: z.array(z.object({ id: whole, name: z.string(), topic: z.string(), weight: z.number().positive() })).min(1),
+  /** Owner of each slot: base64 of deflate-raw of u16 LE. Runs of a shard make it small: 256 shards take about 50 KB. */
+  slotTable: z.string(),
+  /** 16 hex digits of XXH64 of the key. */
+  overrides: z.array(z.object({ keyHash: z.string().regex(/^[0-9a-f]{16}$/), shard: whole })).max(1_024),
+});
+
+const ringActive = z.object({
+  ...envelope,
+  type: z.literal('RingActive'),
+  /** Absent when `weir topics --create` wrote it. */
+  leaderEpoch: whole.optional(),
+  sequence: z.int().min(1).optional(),
+  epoch: z.int().min(1),
+  signals: z.object({ traces: signalRing, metrics: signalRing, logs: signalRing }),
+});
+
+const decisionMade = z.object({
+  ...led,
+  type: z.literal('DecisionMade'),
+  id: z.string(),
+  kind: z.enum(DECISION_KINDS),
+  subject: z.string(),
+  /** What makes two decisions of one subject the same: see `fingerprint` of the decision's kind in src/control. */
+  fingerprint: z.string(),
+  /** Unix ms: until then nothing more is decided about the subject. */
+  until: whole,
+  /** Next offset of `weir.load` at the tick: from here a later leader may read on. */
+  inputOffset: whole,
+});
+
+const conditionCleared = z.object({
+  ...led,
+  type: z.literal('ConditionCleared'),
+  kind: z.enum(DECISION_KINDS),
+  subject: z.string(),
+});
+
+const SCHEMAS = {
+  LeaderElected: leaderElected,
+  RingActive: ringActive,
+  DecisionMade: decisionMade,
+  ConditionCleared: conditionCleared,
+} as const;
+
+export type LeaderElected = z.infer<typeof leaderElected>;
+export type RingActive = z.infer<typeof ringActive>;
+export type DecisionMade = z.infer<typeof decisionMade>;
+export type ConditionCleared = z.infer<typeof conditionCleared>;
+export type ControlEvent = LeaderElected | RingActive | DecisionMade | ConditionCleared;
+
+/** Distributes over the union, so that `type` keeps telling the variants apart. */
+type WithoutLead<E> = E extends ControlEvent ? Omit<E, 'leaderEpoch' | 'sequence'> : never;
+/** What a leader hands to `Leadership.write`, which adds its epoch and the sequence. */
+export type LedEvent = WithoutLead<RingActive | DecisionMade | ConditionCleared>;
+
+export function encodeEvent(event: ControlEvent): Uint8Array {
+  return Buffer.from(JSON.stringify(event));
+}
+
+/** `where` names the record, for the error. */
+export function decodeEvent(value: Uint8Array | null, where: string): ControlEvent {
+  const unreadable = (what: string, cause?: unknown) =>
+    new WeirError(
+      'CONTROL_LOG_UNREADABLE',
+      `reading ${where}: ${what}. Run the version of Weir that wrote it, or a newer one; nothing was skipped`,
+      { cause },
+    );
+  if (value === null) throw unreadable('the record has no value');
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('utf8'));
+  } catch (cause) {
+    throw unreadable('the record is not JSON', cause);
+  }
+  const head = z.object({ type: z.string(), version: z.int() }).safeParse(json);
+  if (!head.success) throw unreadable('the event has no type and version', head.error);
+  const { type, version } = head.data;
+  if (!Object.hasOwn(SCHEMAS, type)) throw unreadable(`the event type ${type} (version ${version}) is unknown`);
+  const schema = SCHEMAS[type as keyof typeof SCHEMAS];
+  if (version !== schema.shape.version.value) throw unreadable(`version ${version} of the event ${type} is unknown`);
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw unreadable(`the event ${type} is damaged: ${z.prettifyError(parsed.error)}`, parsed.error);
+  return parsed.data;
+}
+
+export function ringActiveEvent(ring: RingEpoch, at: number): WithoutLead<RingActive> {
+  const signal = (of: SignalRing): z.infer<typeof signalRing> => ({
+    key: of.key,
+    slotBits: of.slotBits,
+    shards: of.shards.map(({ id, name, topic, weight }) => ({ id, name, topic, weight })),
+    slotTable: deflateRawSync(u16LittleEndian(of.slots)).toString('base64'),
+    overrides: [...of.overrides].map(([hash, shard]) => ({ keyHash: hash.toString(16).padStart(16, '0'), shard })),
+  });
+  const { traces, metrics, logs } = ring.signals;
+  return {
+    type: 'RingActive',
+    version: 1,
+    at,
+    epoch: ring.epoch,
+    signals: { traces: signal(traces), metrics: signal(metrics), logs: signal(logs) },
+  };
+}
+
+/** Throws CONTROL_LOG_UNREADABLE when a table does not have a slot for each, or a slot without an owner. */
+export function ringOf(event: RingActive): RingEpoch {
+  const signals = Object.fromEntries(
+    SIGNALS.map((signal) => [signal, decodeSignal(event, signal)]),
+  ) as unknown as Record<Signal, SignalRing>;
+  return { epoch: event.epoch, signals };
+}
+
+function decodeSignal(event: RingActive, signal: Signal): SignalRing {
+  const of = event.signals[signal];
+  const damaged = (what: string, cause?: unknown) =>
+    new WeirError(
+      'CONTROL_LOG_UNREADABLE',
+      `reading ring epoch ${event.epoch}: the slot table of ${signal} ${what}. The control log is damaged: restore it, or start with another prefix`,
+      { cause },
+    );
+  const slotCount = 2 ** of.slotBits;
+  let bytes: Buffer;
+  try {
+    bytes = inflateRawSync(Buffer.from(of.slotTable, 'base64'), { maxOutputLength: slotCount * 2 });
+  } catch (cause) {
+    throw damaged('cannot be unpacked', cause);
+  }
+  if (bytes.length !== slotCount * 2) throw damaged(`has ${bytes.length / 2} slots, not ${slotCount}`);
+  const slots = Uint16Array.from({ length: slotCount }, (_, slot) => bytes.readUInt16LE(slot * 2));
+  const known = new Set(of.shards.map((shard) => shard.id));
+  for (const shard of new Set(slots))
+    if (!known.has(shard)) throw damaged(`gives slots to shard ${shard}, which is none`);
+  return {
+    key: of.key,
+    slotBits: of.slotBits,
+    slots,
+    shards: of.shards,
+    overrides: new Map(of.overrides.map(({ keyHash, shard }) => [BigInt(`0x${keyHash}`), shard])),
+  };
+}
+
+function u16LittleEndian(slots: Uint16Array): Uint8Array {
+  const bytes = Buffer.alloc(slots.length * 2);
+  slots.forEach((shard, slot) => {
+    bytes.writeUInt16LE(shard, slot * 2);
+  });
+  return bytes;
+}

@@ -1,0 +1,259 @@
+import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicSpec } from '../port.ts';
+import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
+import { fetchRequest } from './fetch-request.ts';
+import { requestOf } from './internals.ts';
+import type { Links } from './links.ts';
+import { type FetchedOffset, offsetFetchRequest } from './offset-fetch-request.ts';
+import { listOffsets } from './offsets.ts';
+import { BrokerError, ConnectionFault, check, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
+import { FetchedRecords } from './record-batch.ts';
+import { pause, retry } from './retry.ts';
+
+const TOPIC_RESOURCE = 2;
+const STEP_MS = 20;
+const MAX_STEP_MS = 250;
+/**
+ * EndTxn is answered before the group coordinator has seen the transaction's end: for this long the offsets of one that is
+ * just ending are waited for. Those of one that stays open longer are pending, and not shown.
+ */
+const ENDING_TRANSACTION_MS = 200;
+/** Up to so many offsets behind, records are counted by reading; beyond, every offset counts as a record. */
+const COUNTED_OFFSETS = 256n;
+const COUNT_FETCHES = 8;
+const COUNT_FETCH_BYTES = 1024 * 1024;
+
+export interface AdminParts {
+  readonly cluster: ClusterView;
+  readonly links: Links;
+  readonly description: string;
+  readonly requestTimeoutMs: number;
+}
+
+export class KafkaAdmin implements Admin {
+  readonly #parts: AdminParts;
+
+  constructor(parts: AdminParts) {
+    this.#parts = parts;
+  }
+
+  async cluster(): Promise<{ brokers: number; description: string }> {
+    return this.#retrying('to describe the cluster', async () => {
+      await this.#parts.cluster.lookUp([]);
+      return { brokers: this.#parts.cluster.brokerCount, description: this.#parts.description };
+    });
+  }
+
+  async createTopics(topics: readonly TopicSpec[]): Promise<readonly string[]> {
+    if (topics.length === 0) return [];
+    const names = topics.map(({ name }) => name);
+    const created = new Set<string>();
+    await this.#retrying('to create topics', async () => {
+      const existing = await this.#parts.cluster.allTopics();
+      const missing = topics.filter(({ name }) => !existing.has(name) && !created.has(name));
+      if (missing.length > 0) await this.#create(missing, created);
+    });
+    // A broker answers before every other one, itself included, knows of them.
+    await this.#until('topics get their leaders', async () => {
+      const views = await this.#parts.cluster.lookUp(names);
+      return names.every((name) => views.get(name)?.leaders.every((leader) => leader !== null));
+    });
+    return names.filter((name) => created.has(name));
+  }
+
+  async #create(topics: readonly TopicSpec[], created: Set<string>): Promise<void> {
+    const link = await this.#parts.cluster.anyLink();
+    const answer = await link.request(
+      requestOf('CreateTopics', {
+        topics: topics.map(({ name, partitions, replicas, config }) => ({
+          topic: name,
+          numPartitions: partitions,
+          replicationFactor: replicas ?? -1,
+          configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+        })),
+        validateOnly: false,
+        timeout: this.#parts.requestTimeoutMs,
+      }),
+      this.#parts.requestTimeoutMs * 2,
+    );
+    let refusal: BrokerError | undefined;
+    for (const { topic, errorCode, errorMessage } of answer.topicErrors) {
+      if (errorCode === ErrorCode.none) created.add(topic);
+      else if (errorCode !== ErrorCode.topicAlreadyExists) {
+        refusal ??= new BrokerError('CreateTopics', errorCode, `topic ${topic}`, errorMessage);
+      }
+    }
+    if (refusal) throw refusal;
+  }
+
+  async deleteTopics(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    await this.#retrying('to delete topics', async () => {
+      const link = await this.#parts.cluster.anyLink();
+      const answer = await link.request(
+        requestOf('DeleteTopics', { topics: names, timeout: this.#parts.requestTimeoutMs }),
+        this.#parts.requestTimeoutMs * 2,
+      );
+      for (const { topic, errorCode } of answer.topicErrors) {
+        if (errorCode !== ErrorCode.unknownTopicOrPartition) check('DeleteTopics', errorCode, `topic ${topic}`);
+      }
+    });
+    await this.#until('topics are gone', async () => (await this.#parts.cluster.lookUp(names)).size === 0);
+  }
+
+  async listTopics(): Promise<readonly string[]> {
+    const views = await this.#retrying('to list topics', () => this.#parts.cluster.allTopics());
+    return [...views].flatMap(([name, view]) => (view.internal ? [] : [name])).sort();
+  }
+
+  async describeTopics(names: readonly string[]): Promise<readonly TopicDescription[]> {
+    if (names.length === 0) return [];
+    return this.#retrying('to describe topics', async () => {
+      const views = await this.#parts.cluster.lookUp(names);
+      const existing = names.filter((name) => views.has(name));
+      if (existing.length === 0) return [];
+      const link = await this.#parts.cluster.anyLink();
+      const answer = await link.request(
+        requestOf('DescribeConfigs', {
+          // Null asks for every entry.
+          resources: existing.map((name) => ({ type: TOPIC_RESOURCE, name, configNames: null })),
+          includeSynonyms: false,
+        }),
+      );
+      const configs = new Map<string, Record<string, string>>();
+      for (const { resourceName, errorCode, errorMessage, configEntries } of answer.resources) {
+        if (errorCode === ErrorCode.unknownTopicOrPartition) continue;
+        if (errorCode !== ErrorCode.none) {
+          throw new BrokerError('DescribeConfigs', errorCode, `topic ${resourceName}`, errorMessage);
+        }
+        const entries = configEntries.map(({ configName, configValue }) => [configName, configValue ?? '']);
+        configs.set(resourceName, Object.fromEntries(entries));
+      }
+      return existing.flatMap((name) => {
+        const config = configs.get(name);
+        return config ? [{ name, partitions: views.get(name)!.leaders.length, config }] : [];
+      });
+    });
+  }
+
+  async committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
+    return this.#retrying(`to read the offsets of group ${groupId}`, async () => {
+      const partitions = await this.#partitionsOf(topic);
+      const stable = new Map<number, FetchedOffset>();
+      const until = performance.now() + ENDING_TRANSACTION_MS;
+      for (let missing = partitions; missing.length > 0; ) {
+        const requireStable = performance.now() < until;
+        for (const fetched of await this.#fetchOffsets(groupId, topic, missing, requireStable)) {
+          if (fetched.errorCode === ErrorCode.unstableOffsetCommit) continue;
+          check('OffsetFetch', fetched.errorCode, `group ${groupId}, ${topic}/${fetched.partition}`);
+          stable.set(fetched.partition, fetched);
+        }
+        missing = partitions.filter((partition) => !stable.has(partition));
+        if (missing.length > 0) await pause(STEP_MS);
+      }
+      return partitions.map((partition) => {
+        const { offset, metadata } = stable.get(partition)!;
+        return { partition, offset: offset < 0n ? null : offset, metadata };
+      });
+    });
+  }
+
+  async offsets(topic: string): Promise<readonly PartitionOffsets[]> {
+    return this.#retrying(`to read the offsets of topic ${topic}`, async () => {
+      const partitions = await this.#partitionsOf(topic);
+      const { cluster, links } = this.#parts;
+      const [earliest, latest] = await Promise.all([
+        listOffsets(cluster, links, topic, partitions, 'earliest', 'read_committed'),
+        listOffsets(cluster, links, topic, partitions, 'latest', 'read_committed'),
+      ]);
+      return partitions.map((partition) => ({
+        partition,
+        earliest: earliest.get(partition)!,
+        latest: latest.get(partition)!,
+      }));
+    });
+  }
+
+  /** Exact where few offsets are left; else every offset counts, markers included. */
+  async lag(groupId: string, topic: string): Promise<ReadonlyMap<number, bigint>> {
+    const [committed, offsets] = await Promise.all([this.committedOffsets(groupId, topic), this.offsets(topic)]);
+    const positions = new Map(committed.map(({ partition, offset }) => [partition, offset]));
+    const lags = await Promise.all(
+      offsets.map(async ({ partition, earliest, latest }): Promise<[number, bigint]> => {
+        const position = positions.get(partition) ?? earliest;
+        const from = Math.max(position, earliest);
+        const left = latest > from ? latest - from : 0n;
+        if (left === 0n || left > COUNTED_OFFSETS) return [partition, left];
+        const counted = await this.#retrying(`to read topic ${topic}`, () =>
+          this.#countRecords(topic, partition, Number(from), Number(latest)),
+        );
+        return [partition, BigInt(counted)];
+      }),
+    );
+    return new Map(lags);
+  }
+
+  async #countRecords(topic: string, partition: number, from: number, until: number): Promise<number> {
+    const { cluster, links } = this.#parts;
+    let position = from;
+    let count = 0;
+    for (let fetches = 0; position < until && fetches < COUNT_FETCHES; fetches++) {
+      const leader = await cluster.leaderOf(topic, partition);
+      if (!leader) throw new ConnectionFault(`${topic}/${partition} has no leader`, { sent: false });
+      const link = await links.to(leader);
+      const { partitions } = await link.request(
+        fetchRequest({
+          isolation: 'read_committed',
+          maxWaitMs: 0,
+          maxBytes: COUNT_FETCH_BYTES,
+          partitions: [{ topic, partition, offset: position, maxBytes: COUNT_FETCH_BYTES }],
+        }),
+      );
+      const fetched = partitions[0];
+      if (!fetched) throw new ConnectionFault(`no answer for ${topic}/${partition}`, { sent: true });
+      if (fetched.errorCode !== 0) {
+        cluster.forgetLeader(topic);
+        throw new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
+      }
+      const records = new FetchedRecords(position);
+      records.read(fetched.records, position, fetched.aborted);
+      if (records.nextOffset === position) break;
+      for (let index = 0; index < records.count; index++) if (records.offset(index) < until) count++;
+      position = records.nextOffset;
+    }
+    return count + Math.max(0, until - position);
+  }
+
+  async #partitionsOf(topic: string): Promise<number[]> {
+    const view = (await this.#parts.cluster.lookUp([topic])).get(topic);
+    if (!view) throw new BrokerError('Metadata', ErrorCode.unknownTopicOrPartition, `topic ${topic}`);
+    return view.leaders.map((_, partition) => partition);
+  }
+
+  async #fetchOffsets(
+    groupId: string,
+    topic: string,
+    partitions: readonly number[],
+    requireStable: boolean,
+  ): Promise<readonly FetchedOffset[]> {
+    const request = offsetFetchRequest({ groupId, topic, partitions, requireStable });
+    const answer = await askCoordinator(this.#parts, 'group', groupId, request);
+    checkCoordinator(this.#parts.cluster, 'group', groupId, 'OffsetFetch', answer.errorCode);
+    return answer.offsets;
+  }
+
+  async #until(what: string, done: () => Promise<boolean | undefined>): Promise<void> {
+    await this.#retrying(`to wait until ${what}`, async () => {
+      if (!(await done())) throw new ConnectionFault(`waiting until ${what}`, { sent: false });
+    });
+  }
+
+  /** All requests here may be asked twice. */
+  async #retrying<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    const deadline = performance.now() + this.#parts.requestTimeoutMs;
+    try {
+      return await retry(work, { deadline, firstStepMs: STEP_MS, maxStepMs: MAX_STEP_MS, again: isPassing });
+    } catch (error) {
+      throw faultOf(error) === 'denied' ? denied(doing, error) : error;
+    }
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * Fetches for a set of partitions, per leader, and only for those that someone is waiting on. Each leader has two lanes,
+ * each a connection of its own: the first may wait at the broker for records (up to LONG_WAIT_MS), the second serves, with a
+ * short wait, partitions that come back meanwhile, so that busy ones are not held up by idle ones.
+ */
+import type { FetchOptions, TopicPartition } from '../port.ts';
+import type { ClusterView } from './cluster.ts';
+import { type FetchedPartition, fetchRequest } from './fetch-request.ts';
+import type { BrokerAddress } from './link.ts';
+import type { Links } from './links.ts';
+import { type LogEnd, listOffsets } from './offsets.ts';
+import { asError, BrokerError, ConnectionFault, denied, faultOf } from './outcomes.ts';
+import { FetchReader } from './reader.ts';
+import { FetchedRecords } from './record-batch.ts';
+import { pause } from './retry.ts';
+
+const LONG_WAIT_MS = 500;
+const SHORT_WAIT_MS = 20;
+/** Of one answer; with at most two lanes a leader this bounds what fetching holds. */
+const ANSWER_BYTES = 16 * 1024 * 1024;
+const FIRST_BACKOFF_MS = 50;
+const MAX_BACKOFF_MS = 2_000;
+const ANSWER_WITHIN_MS = 30_000;
+
+type Isolation = NonNullable<FetchOptions['isolation']>;
+
+export class Fetcher {
+  readonly #cluster: ClusterView;
+  /** For look-ups: not blocked by a waiting fetch. */
+  readonly #links: Links;
+  readonly #lanes: readonly [Links, Links];
+  readonly #isolation: Isolation;
+  readonly #onTrouble: (cause: Error) => void;
+  /** In the order of service: whoever got records goes to the end. */
+  readonly #readers = new Set<FetchReader>();
+  /** Lane and leader of each fetch on its way. */
+  readonly #busy = new Set<string>();
+  readonly #closing = new AbortController();
+  #awake = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: {
+    cluster: ClusterView;
+    links: Links;
+    openLinks: () => Links;
+    isolation: Isolation;
+    onTrouble: (cause: Error) => void;
+  }) {
+    this.#cluster = options.cluster;
+    this.#links = options.links;
+    this.#lanes = [options.openLinks(), options.openLinks()];
+    this.#isolation = options.isolation;
+    this.#onTrouble = options.onTrouble;
+  }
+
+  reader(at: TopicPartition, options: FetchOptions): FetchReader {
+    const reader = new FetchReader(at, options, this);
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  remove(reader: FetchReader): void {
+    this.#readers.delete(reader);
+  }
+
+  /** Something changed: look who wants records. */
+  wake(): void {
+    if (this.#awake || this.#closing.signal.aborted) return;
+    this.#awake = true;
+    queueMicrotask(() => {
+      this.#awake = false;
+      this.#dispatch();
+    });
+  }
+
+  /** Tries for as long as the reader lives; null when it has ended. */
+  async lookUp(reader: FetchReader, end: LogEnd): Promise<bigint | null> {
+    const { topic, partition } = reader;
+    for (let backoffMs = FIRST_BACKOFF_MS; !reader.ended; backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)) {
+      try {
+        const found = await listOffsets(this.#cluster, this.#links, topic, [partition], end, this.#isolation);
+        return found.get(partition) ?? null;
+      } catch (error) {
+        if (faultOf(error) === 'denied') throw denied(`to read topic ${topic}`, error);
+        this.#onTrouble(asError(error));
+      }
+      await pause(backoffMs, this.#closing.signal);
+    }
+    return null;
+  }
+
+  close(): void {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    for (const reader of [...this.#readers]) reader.end();
+    for (const lane of this.#lanes) lane.destroy();
+  }
+
+  #dispatch(): void {
+    if (this.#closing.signal.aborted) return;
+    const now = performance.now();
+    let next = Number.POSITIVE_INFINITY;
+    const byLeader = new Map<string, { leader: BrokerAddress; readers: FetchReader[] }>();
+    for (const reader of this.#readers) {
+      if (!reader.wants) continue;
+      if (reader.retryAt > now) {
+        next = Math.min(next, reader.retryAt);
+        continue;
+      }
+      const leader = this.#cluster.knownLeader(reader.topic, reader.partition);
+      if (!leader) {
+        this.#findLeader(reader);
+        continue;
+      }
+      const at = `${leader.host}:${leader.port}`;
+      const group = byLeader.get(at);
+      if (group) group.readers.push(reader);
+      else byLeader.set(at, { leader, readers: [reader] });
+    }
+    for (const [at, { leader, readers }] of byLeader) {
+      const longBusy = this.#busy.has(`0 ${at}`);
+      const shortBusy = this.#busy.has(`1 ${at}`);
+      // The long lane waits for the short one, so that a partition gone idle moves over to it.
+      if (!longBusy && !shortBusy) this.#fetch(0, leader, readers);
+      else if (longBusy && !shortBusy) this.#fetch(1, leader, readers);
+    }
+    clearTimeout(this.#timer);
+    if (Number.isFinite(next)) this.#timer = setTimeout(() => this.wake(), next - now);
+  }
+
+  #findLeader(reader: FetchReader): void {
+    reader.asking = true;
+    this.#cluster
+      .leaderOf(reader.topic, reader.partition)
+      .then((leader) => {
+        if (leader) return;
+        const { topic, partition } = reader;
+        throw new ConnectionFault(`${topic}/${partition} does not exist or has no leader`, { sent: false });
+      })
+      .catch((error) => this.#trouble(reader, asError(error)))
+      .finally(() => {
+        reader.asking = false;
+        this.wake();
+      });
+  }
+
+  #fetch(lane: 0 | 1, leader: BrokerAddress, readers: readonly FetchReader[]): void {
+    const slot = `${lane} ${leader.host}:${leader.port}`;
+    this.#busy.add(slot);
+    const asked = readers.map((reader) => {
+      reader.asking = true;
+      return { reader, question: reader.question };
+    });
+    this.#request(lane, leader, asked)
+      .catch((error) => {
+        this.#cluster.forgetLeaderships(leader);
+        for (const { reader } of asked) this.#trouble(reader, asError(error));
+      })
+      .finally(() => {
+        this.#busy.delete(slot);
+        for (const reader of readers) reader.asking = false;
+        this.wake();
+      });
+  }
+
+  async #request(
+    lane: 0 | 1,
+    leader: BrokerAddress,
+    asked: ReadonlyArray<{ reader: FetchReader; question: { offset: number; seeks: number } }>,
+  ): Promise<void> {
+    const link = await this.#lanes[lane].to(leader);
+    const longestMs = Math.max(...asked.map(({ reader }) => reader.waitUntil)) - performance.now();
+    const maxWaitMs = lane === 0 ? Math.ceil(Math.min(LONG_WAIT_MS, Math.max(1, longestMs))) : SHORT_WAIT_MS;
+    const answer = await link.request(
+      fetchRequest({
+        isolation: this.#isolation,
+        maxWaitMs,
+        maxBytes: ANSWER_BYTES,
+        partitions: asked.map(({ reader, question }) => ({
+          topic: reader.topic,
+          partition: reader.partition,
+          offset: question.offset,
+          maxBytes: reader.maxBytes,
+        })),
+      }),
+      maxWaitMs + ANSWER_WITHIN_MS,
+    );
+    if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
+    const answers = new Map(answer.partitions.map((fetched) => [`${fetched.partition} ${fetched.topic}`, fetched]));
+    for (const { reader, question } of asked) {
+      const fetched = answers.get(`${reader.partition} ${reader.topic}`);
+      if (fetched && reader.stillAsks(question)) this.#deliver(reader, question.offset, fetched);
+    }
+  }
+
+  #deliver(reader: FetchReader, offset: number, fetched: FetchedPartition): void {
+    const { topic, partition } = reader;
+    if (fetched.errorCode !== 0) {
+      const error = new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
+      if (error.fault === 'out-of-range') this.#outOfRange(reader, error);
+      else this.#trouble(reader, error);
+      return;
+    }
+    reader.backoffMs = 0;
+    if (fetched.records.length === 0) return;
+    const records = new FetchedRecords(offset);
+    try {
+      records.read(fetched.records, offset, this.#isolation === 'read_committed' ? fetched.aborted : []);
+    } catch (error) {
+      reader.fail(
+        new Error(`${topic}/${partition} from offset ${offset}: ${asError(error).message}`, { cause: error }),
+      );
+      return;
+    }
+    // A batch that did not fit is cut off; its partition keeps its place, since the first one asked for always fits.
+    if (records.nextOffset <= offset) return;
+    this.#readers.delete(reader);
+    this.#readers.add(reader);
+    reader.deliver(records);
+  }
+
+  #outOfRange(reader: FetchReader, cause: Error): void {
+    const { question } = reader;
+    Promise.all([this.lookUp(reader, 'earliest'), this.lookUp(reader, 'latest')])
+      .then(([earliest, latest]) => {
+        if (earliest === null || latest === null || !reader.stillAsks(question)) return;
+        // Between the two questions the log may have come to hold it.
+        if (reader.position >= earliest && reader.position <= latest) this.#trouble(reader, cause);
+        else reader.outOfRange(earliest, latest);
+      })
+      .catch((error) => reader.fail(asError(error)));
+    // Until then it asks no more; the poll may run into its own time limit.
+    reader.retryAt = performance.now() + MAX_BACKOFF_MS;
+  }
+
+  #trouble(reader: FetchReader, error: Error): void {
+    if (reader.ended || this.#closing.signal.aborted) return;
+    const fault = faultOf(error);
+    if (fault === 'denied') {
+      reader.fail(denied(`to read topic ${reader.topic}`, error));
+      return;
+    }
+    this.#cluster.forgetLeader(reader.topic);
+    reader.backoffMs = Math.min(Math.max(FIRST_BACKOFF_MS, reader.backoffMs * 2), MAX_BACKOFF_MS);
+    reader.retryAt = performance.now() + reader.backoffMs;
+    this.#onTrouble(error);
+  }
+}

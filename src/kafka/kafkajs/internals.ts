@@ -1,0 +1,203 @@
+/**
+ * The parts of kafkajs 2.2.4 that Weir stands on, and the only file that reaches into it: a connection to one broker (with
+ * ApiVersions, TLS and SASL) and the request definitions. Cluster, Consumer and Producer are not used: they retry by
+ * count, reset offsets on their own, heartbeat between batches and reuse a connection's half-read bytes after it broke.
+ *
+ * These are private files of an unmaintained package, so the version is checked: another one would need a new reading.
+ */
+import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
+
+const require = createRequire(import.meta.url);
+const VERSION = '2.2.4';
+
+const found = (require('kafkajs/package.json') as { version: string }).version;
+if (found !== VERSION) throw new Error(`kafkajs ${found} is installed; its internals are known for ${VERSION} only`);
+
+export interface Encoder {
+  readonly buf: Buffer;
+  readonly buffer: Buffer;
+  offset: number;
+  writeInt8(value: number): Encoder;
+  writeInt16(value: number): Encoder;
+  writeInt32(value: number): Encoder;
+  writeString(value: string | null): Encoder;
+  writeBufferInternal(value: Uint8Array): void;
+}
+
+/** One request and how its answer is read. `D` is the decoded answer. */
+export interface Protocol<D> {
+  readonly request: {
+    readonly apiKey: number;
+    readonly apiVersion: number;
+    readonly apiName: string;
+    encode(): Promise<Encoder>;
+    expectResponse?(): boolean;
+  };
+  readonly response: {
+    decode(payload: Buffer): Promise<D>;
+    /** kafkajs throws here on the first error code, and with it away every other partition's answer. */
+    parse(decoded: D): Promise<D>;
+  };
+  readonly logResponseError?: boolean;
+}
+
+export interface Connection {
+  readonly host: string;
+  readonly port: number;
+  socket?: Socket;
+  readonly sasl: object | null;
+  readonly requestQueue: { rejectAll(error: Error): void; destroy(): void };
+  isConnected(): boolean;
+  isAuthenticated(): boolean;
+  send<D>(protocol: Protocol<D>): Promise<D>;
+  disconnect(): Promise<boolean>;
+}
+
+export type ApiVersions = Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>>;
+
+export interface Broker {
+  readonly connectionPool: { readonly pool: readonly Connection[] };
+  readonly versions: ApiVersions | null;
+  connect(): Promise<void>;
+}
+
+export interface KafkajsLogger {
+  namespace(): KafkajsLogger;
+  setLogLevel(): void;
+  debug(message: string, extra?: object): void;
+  info(message: string, extra?: object): void;
+  warn(message: string, extra?: object): void;
+  error(message: string, extra?: object): void;
+}
+
+export type SocketFactory = (at: { host: string; port: number; ssl: object | null; onConnect: () => void }) => Socket;
+
+export interface ConnectionOptions {
+  host: string;
+  port: number;
+  clientId: string;
+  ssl: object | null;
+  sasl: object | null;
+  logger: KafkajsLogger;
+  socketFactory: SocketFactory;
+  connectionTimeout: number;
+  requestTimeout: number;
+  enforceRequestTimeout: boolean;
+  maxInFlightRequests: null;
+  reauthenticationThreshold: number;
+}
+
+interface Definition {
+  protocol(at: { version: number }): (options: object) => Protocol<never>;
+}
+
+type ConnectionPoolClass = new (options: ConnectionOptions) => { pool: Connection[] };
+type BrokerClass = new (options: {
+  connectionPool: { pool: Connection[] };
+  logger: KafkajsLogger;
+  authenticationTimeout: number;
+}) => Broker;
+
+export const ConnectionPool = require('kafkajs/src/network/connectionPool') as ConnectionPoolClass;
+export const KafkajsBroker = require('kafkajs/src/broker') as BrokerClass;
+export const KafkajsEncoder = require('kafkajs/src/protocol/encoder') as new (initialBytes?: number) => Encoder;
+export const crc32c = require('kafkajs/src/protocol/recordBatch/crc32C') as (bytes: Uint8Array) => number;
+export const { MemberMetadata, MemberAssignment } = require('kafkajs/src/consumer/assignerProtocol') as {
+  MemberMetadata: {
+    encode(metadata: { version: number; topics: readonly string[]; userData: Buffer }): Buffer;
+    decode(bytes: Buffer): { topics: string[]; userData: Buffer | null };
+  };
+  MemberAssignment: {
+    encode(assignment: { version: number; assignment: Record<string, number[]>; userData: Buffer }): Buffer;
+    decode(bytes: Buffer): { assignment: Record<string, number[]> } | null;
+  };
+};
+
+const requests = (require('kafkajs/src/protocol/requests') as { requests: Record<string, Definition> }).requests;
+
+/** Answers as they are on the wire: error codes are numbers, nothing has been thrown yet. */
+interface Answers {
+  Metadata: {
+    brokers: Array<{ nodeId: number; host: string; port: number }>;
+    clusterId: string;
+    controllerId: number;
+    topicMetadata: Array<{
+      topicErrorCode: number;
+      topic: string;
+      isInternal: boolean;
+      partitionMetadata: Array<{ partitionErrorCode: number; partitionId: number; leader: number }>;
+    }>;
+  };
+  GroupCoordinator: { errorCode: number; coordinator: { nodeId: number; host: string; port: number } };
+  ListOffsets: {
+    responses: Array<{ topic: string; partitions: Array<{ partition: number; errorCode: number; offset: string }> }>;
+  };
+  JoinGroup: {
+    errorCode: number;
+    generationId: number;
+    leaderId: string;
+    memberId: string;
+    members: Array<{ memberId: string; memberMetadata: Buffer }>;
+  };
+  SyncGroup: { errorCode: number; memberAssignment: Buffer | null };
+  Heartbeat: { errorCode: number };
+  LeaveGroup: { errorCode: number };
+  InitProducerId: { errorCode: number; producerId: string; producerEpoch: number };
+  AddPartitionsToTxn: {
+    errors: Array<{ topic: string; partitionErrors: Array<{ partition: number; errorCode: number }> }>;
+  };
+  AddOffsetsToTxn: { errorCode: number };
+  TxnOffsetCommit: {
+    topics: Array<{ topic: string; partitions: Array<{ partition: number; errorCode: number }> }>;
+  };
+  EndTxn: { errorCode: number };
+  CreateTopics: { topicErrors: Array<{ topic: string; errorCode: number; errorMessage: string | null }> };
+  DeleteTopics: { topicErrors: Array<{ topic: string; errorCode: number }> };
+  DescribeConfigs: {
+    resources: Array<{
+      errorCode: number;
+      errorMessage: string | null;
+      resourceName: string;
+      configEntries: Array<{ configName: string; configValue: string | null }>;
+    }>;
+  };
+  DeleteRecords: {
+    topics: Array<{ topic: string; partitions: Array<{ partition: number; errorCode: number }> }>;
+  };
+}
+
+/** The version of each request that Weir speaks: kafkajs's newest, all within what Kafka 4 takes. */
+const VERSIONS: Record<keyof Answers, number> = {
+  Metadata: 6,
+  GroupCoordinator: 2,
+  ListOffsets: 3,
+  JoinGroup: 5,
+  SyncGroup: 3,
+  Heartbeat: 3,
+  LeaveGroup: 3,
+  InitProducerId: 1,
+  AddPartitionsToTxn: 1,
+  AddOffsetsToTxn: 1,
+  TxnOffsetCommit: 1,
+  EndTxn: 1,
+  CreateTopics: 3,
+  DeleteTopics: 1,
+  DescribeConfigs: 2,
+  DeleteRecords: 1,
+};
+
+/** kafkajs's definition of a request, its answer handed over as decoded: the caller judges error codes one by one. */
+export function requestOf<N extends keyof Answers>(name: N, options: object): Protocol<Answers[N]> {
+  const definition = requests[name]!.protocol({ version: VERSIONS[name] })(options) as Protocol<never>;
+  return asDecoded(definition as unknown as Protocol<Answers[N]>);
+}
+
+/** CreateTopics 4 has the bytes of 3; only from 4 on does the broker take -1 for its own default of replicas. */
+export function asDecoded<D>(protocol: Protocol<D>): Protocol<D> {
+  return {
+    request: { ...protocol.request, ...(protocol.request.apiName === 'CreateTopics' ? { apiVersion: 4 } : {}) },
+    response: { decode: (payload) => protocol.response.decode(payload), parse: async (decoded) => decoded },
+    logResponseError: false,
+  };
+}

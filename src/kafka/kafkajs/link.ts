@@ -1,0 +1,204 @@
+/**
+ * One connection to one broker. A link is used until its first trouble and then thrown away, its socket destroyed: what
+ * was half read or half sent on it must never meet what comes after, and a request that ran out of time must not reach
+ * the broker later. A new link takes its place at the next use.
+ */
+import type { Logger } from 'pino';
+import { WeirError } from '../../errors.ts';
+import {
+  type ApiVersions,
+  type Broker,
+  type Connection,
+  ConnectionPool,
+  KafkajsBroker,
+  type KafkajsLogger,
+  type Protocol,
+  type SocketFactory,
+} from './internals.ts';
+import { asError, ConnectionFault } from './outcomes.ts';
+
+export interface BrokerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface LinkSettings {
+  readonly clientId: string;
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly ssl: object | null;
+  readonly sasl: object | null;
+  readonly socketFactory: SocketFactory;
+  readonly log: Logger;
+}
+
+/** A connection about to outlive its SASL session (KIP-368) is replaced this long before. */
+const REAUTHENTICATE_BEFORE_MS = 10_000;
+const NEVER_MS = 2 ** 31 - 1;
+
+export class Link {
+  readonly address: BrokerAddress;
+  readonly #settings: LinkSettings;
+  readonly #broker: Broker;
+  readonly #connection: Connection;
+  #broken: ConnectionFault | undefined;
+  #pending = 0;
+
+  private constructor(address: BrokerAddress, settings: LinkSettings) {
+    this.address = address;
+    this.#settings = settings;
+    const logger = quietLogger(settings.log);
+    const pool = new ConnectionPool({
+      ...address,
+      clientId: settings.clientId,
+      ssl: settings.ssl,
+      sasl: settings.sasl,
+      logger,
+      socketFactory: settings.socketFactory,
+      connectionTimeout: settings.connectTimeoutMs,
+      // Time limits are this class's: kafkajs would forget the request and go on with the connection.
+      requestTimeout: NEVER_MS,
+      enforceRequestTimeout: false,
+      maxInFlightRequests: null,
+      reauthenticationThreshold: REAUTHENTICATE_BEFORE_MS,
+    });
+    this.#connection = pool.pool[0]!;
+    this.#broker = new KafkajsBroker({
+      connectionPool: pool,
+      logger,
+      authenticationTimeout: settings.connectTimeoutMs,
+    });
+  }
+
+  /** Throws ConnectionFault (nobody answers) or WeirError KAFKA_AUTH (TLS or SASL says no). */
+  static async open(address: BrokerAddress, settings: LinkSettings): Promise<Link> {
+    const link = new Link(address, settings);
+    try {
+      await within(
+        settings.connectTimeoutMs,
+        () => new Error(`no answer within ${settings.connectTimeoutMs} ms`),
+        link.#broker.connect(),
+      );
+      return link;
+    } catch (cause) {
+      link.destroy(asError(cause));
+      if (isAuthentication(cause)) throw authenticationError(address, settings, cause);
+      throw new ConnectionFault(`cannot connect to ${address.host}:${address.port}: ${asError(cause).message}`, {
+        sent: false,
+        cause,
+      });
+    }
+  }
+
+  get usable(): boolean {
+    const connection = this.#connection;
+    return !this.#broken && connection.isConnected() && (!connection.sasl || connection.isAuthenticated());
+  }
+
+  get versions(): ApiVersions {
+    return this.#broker.versions ?? {};
+  }
+
+  /** The decoded answer, its error codes not yet looked at. Throws ConnectionFault when there is none. */
+  async request<D>(protocol: Protocol<D>, timeoutMs = this.#settings.requestTimeoutMs): Promise<D> {
+    if (this.#broken) throw new ConnectionFault(this.#broken.message, { sent: false, cause: this.#broken });
+    const { apiName } = protocol.request;
+    const { host, port } = this.address;
+    this.#pending++;
+    try {
+      return await within(
+        timeoutMs,
+        () => new Error(`no answer to ${apiName} within ${timeoutMs} ms`),
+        this.#connection.send(protocol),
+      );
+    } catch (cause) {
+      const fault = new ConnectionFault(`${host}:${port}, ${apiName}: ${asError(cause).message}`, {
+        sent: true,
+        cause,
+      });
+      // Whatever it was, a wrong answer included: the state of this connection is not known any more.
+      this.destroy(fault);
+      throw fault;
+    } finally {
+      this.#pending--;
+    }
+  }
+
+  /** Fails what is pending; nothing that was not yet written to the socket will be. */
+  destroy(cause: Error): void {
+    if (this.#broken) return;
+    this.#broken = cause instanceof ConnectionFault ? cause : new ConnectionFault(cause.message, { sent: true, cause });
+    this.#connection.requestQueue.rejectAll(this.#broken);
+    this.#connection.socket?.destroy();
+    // Only sets kafkajs's own state: there is nothing left to wait for.
+    this.#connection.disconnect().catch((error) => this.#settings.log.debug({ err: error }, 'closing a connection'));
+  }
+
+  /** Lets pending requests end first. */
+  async close(): Promise<void> {
+    if (this.#broken) return;
+    if (this.#pending === 0) {
+      this.destroy(new ConnectionFault('closed', { sent: false }));
+      return;
+    }
+    await within(
+      this.#settings.connectTimeoutMs,
+      () => new Error('requests are still pending'),
+      this.#connection.disconnect(),
+    ).catch((error) => this.destroy(asError(error)));
+  }
+}
+
+async function within<T>(timeoutMs: number, onTimeout: () => Error, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([
+      work,
+      new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(onTimeout()), timeoutMs);
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Everything that kafkajs logs also reaches the caller as an error, who knows whether it is one. */
+function quietLogger(log: Logger): KafkajsLogger {
+  const debug = (message: string, extra?: object) => {
+    if (log.isLevelEnabled('trace')) log.trace(extra ?? {}, `kafkajs: ${message}`);
+  };
+  const logger: KafkajsLogger = {
+    namespace: () => logger,
+    setLogLevel: () => {},
+    debug,
+    info: debug,
+    warn: debug,
+    error: debug,
+  };
+  return logger;
+}
+
+const TLS_CODES = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH|ERR_OSSL)/;
+
+function isAuthentication(thrown: unknown): boolean {
+  const error = thrown as { name?: string; type?: string; code?: unknown; cause?: unknown };
+  return (
+    error instanceof WeirError ||
+    error.name === 'KafkaJSSASLAuthenticationError' ||
+    /SASL/.test(error.type ?? '') ||
+    (typeof error.code === 'string' && TLS_CODES.test(error.code))
+  );
+}
+
+function authenticationError(address: BrokerAddress, settings: LinkSettings, cause: unknown): WeirError {
+  if (cause instanceof WeirError) return cause;
+  const at = `${address.host}:${address.port}`;
+  const message = asError(cause).message;
+  const tls = typeof (cause as { code?: unknown }).code === 'string';
+  const what = tls ? `the TLS handshake with broker ${at} failed` : `broker ${at} refuses the SASL credentials`;
+  const todo = tls ? 'Check kafka.tls (caFile, serverName, certFile, keyFile)' : 'Check kafka.sasl';
+  return new WeirError('KAFKA_AUTH', `${what} (${message}). ${todo}${settings.ssl ? '' : ' and kafka.tls.enabled'}.`, {
+    cause,
+  });
+}

@@ -1,0 +1,81 @@
+/**
+ * Produce v7, acks = all.
+ *
+ * Request: transactional_id nullable string, acks int16, timeout_ms int32, [topic string, [partition int32, records bytes]];
+ * exactly one batch a partition.
+ * Answer: [topic string, [partition int32, error_code int16, base_offset int64, log_append_time int64,
+ * log_start_offset int64]], throttle_time_ms int32
+ */
+import { KafkajsEncoder, type Protocol } from './internals.ts';
+import { encodeBatch, type OutgoingRecord, type ProducerIdentity } from './record-batch.ts';
+
+export interface OutgoingBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly records: readonly OutgoingRecord[];
+  readonly identity: ProducerIdentity;
+  readonly firstSequence: number;
+  readonly timestampMs: number;
+}
+
+export interface ProducedPartition {
+  readonly topic: string;
+  readonly partition: number;
+  readonly errorCode: number;
+}
+
+const ACKS_ALL = -1;
+
+export function produceRequest(options: {
+  transactionalId: string | null;
+  /** How long the leader may wait for its followers. */
+  timeoutMs: number;
+  batches: readonly OutgoingBatch[];
+}): Protocol<ProducedPartition[]> {
+  const transactional = options.transactionalId !== null;
+  return {
+    request: {
+      apiKey: 0,
+      apiVersion: 7,
+      apiName: 'Produce',
+      expectResponse: () => true,
+      encode: async () => {
+        const topics = Map.groupBy(options.batches, ({ topic }) => topic);
+        const encoded = options.batches.map((batch) => ({
+          batch,
+          bytes: encodeBatch(batch.records, batch.identity, { ...batch, transactional }),
+        }));
+        const byBatch = new Map(encoded.map(({ batch, bytes }) => [batch, bytes]));
+        const encoder = new KafkajsEncoder(encoded.reduce((sum, { bytes }) => sum + bytes.length + 64, 256));
+        encoder.writeString(options.transactionalId).writeInt16(ACKS_ALL).writeInt32(options.timeoutMs);
+        encoder.writeInt32(topics.size);
+        for (const [topic, batches] of topics) {
+          encoder.writeString(topic).writeInt32(batches.length);
+          for (const batch of batches) {
+            const bytes = byBatch.get(batch)!;
+            encoder.writeInt32(batch.partition).writeInt32(bytes.length);
+            encoder.writeBufferInternal(bytes);
+          }
+        }
+        return encoder;
+      },
+    },
+    response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
+    logResponseError: false,
+  };
+}
+
+function decode(payload: Buffer): ProducedPartition[] {
+  const produced: ProducedPartition[] = [];
+  let at = 4;
+  for (let topics = payload.readInt32BE(0); topics > 0; topics--) {
+    const nameLength = payload.readInt16BE(at);
+    const topic = payload.toString('utf8', at + 2, at + 2 + nameLength);
+    at += 2 + nameLength + 4;
+    for (let left = payload.readInt32BE(at - 4); left > 0; left--) {
+      produced.push({ topic, partition: payload.readInt32BE(at), errorCode: payload.readInt16BE(at + 4) });
+      at += 4 + 2 + 8 + 8 + 8;
+    }
+  }
+  return produced;
+}

@@ -1,0 +1,113 @@
+/**
+ * Batches on their way to the leaders of their partitions: at most one batch of a partition at a time, all batches for one
+ * leader in one request. The transactional sink and
+ * the idempotent producer both stand on it.
+ */
+import type { ClusterView } from './cluster.ts';
+import type { BrokerAddress } from './link.ts';
+import type { Links } from './links.ts';
+import { asError, BrokerError, ConnectionFault, ErrorCode } from './outcomes.ts';
+import { type OutgoingBatch, produceRequest } from './produce-request.ts';
+import { type OutgoingRecord, type ProducerIdentity, recordBytes } from './record-batch.ts';
+
+/**
+ * Records that share a batch, whose size `max.message.bytes` limits, stay below Kafka's default for it (1,048,588). A
+ * larger record goes alone.
+ */
+const SHARED_BATCH_BYTES = 1_000_000;
+
+/** Sequence numbers of one producer id, by partition; they wrap after 2^31 - 1. */
+export class Sequences {
+  readonly identity: ProducerIdentity;
+  readonly #next = new Map<string, number>();
+
+  constructor(identity: ProducerIdentity) {
+    this.identity = identity;
+  }
+
+  next(topic: string, partition: number): number {
+    return this.#next.get(`${partition} ${topic}`) ?? 0;
+  }
+
+  /** Once the broker has appended them. */
+  advance(topic: string, partition: number, records: number): void {
+    this.#next.set(`${partition} ${topic}`, (this.next(topic, partition) + records) % 2 ** 31);
+  }
+}
+
+/** Cuts records of one partition into batches, in order. */
+export function cutBatches<R extends OutgoingRecord>(records: readonly R[]): R[][] {
+  const batches: R[][] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const more = recordBytes(record);
+    const last = batches.at(-1);
+    if (last && bytes + more <= SHARED_BATCH_BYTES) {
+      last.push(record);
+      bytes += more;
+    } else {
+      batches.push([record]);
+      bytes = more;
+    }
+  }
+  return batches;
+}
+
+export type BatchResult = { readonly stored: true } | { readonly stored: false; readonly error: Error };
+
+/** One attempt at each batch, leaders in parallel. Never rejects: each batch gets its own result. */
+export async function produceOnce<B extends OutgoingBatch>(
+  batches: readonly B[],
+  options: { cluster: ClusterView; links: Links; transactionalId: string | null; timeoutMs: number },
+): Promise<ReadonlyMap<B, BatchResult>> {
+  const { cluster, links } = options;
+  const results = new Map<B, BatchResult>();
+  const fail = (batch: B, error: Error) => results.set(batch, { stored: false, error });
+  const byLeader = new Map<string, { leader: BrokerAddress; batches: B[] }>();
+  await Promise.all(
+    batches.map(async (batch) => {
+      try {
+        const leader = await cluster.leaderOf(batch.topic, batch.partition);
+        if (!leader) throw new ConnectionFault(`${nameOf(batch)} does not exist or has no leader`, { sent: false });
+        const at = `${leader.host}:${leader.port}`;
+        const group = byLeader.get(at);
+        if (group) group.batches.push(batch);
+        else byLeader.set(at, { leader, batches: [batch] });
+      } catch (error) {
+        fail(batch, asError(error));
+      }
+    }),
+  );
+  await Promise.all(
+    [...byLeader.values()].map(async (group) => {
+      try {
+        const link = await links.to(group.leader);
+        const request = produceRequest({
+          transactionalId: options.transactionalId,
+          // The broker gives up first, so that its answer still comes.
+          timeoutMs: Math.ceil(options.timeoutMs * 0.8),
+          batches: group.batches,
+        });
+        const produced = await link.request(request, options.timeoutMs);
+        const answers = new Map(produced.map((answer) => [nameOf(answer), answer.errorCode]));
+        for (const batch of group.batches) {
+          const code = answers.get(nameOf(batch));
+          if (code === ErrorCode.none || code === ErrorCode.duplicateSequence) results.set(batch, { stored: true });
+          else if (code === undefined) fail(batch, new ConnectionFault('no answer for this partition', { sent: true }));
+          else fail(batch, new BrokerError('Produce', code, nameOf(batch)));
+        }
+      } catch (error) {
+        cluster.forgetLeaderships(group.leader);
+        for (const batch of group.batches) fail(batch, asError(error));
+      }
+    }),
+  );
+  for (const [batch, result] of results) {
+    if (!result.stored && result.error instanceof BrokerError && result.error.fault === 'moved') {
+      cluster.forgetLeader(batch.topic);
+    }
+  }
+  return results;
+}
+
+const nameOf = ({ topic, partition }: { topic: string; partition: number }) => `${topic}/${partition}`;

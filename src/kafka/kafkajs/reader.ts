@@ -1,0 +1,169 @@
+import type { FetchOptions, PartitionReader, PollOutcome, TopicPartition } from '../port.ts';
+import type { Fetcher } from './fetcher.ts';
+import { LeasedPoll } from './poll.ts';
+import type { FetchedRecords } from './record-batch.ts';
+
+const DEFAULT_POLL_RECORDS = 512;
+const DEFAULT_POLL_BYTES = 8_000_000;
+
+interface Waiting {
+  resolve(outcome: PollOutcome): void;
+  reject(error: Error): void;
+  readonly until: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * One partition being read. Holds at most one fetch answer; asks for the next only while someone polls, so memory is
+ * bounded by what is being worked on.
+ */
+export class FetchReader implements PartitionReader {
+  readonly topic: string;
+  readonly partition: number;
+  readonly maxBytes: number;
+  readonly #limits: { maxRecords: number; maxBytes: number; poison: boolean };
+  readonly #fetcher: Fetcher;
+  #position: number | undefined;
+  /** Counts seeks: an answer to a question from before a seek is dropped. */
+  #seeks = 0;
+  #buffered: { records: FetchedRecords; from: number } | undefined;
+  #waiting: Waiting | undefined;
+  #paused = false;
+  #ended = false;
+  #failure: Error | undefined;
+
+  /** A question about this partition is on its way: a fetch or the look-up of its leader. */
+  asking = false;
+  /** Not before this time (`performance.now()`), after trouble. */
+  retryAt = 0;
+  backoffMs = 0;
+
+  constructor(at: TopicPartition, options: FetchOptions, fetcher: Fetcher) {
+    this.topic = at.topic;
+    this.partition = at.partition;
+    this.maxBytes = options.maxPollBytes ?? DEFAULT_POLL_BYTES;
+    this.#limits = {
+      maxRecords: options.maxPollRecords ?? DEFAULT_POLL_RECORDS,
+      maxBytes: this.maxBytes,
+      poison: options.poisonReleased ?? false,
+    };
+    this.#fetcher = fetcher;
+  }
+
+  get position(): bigint {
+    return BigInt(this.#at());
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  async seek(to: bigint | 'earliest' | 'latest'): Promise<void> {
+    const seek = ++this.#seeks;
+    this.#buffered = undefined;
+    const offset = typeof to === 'bigint' ? to : await this.#fetcher.lookUp(this, to);
+    if (offset === null || seek !== this.#seeks || this.#ended) return;
+    this.#position = Number(offset);
+    this.#buffered = undefined;
+    this.#fetcher.wake();
+  }
+
+  async poll(maxWaitMs: number): Promise<PollOutcome> {
+    if (this.#ended) return { kind: 'ended' };
+    if (this.#failure) throw this.#failure;
+    if (this.#waiting) throw new Error(`poll of ${this.topic}/${this.partition} overlaps another one`);
+    this.#at();
+    const ready = this.#take();
+    if (ready) return ready;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#answer({ kind: 'idle' }), Math.max(0, maxWaitMs));
+      this.#waiting = { resolve, reject, until: performance.now() + maxWaitMs, timer };
+      this.#fetcher.wake();
+    });
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    const ready = this.#waiting && this.#take();
+    if (ready) this.#answer(ready);
+    else this.#fetcher.wake();
+  }
+
+  /** No more polls; a waiting one is told so. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#seeks++;
+    this.#buffered = undefined;
+    this.#fetcher.remove(this);
+    this.#answer({ kind: 'ended' });
+  }
+
+  // What the fetcher asks and tells.
+
+  get wants(): boolean {
+    return !!this.#waiting && !this.#paused && !this.asking && !this.#buffered && this.#position !== undefined;
+  }
+
+  get waitUntil(): number {
+    return this.#waiting?.until ?? 0;
+  }
+
+  get question(): { offset: number; seeks: number } {
+    return { offset: this.#at(), seeks: this.#seeks };
+  }
+
+  stillAsks(question: { seeks: number }): boolean {
+    return !this.#ended && question.seeks === this.#seeks;
+  }
+
+  deliver(records: FetchedRecords): void {
+    if (records.nextOffset <= this.#at()) return;
+    this.#buffered = { records, from: 0 };
+    if (!this.#waiting) return;
+    const ready = this.#take();
+    if (ready) this.#answer(ready);
+  }
+
+  outOfRange(earliest: bigint, latest: bigint): void {
+    this.#answer({ kind: 'out-of-range', position: this.position, earliest, latest });
+  }
+
+  /** Trying again cannot mend it: this and every further poll rejects. */
+  fail(error: Error): void {
+    this.#failure = error;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (!waiting) return;
+    clearTimeout(waiting.timer);
+    waiting.reject(error);
+  }
+
+  #take(): PollOutcome | null {
+    if (!this.#buffered || this.#paused) return null;
+    const { records, from } = this.#buffered;
+    const poll = LeasedPoll.cut(this, records, from, this.#limits);
+    const end = from + poll.count;
+    this.#buffered = end < records.count ? { records, from: end } : undefined;
+    this.#position = Number(poll.nextOffset);
+    return { kind: 'poll', poll };
+  }
+
+  #answer(outcome: PollOutcome): void {
+    const waiting = this.#waiting;
+    if (!waiting) return;
+    this.#waiting = undefined;
+    clearTimeout(waiting.timer);
+    waiting.resolve(outcome);
+  }
+
+  #at(): number {
+    if (this.#position === undefined) throw new Error(`${this.topic}/${this.partition} has no position: seek first`);
+    return this.#position;
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * Kafka's record batch, format 2, both ways. Big-endian; varints are zigzag.
+ *
+ * | at | field | type |
+ * |---|---|---|
+ * | 0 | base offset | int64 |
+ * | 8 | length of what follows | int32 |
+ * | 12 | partition leader epoch | int32 |
+ * | 16 | magic = 2 | int8 |
+ * | 17 | CRC-32C of all from 21 on | uint32 |
+ * | 21 | attributes: bits 0-2 codec, 3 log append time, 4 transactional, 5 control | int16 |
+ * | 23 | last offset delta | int32 |
+ * | 27 | base timestamp | int64 |
+ * | 35 | max timestamp | int64 |
+ * | 43 | producer id | int64 |
+ * | 51 | producer epoch | int16 |
+ * | 53 | base sequence | int32 |
+ * | 57 | number of records | int32 |
+ * | 61 | records, compressed together if a codec is set | |
+ *
+ * Record: length varint, attributes int8, timestamp delta varlong, offset delta varint, key length varint (-1: null), key,
+ * value length varint (-1: null), value, number of headers varint, then per header: name length varint, name, value length
+ * varint (-1: null), value.
+ */
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import type { Headers, Value } from '../port.ts';
+import { crc32c } from './internals.ts';
+
+const HEADER_BYTES = 61;
+const MAGIC_AT = 16;
+const MAGIC = 2;
+const EMPTY = new Uint8Array(0);
+
+export interface AbortedTransaction {
+  readonly producerId: bigint;
+  readonly firstOffset: number;
+}
+
+/** Records of one fetch answer, as positions in its bytes: eight numbers a record, no object. */
+export class FetchedRecords {
+  /** Behind the last whole batch, control batches included. */
+  nextOffset: number;
+  count = 0;
+  readonly #buffers: Buffer[] = [];
+  /** Per record: buffer, key at, key length (-1: null), value at, value length (-1: null), headers at, record end. */
+  #fields = new Int32Array(FIELDS * 64);
+  /** Per record: offset, timestamp in Unix ms. Both stay exact below 2^53. */
+  #numbers = new Float64Array(2 * 64);
+
+  constructor(position: number) {
+    this.nextOffset = position;
+  }
+
+  offset(index: number): number {
+    return this.#numbers[index * 2]!;
+  }
+
+  timestampMs(index: number): number {
+    return this.#numbers[index * 2 + 1]!;
+  }
+
+  key(index: number): Value {
+    return this.#view(index, 1);
+  }
+
+  value(index: number): Value {
+    return this.#view(index, 3);
+  }
+
+  valueBytes(index: number): number {
+    return Math.max(0, this.#fields[index * FIELDS + 4]!);
+  }
+
+  headers(index: number): Headers {
+    const at = index * FIELDS;
+    const reader = new VarintReader(this.#buffers[this.#fields[at]!]!, this.#fields[at + 5]!);
+    const headers: Array<[string, Uint8Array]> = [];
+    for (let left = reader.varint(); left > 0; left--) {
+      const name = reader.bytes(reader.varint()).toString('utf8');
+      const length = reader.varint();
+      headers.push([name, length < 0 ? EMPTY : reader.bytes(length)]);
+    }
+    return headers;
+  }
+
+  /** For tests: key, value and headers of a record become 0xDB. */
+  poison(index: number): void {
+    const at = index * FIELDS;
+    const buffer = this.#buffers[this.#fields[at]!]!;
+    const start = this.#fields[at + 1]!;
+    buffer.fill(0xdb, start, this.#fields[at + 6]!);
+  }
+
+  #view(index: number, field: number): Value {
+    const at = index * FIELDS;
+    const length = this.#fields[at + field + 1]!;
+    if (length < 0) return null;
+    const start = this.#fields[at + field]!;
+    return this.#buffers[this.#fields[at]!]!.subarray(start, start + length);
+  }
+
+  /** Adds all visible records of `bytes` from `position` on. A batch cut off at the end is left for the next fetch. */
+  read(bytes: Buffer, position: number, aborted: readonly AbortedTransaction[]): void {
+    const waiting = [...aborted].sort((a, b) => a.firstOffset - b.firstOffset);
+    const abortedNow = new Set<bigint>();
+    this.#buffers.push(bytes);
+    for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
+      const end = at + 12 + bytes.readInt32BE(at + 8);
+      if (end > bytes.length) break;
+      if (bytes[at + MAGIC_AT] !== MAGIC) throw new Error(`record format ${bytes[at + MAGIC_AT]} is not known`);
+      const baseOffset = Number(bytes.readBigInt64BE(at));
+      const lastOffset = baseOffset + bytes.readInt32BE(at + 23);
+      const attributes = bytes.readInt16BE(at + 21);
+      const producerId = bytes.readBigInt64BE(at + 43);
+      while (waiting.length > 0 && waiting[0]!.firstOffset <= lastOffset) abortedNow.add(waiting.shift()!.producerId);
+      const transactional = (attributes & 0x10) !== 0;
+      if ((attributes & 0x20) !== 0) {
+        // A control record's key: version int16, type int16; type 0 ends an aborted transaction.
+        if (transactional && controlType(bytes, at + HEADER_BYTES) === 0) abortedNow.delete(producerId);
+      } else if (!transactional || !abortedNow.has(producerId)) {
+        this.#readBatch(bytes, at, end, baseOffset, attributes, position);
+      }
+      this.nextOffset = Math.max(this.nextOffset, lastOffset + 1);
+      at = end;
+    }
+  }
+
+  #readBatch(bytes: Buffer, at: number, end: number, baseOffset: number, attributes: number, position: number): void {
+    const baseTimestamp = Number(bytes.readBigInt64BE(at + 27));
+    const appendTime = (attributes & 0x08) !== 0 ? Number(bytes.readBigInt64BE(at + 35)) : null;
+    const codec = attributes & 0x07;
+    let source = bytes;
+    let start = at + HEADER_BYTES;
+    let buffer = 0;
+    if (codec !== 0) {
+      source = decompress(codec, bytes.subarray(start, end));
+      start = 0;
+      buffer = this.#buffers.push(source) - 1;
+    }
+    const reader = new VarintReader(source, start);
+    for (let left = bytes.readInt32BE(at + 57); left > 0; left--) {
+      const recordEnd = reader.varint() + reader.at;
+      reader.at += 1;
+      const timestamp = appendTime ?? baseTimestamp + reader.varlong();
+      if (appendTime !== null) reader.varlong();
+      const offset = baseOffset + reader.varint();
+      const keyLength = reader.varint();
+      const keyAt = reader.at;
+      reader.at += Math.max(0, keyLength);
+      const valueLength = reader.varint();
+      const valueAt = reader.at;
+      reader.at = recordEnd;
+      if (offset >= position) {
+        const index = this.#add(offset, timestamp);
+        this.#fields.set(
+          [buffer, keyAt, keyLength, valueAt, valueLength, valueAt + Math.max(0, valueLength), recordEnd],
+          index * FIELDS,
+        );
+      }
+    }
+  }
+
+  #add(offset: number, timestamp: number): number {
+    const index = this.count++;
+    if (this.count * 2 > this.#numbers.length) {
+      const numbers = new Float64Array(this.#numbers.length * 2);
+      numbers.set(this.#numbers);
+      this.#numbers = numbers;
+      const fields = new Int32Array(this.#fields.length * 2);
+      fields.set(this.#fields);
+      this.#fields = fields;
+    }
+    this.#numbers[index * 2] = offset;
+    this.#numbers[index * 2 + 1] = timestamp;
+    return index;
+  }
+}
+
+const FIELDS = 7;
+
+class VarintReader {
+  readonly #bytes: Buffer;
+  at: number;
+
+  constructor(bytes: Buffer, at: number) {
+    this.#bytes = bytes;
+    this.at = at;
+  }
+
+  varint(): number {
+    let result = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.#bytes[this.at++];
+      if (byte === undefined) throw new RangeError('a record reaches over the end of its batch');
+      result |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return (result >>> 1) ^ -(result & 1);
+    }
+  }
+
+  /** Exact below 2^53; the timestamp deltas read with it are far below. */
+  varlong(): number {
+    let low = 0;
+    let scale = 1;
+    for (;;) {
+      const byte = this.#bytes[this.at++];
+      if (byte === undefined) throw new RangeError('a record reaches over the end of its batch');
+      low += (byte & 0x7f) * scale;
+      if (byte < 0x80) return low % 2 === 0 ? low / 2 : -(low + 1) / 2;
+      scale *= 128;
+    }
+  }
+
+  bytes(length: number): Buffer {
+    const start = this.at;
+    this.at += length;
+    return this.#bytes.subarray(start, this.at);
+  }
+}
+
+function controlType(bytes: Buffer, recordsAt: number): number {
+  const reader = new VarintReader(bytes, recordsAt);
+  reader.varint();
+  reader.at += 1;
+  reader.varlong();
+  reader.varint();
+  return reader.varint() >= 4 ? bytes.readInt16BE(reader.at + 2) : -1;
+}
+
+function decompress(codec: number, bytes: Buffer): Buffer {
+  if (codec === 1) return gunzipSync(bytes);
+  if (codec === 4) return zstdDecompressSync(bytes);
+  throw new Error(
+    `record batches compressed with ${codec === 2 ? 'snappy' : codec === 3 ? 'lz4' : `codec ${codec}`} cannot be read`,
+  );
+}
+
+export interface OutgoingRecord {
+  readonly value: Value;
+  readonly key: Value;
+  readonly headers: Headers;
+}
+
+export interface ProducerIdentity {
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+}
+
+/** One uncompressed batch. Reads the views anew at each call. */
+export function encodeBatch(
+  records: readonly OutgoingRecord[],
+  identity: ProducerIdentity,
+  options: { firstSequence: number; transactional: boolean; timestampMs: number },
+): Buffer {
+  const bodies = records.map((record, index) => bodyBytes(record, index));
+  const total = bodies.reduce((sum, body) => sum + varintBytes(body) + body, HEADER_BYTES);
+  const bytes = Buffer.allocUnsafe(total);
+  bytes.writeBigInt64BE(0n, 0);
+  bytes.writeInt32BE(total - 12, 8);
+  bytes.writeInt32BE(-1, 12);
+  bytes.writeInt8(MAGIC, MAGIC_AT);
+  bytes.writeInt16BE(options.transactional ? 0x10 : 0, 21);
+  bytes.writeInt32BE(records.length - 1, 23);
+  bytes.writeBigInt64BE(BigInt(options.timestampMs), 27);
+  bytes.writeBigInt64BE(BigInt(options.timestampMs), 35);
+  bytes.writeBigInt64BE(identity.producerId, 43);
+  bytes.writeInt16BE(identity.producerEpoch, 51);
+  bytes.writeInt32BE(options.firstSequence, 53);
+  bytes.writeInt32BE(records.length, 57);
+  let at = HEADER_BYTES;
+  for (const [index, { key, value, headers }] of records.entries()) {
+    at = writeVarint(bytes, at, bodies[index]!);
+    bytes[at++] = 0;
+    at = writeVarint(bytes, at, 0);
+    at = writeVarint(bytes, at, index);
+    at = writeValue(bytes, at, key);
+    at = writeValue(bytes, at, value);
+    at = writeVarint(bytes, at, headers.length);
+    for (const [name, header] of headers) {
+      at = writeVarint(bytes, at, Buffer.byteLength(name));
+      at += bytes.write(name, at);
+      at = writeValue(bytes, at, header);
+    }
+  }
+  bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17);
+  return bytes;
+}
+
+/** Upper bound of what a record adds to a batch. */
+export function recordBytes(record: OutgoingRecord): number {
+  const bytes = bodyBytes(record, 0x7fff);
+  return bytes + varintBytes(bytes);
+}
+
+function bodyBytes({ key, value, headers }: OutgoingRecord, offsetDelta: number): number {
+  let bytes = 2 + varintBytes(offsetDelta) + valueBytes(key) + valueBytes(value) + varintBytes(headers.length);
+  for (const [name, header] of headers) {
+    const nameBytes = Buffer.byteLength(name);
+    bytes += varintBytes(nameBytes) + nameBytes + valueBytes(header);
+  }
+  return bytes;
+}
+
+const valueBytes = (value: Value) => (value === null ? 1 : varintBytes(value.length) + value.length);
+
+function varintBytes(value: number): number {
+  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
+  let bytes = 1;
+  for (; rest >= 0x80; rest >>>= 7) bytes++;
+  return bytes;
+}
+
+function writeVarint(bytes: Buffer, at: number, value: number): number {
+  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
+  let next = at;
+  for (; rest >= 0x80; rest >>>= 7) bytes[next++] = (rest & 0x7f) | 0x80;
+  bytes[next++] = rest;
+  return next;
+}
+
+function writeValue(bytes: Buffer, at: number, value: Value): number {
+  if (value === null) return writeVarint(bytes, at, -1);
+  const start = writeVarint(bytes, at, value.length);
+  bytes.set(value, start);
+  return start + value.length;
+}

@@ -1,0 +1,46 @@
+/** Waiting and trying again, bounded by time and not by count: how long a coordinator loads does not depend on our step. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Tries until it works, `again` says no, the deadline is over or the signal is aborted; the last error is thrown. */
+export async function retry<T>(
+  work: () => Promise<T>,
+  options: {
+    /** `performance.now()` clock, in ms. */
+    deadline: number;
+    firstStepMs: number;
+    maxStepMs: number;
+    again(error: unknown): boolean;
+    signal?: AbortSignal;
+  },
+): Promise<T> {
+  for (let stepMs = options.firstStepMs; ; stepMs = Math.min(stepMs * 2, options.maxStepMs)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!options.again(error) || options.signal?.aborted || performance.now() + stepMs > options.deadline)
+        throw error;
+    }
+    await pause(stepMs, options.signal);
+  }
+}
+
+/** Ends early, and quietly, when the signal is aborted. */
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return;
+  try {
+    await sleep(ms, undefined, { signal });
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+}
+
+/** Passes a message on at most every `intervalMs`: trouble that lasts is told, not poured out. */
+export function sparsely(intervalMs: number, tell: (cause: Error) => void): (cause: Error) => void {
+  let last = Number.NEGATIVE_INFINITY;
+  return (cause) => {
+    const now = performance.now();
+    if (now - last < intervalMs) return;
+    last = now;
+    tell(cause);
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * Loads build/weir.wasm (assembly/) and owns its memory:
+ *
+ *   tables (fixed addresses, assembly/arena.ts) | input region | output arena
+ *
+ * Nothing outside src/kernels sees an address. Growing the memory detaches every view of it, so it happens only while no
+ * output is leased out, and `u8`, `u32`, `f64` are read anew after anything that may have grown it.
+ */
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+const MODULE = new URL('../../build/weir.wasm', import.meta.url);
+const PAGE_BYTES = 65_536;
+const MiB = 1024 * 1024;
+
+/** For a poll of 8 MB and some more: Kafka hands over a batch that crosses the limit whole. Pages never touched cost nothing. */
+const INPUT_BYTES = 16 * MiB;
+/** Holds the outputs of some five polls that wait for their transactions. */
+const OUTPUT_BYTES = 48 * MiB;
+
+type Address = WebAssembly.Global;
+
+/** Entry points and regions of assembly/index.ts. Every address and count is a u32. */
+export interface KernelExports {
+  readonly memory: WebAssembly.Memory;
+  setRouting(signal: number, selector: number, selectorBytes: number, slotBits: number, shards: number): void;
+  addOverride(signal: number, hash: bigint, shard: number): void;
+  scan(signal: number, records: number, recordLimit: number, outputLimit: number): number;
+  emit(low: number, high: number): number;
+  collectSlots(): number;
+  reset(): void;
+  compilerBytesEnd(): number;
+  scannedOutputBytes(): number;
+  touchedLists(): number;
+  instanceCount(): number;
+  watchedCount(): number;
+  itemCount(): number;
+  itemByteCount(): number;
+  /** Signed, as every u32 that comes out of WASM: >>> 0 where it may lie above 2 GiB. */
+  lowestEmitted(): number;
+  hashBegin(seed: bigint): void;
+  hashStripes(at: number, bytes: number): void;
+  hashEnd(at: number, bytes: number, total: bigint): bigint;
+  ringBegin(slotBits: number): void;
+  ringAdd(shard: number, points: number, slotBits: number): void;
+  ringOwners(slotBits: number): number;
+  readonly MAX_RECORDS: Address;
+  readonly MAX_ITEMS: Address;
+  readonly MAX_RESOURCES: Address;
+  readonly MAX_SCOPES: Address;
+  readonly MAX_SHARDS: Address;
+  readonly GUARD: Address;
+  readonly SLACK: Address;
+  readonly RECORDS: Address;
+  readonly SAMPLES: Address;
+  readonly SAMPLES_BYTES: Address;
+  readonly RESOURCES: Address;
+  readonly SCOPES: Address;
+  readonly RUNS: Address;
+  readonly ROWS: Address;
+  readonly LISTS: Address;
+  readonly TOUCHED: Address;
+  readonly DIRECTORY: Address;
+  readonly SHARD_AGGREGATES: Address;
+  readonly INSTANCES: Address;
+  readonly HISTOGRAMS: Address;
+  readonly INSTANCE_INDEX: Address;
+  readonly WATCHED: Address;
+  readonly SLOT_BYTES: Address;
+  readonly SLOT_BITS: Address;
+  readonly SLOT_PAIRS: Address;
+  readonly SLOT_TABLES: Address;
+  readonly SLOT_TABLE_STRIDE: Address;
+  readonly OVERRIDE_TABLES: Address;
+  readonly SELECTOR_NAMES: Address;
+  readonly MAX_SELECTOR_BYTES: Address;
+  readonly KEY_SCRATCH: Address;
+  readonly TABLES_END: Address;
+}
+
+/** A stretch of the memory: [at, at + bytes). */
+export interface Region {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+export interface HostOptions {
+  /** Room for the values of a call before the memory has to grow. */
+  readonly inputBytes?: number;
+  /** Room for the results that are leased out. */
+  readonly outputBytes?: number;
+}
+
+export class KernelHost {
+  readonly exports: KernelExports;
+  #u8!: Buffer<ArrayBuffer>;
+  #u32!: Uint32Array<ArrayBuffer>;
+  #f64!: Float64Array<ArrayBuffer>;
+  #input!: Region;
+  #output!: Region;
+
+  private constructor(exports: KernelExports, options: HostOptions) {
+    this.exports = exports;
+    if (exports.compilerBytesEnd() < exports.TABLES_END.value) {
+      throw new Error(
+        "memoryBase in asconfig.json is below TABLES_END in assembly/arena.ts: asc's bytes lie in the tables",
+      );
+    }
+    this.layOut(options.inputBytes ?? INPUT_BYTES, options.outputBytes ?? OUTPUT_BYTES);
+  }
+
+  static async load(options: HostOptions = {}): Promise<KernelHost> {
+    const bytes = await readFile(MODULE).catch((cause: unknown) => {
+      const path = fileURLToPath(MODULE);
+      throw new Error(`loading the WASM kernels: ${path} cannot be read; build it with \`npm run build\``, { cause });
+    });
+    const { instance } = await WebAssembly.instantiate(bytes, {
+      env: {
+        abort(_message: number, _file: number, line: number, column: number) {
+          throw new Error(`WASM kernel aborted at ${line}:${column}`);
+        },
+      },
+    });
+    return new KernelHost(instance.exports as KernelExports, options);
+  }
+
+  /** Where the values of a call are copied to; SLACK readable bytes follow it. */
+  get input(): Region {
+    return this.#input;
+  }
+
+  /** What outputs are leased from. It is the last region, so that it can grow in place. */
+  get output(): Region {
+    return this.#output;
+  }
+
+  get u8(): Buffer<ArrayBuffer> {
+    return this.#u8;
+  }
+
+  get u32(): Uint32Array<ArrayBuffer> {
+    return this.#u32;
+  }
+
+  get f64(): Float64Array<ArrayBuffer> {
+    return this.#f64;
+  }
+
+  get memoryBytes(): number {
+    return this.#u8.length;
+  }
+
+  /** Whether a view lies in the kernel's own memory. */
+  owns(view: Uint8Array): boolean {
+    return view.buffer === this.#u8.buffer;
+  }
+
+  /** Text of an input; bytes that are not UTF-8 are replaced. */
+  text(at: number, bytes: number): string {
+    return bytes === 0 ? '' : this.#u8.toString('utf8', at, at + bytes);
+  }
+
+  /** Lays the regions out anew, growing the memory if need be. Only while nobody holds a view; the input's content stays if its size does. */
+  layOut(inputBytes: number, outputBytes: number): void {
+    const slack = this.exports.SLACK.value;
+    const input = {
+      at: roundUp(this.exports.compilerBytesEnd(), PAGE_BYTES),
+      bytes: roundUp(inputBytes, PAGE_BYTES),
+    };
+    const output = { at: input.at + input.bytes + PAGE_BYTES, bytes: roundUp(outputBytes, PAGE_BYTES) };
+    const end = output.at + output.bytes + slack;
+    const { memory } = this.exports;
+    const missing = Math.ceil((end - memory.buffer.byteLength) / PAGE_BYTES);
+    if (missing > 0) memory.grow(missing);
+    this.#u8 = Buffer.from(memory.buffer);
+    this.#u32 = new Uint32Array(memory.buffer);
+    this.#f64 = new Float64Array(memory.buffer);
+    this.#input = input;
+    this.#output = output;
+  }
+}
+
+export function roundUp(bytes: number, unit: number): number {
+  return Math.ceil(bytes / unit) * unit;
+}

@@ -1,0 +1,336 @@
+/**
+ * Host of the split kernel (assembly/scan.ts, lists.ts, aggregate.ts, emit.ts). The life of a call:
+ *
+ *   1. copyIn      values to the input region, in one piece where they lie in one
+ *   2. scan        in WASM: statuses, shard lists, aggregates, and the most that the outputs take
+ *   3. aggregates  read out as owned copies
+ *   4. extent      leased from the output arena, or waited for, in order of call
+ *   5. emit        in WASM: the shard lists as requests; the lease shrinks to what they took
+ *
+ * One call is between 1 and 5 at a time. Any number of results may be held; `release` gives their memory back.
+ */
+import { SIGNALS, type Signal } from '../../signals.ts';
+import type { KernelHost } from '../host.ts';
+import { type Extent, Extents } from './extents.ts';
+import {
+  CALL_BOUNDS,
+  type KeySelector,
+  RECORD_STATUS,
+  type RecordStatus,
+  type Routing,
+  type ShardOutput,
+  type SplitAggregates,
+  type SplitInput,
+  type SplitKernel,
+  type SplitLimits,
+  type SplitResult,
+} from './kernel.ts';
+import { readAggregates } from './wasm-aggregates.ts';
+
+export interface WasmSplitOptions {
+  /** Fills released outputs with 0xDB, so that a test sees who still reads them. */
+  readonly poisonReleased?: boolean;
+}
+
+const GROUPS = 64;
+const POISON = 0xdb;
+/** Fields of RECORDS, u32. */
+const RECORD_WORDS = 4;
+const NULL_VALUE = 0xffffffff;
+/** Room is grown by a quarter more than asked for, so that slowly growing polls do not grow it each time. */
+const GROWTH = 1.25;
+/** One output is below 2^31 bytes, as protobuf has it; all of them leave room for tables and input below 4 GiB. */
+const MOST_BYTES = 2 ** 31 - 1;
+
+/** BY_ constants of assembly/routing.ts. */
+const SELECTORS: Readonly<Record<KeySelector['kind'], number>> = {
+  trace_id: 0,
+  'service.name': 1,
+  resource: 2,
+  'metric.name': 3,
+  'resource-attribute': 4,
+};
+
+export function createWasmSplit(host: KernelHost, options: WasmSplitOptions = {}): SplitKernel {
+  return new WasmSplit(host, options);
+}
+
+interface Scanned {
+  readonly taken: number;
+  readonly statuses: RecordStatus[];
+  readonly aggregates: SplitAggregates;
+  /** At most; SLACK included. 0: there is nothing to emit. */
+  readonly outputBytes: number;
+}
+
+class WasmSplit implements SplitKernel {
+  readonly name = 'wasm';
+  readonly #host: KernelHost;
+  readonly #extents = new Extents();
+  readonly #poison: boolean;
+  readonly #shardCounts = new Map<Signal, number>();
+  /** The end of the last call's turn. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #busyMs = 0;
+
+  constructor(host: KernelHost, options: WasmSplitOptions) {
+    this.#host = host;
+    this.#poison = options.poisonReleased ?? false;
+    this.#extents.cover(host.output.at, host.output.bytes);
+  }
+
+  get busySeconds(): number {
+    return this.#busyMs / 1_000;
+  }
+
+  get memoryBytes(): number {
+    return this.#host.memoryBytes;
+  }
+
+  setRouting(signal: Signal, routing: Routing): void {
+    const { exports } = this.#host;
+    const { slots, slotBits, shardCount, overrides, selector } = routing;
+    checkRouting(routing);
+    const name = Buffer.from(selector.kind === 'resource-attribute' ? selector.name : '');
+    if (name.length > exports.MAX_SELECTOR_BYTES.value) {
+      throw new RangeError(`the routing attribute's name has ${name.length} bytes, but may have 4096`);
+    }
+    const index = SIGNALS.indexOf(signal);
+    const slotsAt = exports.SLOT_TABLES.value + index * exports.SLOT_TABLE_STRIDE.value;
+    new Uint16Array(this.#host.u8.buffer, slotsAt, slots.length).set(slots);
+    this.#host.u8.set(name, exports.SELECTOR_NAMES.value + index * exports.MAX_SELECTOR_BYTES.value);
+    exports.setRouting(index, SELECTORS[selector.kind], name.length, slotBits, shardCount);
+    for (const [hash, shard] of overrides) exports.addOverride(index, hash, shard);
+    this.#shardCounts.set(signal, shardCount);
+  }
+
+  split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult> {
+    const result = this.#turn.then(() => this.#split(signal, input, limits));
+    // The caller gets the error; whoever is next in line only waits for the end.
+    const ended = () => undefined;
+    this.#turn = result.then(ended, ended);
+    return result;
+  }
+
+  async #split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult> {
+    const shardCount = this.#shardCounts.get(signal);
+    if (shardCount === undefined) throw new Error(`split of ${signal} before setRouting`);
+    if (input.groups && input.groups.length < input.values.length) {
+      throw new RangeError(`${input.values.length} values, but ${input.groups.length} groups`);
+    }
+    const first = input.values[0];
+    if (first && first.length > CALL_BOUNDS.inputBytes) return tooLarge();
+    const copied = copyPlan(this.#host, input.values);
+    if (copied.bytes > this.#host.input.bytes) await this.#growInput(copied);
+    try {
+      const scanned = this.#busy(() => this.#scan(signal, shardCount, input, copied, limits));
+      const extent = await this.#extent(scanned.outputBytes);
+      const emitted = this.#busy(() => this.#emit(shardCount, extent));
+      return this.#result(scanned, emitted.outputs, emitted.lease);
+    } catch (error) {
+      this.#host.exports.reset();
+      throw error;
+    }
+  }
+
+  #busy<T>(work: () => T): T {
+    const start = performance.now();
+    try {
+      return work();
+    } finally {
+      this.#busyMs += performance.now() - start;
+    }
+  }
+
+  #scan(signal: Signal, shardCount: number, input: SplitInput, copied: CopyPlan, limits: SplitLimits): Scanned {
+    const { exports } = this.#host;
+    copyIn(this.#host, input, copied);
+    const most = (bytes: number) => Math.max(0, Math.min(Math.floor(bytes), MOST_BYTES));
+    const taken = exports.scan(
+      SIGNALS.indexOf(signal),
+      copied.records,
+      most(limits.maxRecordBytes),
+      most(limits.maxOutputBytes),
+    );
+    const { u32 } = this.#host;
+    const table = exports.RECORDS.value / 4;
+    const statuses = Array.from(
+      { length: taken },
+      (_, record) => u32[table + record * RECORD_WORDS + 3] as RecordStatus,
+    );
+    sortTouched(this.#host, shardCount);
+    const aggregates = readAggregates(this.#host, shardCount);
+    const bytes = exports.scannedOutputBytes();
+    return { taken, statuses, aggregates, outputBytes: bytes === 0 ? 0 : bytes + exports.SLACK.value };
+  }
+
+  /** Waits for its extent: calls behind it wait, too, so that a large one is not overtaken for ever. */
+  async #extent(bytes: number): Promise<Extent | null> {
+    if (bytes === 0) return null;
+    const { output, input } = this.#host;
+    if (bytes > output.bytes) {
+      await this.#idle();
+      this.#layOut(input.bytes, bytes * GROWTH);
+    }
+    for (;;) {
+      const extent = this.#extents.take(bytes);
+      if (extent) return extent;
+      await this.#extents.released();
+    }
+  }
+
+  #emit(shardCount: number, extent: Extent | null): { outputs: ShardOutput[]; lease: Extent | null } {
+    if (!extent) return { outputs: [], lease: null };
+    const { exports, u8, u32 } = this.#host;
+    const outputs: ShardOutput[] = [];
+    try {
+      const entries = exports.emit(extent.at, extent.end);
+      const directory = exports.DIRECTORY.value / 4;
+      for (let entry = directory + (entries - 1) * 4; entry >= directory; entry -= 4) {
+        const list = u32[entry]!;
+        const at = u32[entry + 1]!;
+        outputs.push({
+          shard: list % shardCount,
+          group: Math.floor(list / shardCount),
+          value: new Uint8Array(u8.buffer, at, u32[entry + 2]!),
+        });
+      }
+    } catch (error) {
+      this.#extents.release(extent);
+      throw error;
+    }
+    return { outputs, lease: this.#extents.shrink(extent, exports.lowestEmitted() >>> 0) };
+  }
+
+  #result(scanned: Scanned, outputs: ShardOutput[], lease: Extent | null): SplitResult {
+    let held = lease;
+    return {
+      taken: scanned.taken,
+      statuses: scanned.statuses,
+      aggregates: scanned.aggregates,
+      outputs,
+      release: () => {
+        if (!held) return;
+        if (this.#poison) this.#host.u8.fill(POISON, held.at, held.end);
+        this.#extents.release(held);
+        held = null;
+      },
+    };
+  }
+
+  /** Growing detaches the views of every result: it waits until none is held. */
+  async #growInput(copied: CopyPlan): Promise<void> {
+    if (copied.own) throw new Error("values in the kernel's own memory and others that do not fit beside them");
+    await this.#idle();
+    this.#layOut(copied.bytes * GROWTH, this.#host.output.bytes);
+  }
+
+  async #idle(): Promise<void> {
+    while (this.#extents.leased > 0) await this.#extents.released();
+  }
+
+  #layOut(inputBytes: number, outputBytes: number): void {
+    this.#host.layOut(inputBytes, outputBytes);
+    this.#extents.cover(this.#host.output.at, this.#host.output.bytes);
+  }
+}
+
+function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void {
+  if (slots.length !== 2 ** slotBits) throw new RangeError(`${slots.length} slots, but 2^${slotBits} were announced`);
+  if (!(shardCount >= 1 && shardCount <= CALL_BOUNDS.shards)) {
+    throw new RangeError(`${shardCount} shards, but there may be 1 to ${CALL_BOUNDS.shards}`);
+  }
+  if (overrides.size > 1_024) throw new RangeError(`${overrides.size} overrides, but there may be 1024`);
+  // The kernel does not check again: an owner beyond the shards would write outside the tables.
+  const beyond = slots.find((shard) => shard >= shardCount) ?? [...overrides.values()].find((s) => !(s < shardCount));
+  if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
+}
+
+function tooLarge(): SplitResult {
+  return {
+    taken: 1,
+    statuses: [RECORD_STATUS.output_too_large],
+    outputs: [],
+    aggregates: { items: 0, bytes: 0, shards: [], services: [], slotBytes: new Uint32Array(), watched: [] },
+    release() {},
+  };
+}
+
+interface CopyPlan {
+  /** Records of this call: the others would cross CALL_BOUNDS. */
+  readonly records: number;
+  /** Bytes that the copies take in the input region. */
+  readonly bytes: number;
+  /** Whether a value lies in the kernel's memory already. */
+  readonly own: boolean;
+  /** The stretch of the one buffer that all values lie in, if it is not much larger than they are. */
+  readonly piece: Uint8Array | null;
+}
+
+/** What lies between the values of one fetch response, record headers and the like, is copied along up to this share. */
+const GAPS_SHARE = 0.25;
+
+function copyPlan(host: KernelHost, values: SplitInput['values']): CopyPlan {
+  let records = 0;
+  let bytes = 0;
+  let own = false;
+  let buffer: ArrayBufferLike | null | undefined;
+  let from = Number.POSITIVE_INFINITY;
+  let to = 0;
+  let total = 0;
+  for (const value of values) {
+    const length = value?.length ?? 0;
+    if (records === CALL_BOUNDS.records || total + length > CALL_BOUNDS.inputBytes) break;
+    records++;
+    total += length;
+    if (!value || length === 0) continue;
+    if (host.owns(value)) {
+      own = true;
+      continue;
+    }
+    bytes += length;
+    buffer = buffer === undefined || buffer === value.buffer ? value.buffer : null;
+    from = Math.min(from, value.byteOffset);
+    to = Math.max(to, value.byteOffset + length);
+  }
+  if (buffer && to - from <= bytes * (1 + GAPS_SHARE)) {
+    return { records, own, bytes: to - from, piece: new Uint8Array(buffer, from, to - from) };
+  }
+  return { records, own, bytes, piece: null };
+}
+
+function copyIn(host: KernelHost, { values, groups }: SplitInput, plan: CopyPlan): void {
+  const { u8, u32, input, exports } = host;
+  if (plan.piece) u8.set(plan.piece, input.at);
+  let next = input.at;
+  let word = exports.RECORDS.value / 4;
+  for (let record = 0; record < plan.records; record++, word += RECORD_WORDS) {
+    const value = values[record]!;
+    const group = groups ? groups[record]! : 0;
+    if (group >= GROUPS) throw new RangeError(`record ${record} is of group ${group}, but there are ${GROUPS}`);
+    u32[word + 2] = group;
+    if (value === null) {
+      u32[word + 1] = NULL_VALUE;
+      continue;
+    }
+    u32[word + 1] = value.length;
+    if (host.owns(value)) u32[word] = value.byteOffset;
+    else if (value.length === 0) u32[word] = input.at;
+    else if (plan.piece) u32[word] = input.at + value.byteOffset - plan.piece.byteOffset;
+    else {
+      u8.set(value, next);
+      u32[word] = next;
+      next += value.length;
+    }
+  }
+}
+
+/** Brings the touched lists into the order of the outputs: by shard, then group. */
+function sortTouched(host: KernelHost, shardCount: number): void {
+  const lists = new Uint32Array(host.u8.buffer, host.exports.TOUCHED.value, host.exports.touchedLists());
+  if (lists.length < 2) return;
+  const keys = lists.map((list) => (list % shardCount) * GROUPS + Math.floor(list / shardCount)).sort();
+  for (let i = 0; i < keys.length; i++) {
+    lists[i] = (keys[i]! % GROUPS) * shardCount + Math.floor(keys[i]! / GROUPS);
+  }
+}

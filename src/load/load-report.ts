@@ -1,0 +1,79 @@
+/** What a member says of its load, once a second, on `weir.load`. On the wire: `proto/weir/v1/load.proto`, by `codec.ts`. */
+import type { Signal } from '../signals.ts';
+
+/** A report of more bytes is split into parts. */
+export const MAX_REPORT_BYTES = 64 * 1024;
+/** Slots that one SlotLoad lists; the rest are summed. */
+export const MAX_REPORTED_SLOTS = 4_096;
+/** Characters of a service or instance name that a report carries. */
+export const MAX_NAME_LENGTH = 256;
+
+export interface Reporter {
+  /** Unique among running members, and new at each start. */
+  readonly id: string;
+  readonly role: 'bridge' | 'process' | 'control' | 'deliver';
+  readonly version: string;
+}
+
+export interface ShardLoad {
+  readonly shard: number;
+  readonly items: number;
+  /** Item bytes. */
+  readonly bytes: number;
+  readonly errors: number;
+  readonly latencySumNs: number;
+  readonly latencyMinNs: number;
+  readonly latencyMaxNs: number;
+}
+
+export interface InstanceLoad {
+  readonly service: string;
+  readonly instance: string;
+  readonly items: number;
+  readonly bytes: number;
+  readonly requests: number;
+  readonly requestErrors: number;
+  readonly requestLatencySumNs: number;
+  /** Sparse: bucket (see `bucketOf` of the split kernel), count, bucket, count, … */
+  readonly requestLatency: readonly number[];
+  /** 0..1, null when unknown. */
+  readonly cpuUtilisation: number | null;
+  readonly memoryUtilisation: number | null;
+}
+
+export interface SlotLoad {
+  readonly fromUnixMs: number;
+  readonly toUnixMs: number;
+  /** Ascending: slot, bytes, slot, bytes, … */
+  readonly slotBytes: readonly number[];
+  /** Slots with items that are not listed. */
+  readonly restSlots: number;
+  readonly restBytes: number;
+}
+
+export interface SignalLoad {
+  readonly signal: Signal;
+  readonly shards: readonly ShardLoad[];
+  readonly instances: readonly InstanceLoad[];
+  readonly slots: SlotLoad | null;
+}
+
+export interface PartitionLag {
+  readonly topic: string;
+  readonly partition: number;
+  readonly records: number;
+}
+
+export interface LoadReport {
+  readonly reporter: Reporter;
+  readonly fromUnixMs: number;
+  readonly toUnixMs: number;
+  /** 0 before there is one. */
+  readonly ringEpoch: number;
+  /** From 0. */
+  readonly part: number;
+  readonly parts: number;
+  readonly signals: readonly SignalLoad[];
+  readonly lag: readonly PartitionLag[];
+  readonly instancesLeftOut: number;
+}

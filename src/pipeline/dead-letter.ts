@@ -1,0 +1,38 @@
+/** What becomes of a record that could not be taken: its bytes as they are, and headers that say where from and why. */
+import type { Headers, Poll, Value } from '../kafka/port.ts';
+import { RECORD_STATUS, type RecordStatus } from '../kernels/split/kernel.ts';
+
+export type DeadLetterReason = Exclude<keyof typeof RECORD_STATUS, 'ok'>;
+
+export interface DeadLetter {
+  readonly value: Value;
+  readonly headers: Headers;
+  readonly reason: DeadLetterReason;
+}
+
+const reasons = new Map(Object.entries(RECORD_STATUS).map(([name, status]) => [status, name as DeadLetterReason]));
+const text = new TextEncoder();
+
+/**
+ * `value` is a view into the poll. A record that outgrows `maxValueBytes` is cut (with its own headers dropped, they may
+ * be what outgrew it): `weir-cut-from` then gives its length, `weir-source` where the whole of it is.
+ */
+export function deadLetter(poll: Poll, index: number, status: RecordStatus, maxValueBytes: number): DeadLetter {
+  const reason = reasons.get(status);
+  if (reason === undefined || status === RECORD_STATUS.ok) throw new RangeError(`no refusal: status ${status}`);
+  const value = poll.value(index);
+  const own: Headers = [
+    ['weir-reason', text.encode(reason)],
+    ['weir-source', text.encode(`${poll.topic}/${poll.partition}/${poll.offset(index)}`)],
+  ];
+  const original = poll.headers(index);
+  const originalBytes = original.reduce((sum, [name, header]) => sum + name.length + header.length + 10, 0);
+  if (value === null || value.length + originalBytes <= maxValueBytes) {
+    return { value, headers: [...own, ...original], reason };
+  }
+  return {
+    value: value.subarray(0, maxValueBytes),
+    headers: [...own, ['weir-cut-from', text.encode(String(value.length))]],
+    reason,
+  };
+}

@@ -1,0 +1,66 @@
+/** Sends what a processor measured to `weir.load`, off the hot path: once a second, whatever the polls do. */
+import type { Logger } from 'pino';
+import type { Producer } from '../kafka/port.ts';
+import type { SplitAggregates } from '../kernels/split/kernel.ts';
+import { encodeLoadReport } from '../load/codec.ts';
+import { LoadAccumulator } from '../load/load-accumulator.ts';
+import type { PartitionLag, Reporter } from '../load/load-report.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Signal } from '../signals.ts';
+
+export interface LoadReporter {
+  /** Aggregates of a committed poll. */
+  add(signal: Signal, aggregates: SplitAggregates): void;
+  setLag(lag: readonly PartitionLag[]): void;
+  setRingEpoch(ringEpoch: number): void;
+  /** Sends what is left. */
+  close(): Promise<void>;
+}
+
+export interface LoadReporterDeps {
+  readonly producer: Producer;
+  readonly topic: string;
+  readonly reporter: Reporter;
+  readonly intervalMs: number;
+  readonly slotIntervalMs: number;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
+  const { producer, topic, metrics, log } = deps;
+  const accumulator = new LoadAccumulator({
+    reporter: deps.reporter,
+    slotIntervalMs: deps.slotIntervalMs,
+    nowUnixMs: Date.now(),
+  });
+  let sending: Promise<void> | null = null;
+  const timer = setInterval(() => {
+    // While Kafka is slow the totals grow in value, not in number: the next report covers the longer time.
+    sending ??= send().finally(() => {
+      sending = null;
+    });
+  }, deps.intervalMs);
+
+  async function send(): Promise<void> {
+    const reports = accumulator.drain(Date.now());
+    if (reports.length === 0) return;
+    const records = reports.map((report) => ({ topic, partition: 0, value: encodeLoadReport(report) }));
+    for (const outcome of await producer.send(records)) {
+      metrics.loadReports.inc({ outcome: outcome.kind });
+      // A lost report is a second of load not seen: the next one makes up for it, so it is not sent again.
+      if (outcome.kind !== 'stored') log.warn({ cause: outcome.cause.message }, 'a load report was not stored');
+    }
+  }
+
+  return {
+    add: (signal, aggregates) => accumulator.add(signal, aggregates),
+    setLag: (lag) => accumulator.setLag(lag),
+    setRingEpoch: (ringEpoch) => accumulator.setRingEpoch(ringEpoch, Date.now()),
+    async close() {
+      clearInterval(timer);
+      await sending;
+      await send();
+    },
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * A poll, split and written: the part between a poll in hand and the outcome of its transactions. One poll is one
+ * transaction unless a bound (output bytes, header groups) cuts it into several.
+ */
+import type { CommitOutcome, Headers, Poll, TransactionalSink } from '../kafka/port.ts';
+import { RECORD_STATUS, type SplitAggregates, type SplitKernel, type SplitResult } from '../kernels/split/kernel.ts';
+import type { Names } from '../names.ts';
+import type { Signal } from '../signals.ts';
+import { type DeadLetterReason, deadLetter } from './dead-letter.ts';
+import { groupByKeptHeaders } from './kept-headers.ts';
+
+/** What a record takes beside its value in `max.message.bytes`: batch header, lengths, our headers. */
+const RECORD_OVERHEAD_BYTES = 2_048;
+/** Output bound of small polls, so that many of them can be in flight at once; a record that needs more gets more. */
+const SMALL_OUTPUT_BYTES = 1024 * 1024;
+const text = new TextEncoder();
+
+export interface TransactSettings {
+  readonly signal: Signal;
+  readonly names: Names;
+  readonly keepHeaders: readonly string[];
+  /** `poll.maxBytes` and `poll.maxOutputRatio` of the configuration. */
+  readonly maxPollBytes: number;
+  readonly maxOutputRatio: number;
+  /** `max.message.bytes` of the shard topics and of the dead letter topic. */
+  readonly maxShardMessageBytes: number;
+  readonly maxDeadLetterMessageBytes: number;
+}
+
+/** What one committed transaction did. */
+export interface Committed {
+  readonly records: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly aggregates: SplitAggregates;
+  readonly deadLetters: readonly DeadLetterReason[];
+  readonly nextOffset: bigint;
+}
+
+/**
+ * Splits the poll and writes it through the sink, reporting each committed transaction. Ends at the first outcome that is
+ * not `committed`; what was reported until then stands. The poll stays leased: the caller releases it.
+ */
+export async function transactPoll(
+  poll: Poll,
+  sink: TransactionalSink,
+  kernel: SplitKernel,
+  ringEpoch: number,
+  settings: TransactSettings,
+  onCommitted: (committed: Committed) => void,
+): Promise<CommitOutcome> {
+  let from = 0;
+  do {
+    const { result, bytesIn, headers } = await splitFrom(poll, from, kernel, settings);
+    try {
+      const to = from + result.taken;
+      const nextOffset = to === poll.count ? poll.nextOffset : poll.offset(to);
+      const bytesOut = stageOutputs(poll, from, to, result, headers, sink, ringEpoch, settings);
+      const deadLetters = stageDeadLetters(poll, from, result, sink, settings);
+      const { topic, partition } = poll;
+      const outcome = await sink.commit([
+        { topic, partition, offset: nextOffset, metadata: offsetMetadata(ringEpoch) },
+      ]);
+      if (outcome.kind !== 'committed') return outcome;
+      const { aggregates } = result;
+      onCommitted({ records: result.taken, bytesIn, bytesOut, aggregates, deadLetters, nextOffset });
+      from = to;
+    } finally {
+      // Only here: the sink reads the outputs until the outcome is known.
+      result.release();
+    }
+  } while (from < poll.count);
+  return { kind: 'committed' };
+}
+
+/** The ring epoch travels in the committed offset's metadata, written in the same transaction as the records. */
+export const offsetMetadata = (ringEpoch: number) => `ring=${ringEpoch}`;
+
+/** Null for an offset that no Weir processor committed. */
+export function ringEpochOf(metadata: string): number | null {
+  const match = /^ring=(\d+)$/.exec(metadata);
+  return match ? Number(match[1]) : null;
+}
+
+async function splitFrom(poll: Poll, from: number, kernel: SplitKernel, settings: TransactSettings) {
+  const { count, groups, headers } = groupByKeptHeaders(poll, from, settings.keepHeaders);
+  const values = Array.from({ length: count }, (_, i) => poll.value(from + i));
+  const inputBytes = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
+  const headerBytes = headers.reduce(
+    (most, group) =>
+      Math.max(
+        most,
+        group.reduce((sum, [name, value]) => sum + name.length + value.length + 10, 0),
+      ),
+    0,
+  );
+  const maxRecordBytes = settings.maxShardMessageBytes - RECORD_OVERHEAD_BYTES - headerBytes;
+  const input = { values, groups };
+  const { maxOutputRatio } = settings;
+  const limits = { maxRecordBytes, maxOutputBytes: maxOutputRatio * Math.max(inputBytes, SMALL_OUTPUT_BYTES) };
+  let result = await kernel.split(settings.signal, input, limits);
+  if (result.statuses[0] === RECORD_STATUS.output_too_large && inputBytes < settings.maxPollBytes) {
+    // Small, but with a resource that many shards repeat: the bound is there for memory, not to punish it.
+    result.release();
+    limits.maxOutputBytes = maxOutputRatio * settings.maxPollBytes;
+    result = await kernel.split(settings.signal, input, limits);
+  }
+  const bytesIn = values.slice(0, result.taken).reduce((sum, value) => sum + (value?.length ?? 0), 0);
+  return { result, bytesIn, headers };
+}
+
+function stageOutputs(
+  poll: Poll,
+  from: number,
+  to: number,
+  result: SplitResult,
+  kept: readonly Headers[],
+  sink: TransactionalSink,
+  ringEpoch: number,
+  { names, signal }: TransactSettings,
+): number {
+  if (result.outputs.length === 0) return 0;
+  const source = `${poll.topic}/${poll.partition}/${poll.offset(from)}-${poll.offset(to - 1)}`;
+  const own: Headers = [
+    ['weir-ring-epoch', text.encode(String(ringEpoch))],
+    ['weir-source', text.encode(source)],
+  ];
+  const headersOf = kept.map((headers) => (headers.length === 0 ? own : [...own, ...headers]));
+  let bytes = 0;
+  for (const { shard, group, value } of result.outputs) {
+    sink.stage(names.shard(signal, shard), 0, value, headersOf[group]);
+    bytes += value.length;
+  }
+  return bytes;
+}
+
+function stageDeadLetters(
+  poll: Poll,
+  from: number,
+  result: SplitResult,
+  sink: TransactionalSink,
+  { names, maxDeadLetterMessageBytes }: TransactSettings,
+): DeadLetterReason[] {
+  const reasons: DeadLetterReason[] = [];
+  result.statuses.forEach((status, i) => {
+    if (status === RECORD_STATUS.ok) return;
+    const letter = deadLetter(poll, from + i, status, maxDeadLetterMessageBytes - RECORD_OVERHEAD_BYTES);
+    sink.stage(names.deadLetter, 0, letter.value, letter.headers);
+    reasons.push(letter.reason);
+  });
+  return reasons;
+}

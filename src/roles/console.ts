@@ -1,0 +1,91 @@
+/** What `weir up` shows: where things are, then one line of live figures; rewritten in place on a terminal, else every 10 s. */
+import type { ApiView } from '../api/documents.ts';
+import type { Decision } from '../control/decision.ts';
+import type { OpenKafka } from '../kafka/connect.ts';
+import type { Metrics } from '../metrics.ts';
+
+export interface Console {
+  /** One step of the start or the end. */
+  progress(text: string): void;
+  started(where: { grpc: string; http: string; api: string; kafka: OpenKafka; demo: boolean }): void;
+  /** Begins the line of figures. */
+  figures(metrics: Metrics, view: ApiView | undefined): { close(): Promise<void> };
+}
+
+const TERMINAL_INTERVAL_MS = 1_000;
+const PLAIN_INTERVAL_MS = 10_000;
+
+export function openConsole(stdout: NodeJS.WriteStream): Console {
+  let lineOpen = false;
+  const write = (text: string) => {
+    if (lineOpen) stdout.write('\n');
+    lineOpen = false;
+    stdout.write(`${text}\n`);
+  };
+
+  return {
+    progress: write,
+
+    started({ grpc, http, api, kafka, demo }) {
+      const inspect = kafka.embedded ? '' : ` --kafka ${kafka.brokers}`;
+      write(
+        [
+          '',
+          `Weir is running on ${kafka.port.description}`,
+          `  OTLP/gRPC   ${grpc}`,
+          `  OTLP/HTTP   http://${http}   (POST /v1/traces, /v1/metrics, /v1/logs; protobuf or JSON)`,
+          `  API         ${api}   (/metrics, /api/v1/shards, /api/v1/decisions, …)`,
+          demo
+            ? '  Demo        a simulated shop sends traces, metrics and logs; --no-demo leaves it out'
+            : `  Send        OTEL_EXPORTER_OTLP_ENDPOINT=http://${http} your-program, or: npm start -- load`,
+          ...(kafka.kind === 'memory' ? [] : [`  Look        npm start -- inspect shards${inspect}`]),
+          '  Stop        Ctrl-C',
+          '',
+        ].join('\n'),
+      );
+    },
+
+    figures(metrics, view) {
+      const terminal = stdout.isTTY === true;
+      let last = { in: 0, out: 0, at: performance.now() };
+      let lastDecision = '';
+      const unsubscribe = view?.subscribe((event) => {
+        if (event.event === 'decision') lastDecision = summaryOf(event.data);
+      });
+
+      const show = async () => {
+        const now = { in: await total(metrics.itemsIn), out: await total(metrics.itemsRouted), at: performance.now() };
+        const seconds = (now.at - last.at) / 1e3;
+        const rate = (count: number) => Math.round(count / seconds).toLocaleString('en');
+        const shards = (await metrics.itemsRouted.get()).values.length;
+        const line =
+          `in ${rate(now.in - last.in)} items/s  out ${rate(now.out - last.out)} items/s  ` +
+          `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${shards} shards with data  ` +
+          `last decision: ${lastDecision || 'none yet'}`;
+        last = now;
+        if (terminal) stdout.write(`\r\x1b[K${line.slice(0, (stdout.columns || 120) - 1)}`);
+        else stdout.write(`${line}\n`);
+        lineOpen = terminal;
+      };
+      const timer = setInterval(() => void show(), terminal ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS);
+      return {
+        async close() {
+          clearInterval(timer);
+          unsubscribe?.();
+        },
+      };
+    },
+  };
+}
+
+async function total(metric: { get(): Promise<{ values: Array<{ value: number }> }> }): Promise<number> {
+  return (await metric.get()).values.reduce((sum, { value }) => sum + value, 0);
+}
+
+/** Such as `scale_out checkout 3 -> 5, cpu-high: mean CPU 0.92 is above 0.8`. */
+function summaryOf(decision: Decision): string {
+  const { action, subject, reasons } = decision;
+  const round = (value: number) => Number(value.toFixed(2));
+  const why = reasons[0] ? `, ${reasons[0].rule}: ${reasons[0].text}` : '';
+  return `${action} ${subject} ${round(decision.from)} -> ${round(decision.to)}${why}`;
+}

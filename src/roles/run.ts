@@ -1,0 +1,107 @@
+/**
+ * What every role has in common: Kafka, topics, kernels and the API come first; then the role's parts, which stop in the
+ * opposite order. A part that cannot go on ends the whole process with its error: whoever runs it starts it again, and all
+ * state is in Kafka.
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { ApiView } from '../api/documents.ts';
+import { type Api, startApi } from '../api/server.ts';
+import type { Config } from '../config.ts';
+import { type OpenKafka, openKafka } from '../kafka/connect.ts';
+import { type Kernels, loadKernels } from '../kernels/index.ts';
+import type { Log } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { type Names, namesFor } from '../names.ts';
+import { ensureTopics, type TopicFacts } from '../topics.ts';
+
+export interface RoleOptions {
+  readonly log: Log;
+  readonly stdout: NodeJS.WriteStream;
+  /** Ctrl-C, SIGTERM: drain and stop. */
+  readonly signal: AbortSignal;
+}
+
+/** What parts are made of. */
+export interface RoleContext extends RoleOptions {
+  readonly config: Config;
+  readonly names: Names;
+  readonly kafka: OpenKafka;
+  readonly topics: TopicFacts;
+  readonly kernels: Kernels;
+  readonly metrics: Metrics;
+  /** This process among the members: unique, and new at each start. */
+  readonly member: string;
+}
+
+export interface Part {
+  /** What it still waits for, as a sentence; null when it works. */
+  waitsFor(): string | null;
+  /** Rejects when it cannot go on. */
+  readonly done: Promise<unknown>;
+  /** Drains. */
+  close(): Promise<void>;
+  readonly view?: ApiView;
+}
+
+export interface RunHooks {
+  onProgress?(text: string): void;
+  /** All parts are started. What it returns is closed first. */
+  onStarted?(context: RoleContext, api: Api, parts: readonly Part[]): { close(): Promise<void> };
+}
+
+export async function runParts(
+  role: 'bridge' | 'process' | 'control' | 'all',
+  config: Config,
+  options: RoleOptions,
+  starters: ReadonlyArray<(context: RoleContext) => Promise<Part>>,
+  hooks: RunHooks = {},
+): Promise<void> {
+  const { log, signal } = options;
+  const names = namesFor(config.prefix);
+  const metrics = createMetrics({ defaults: true });
+  const parts: Part[] = [];
+  let started = false;
+  const openedLast: Array<{ close(): Promise<void> }> = [];
+
+  try {
+    const ready = () => {
+      const reasons = started ? parts.flatMap((part) => part.waitsFor() ?? []) : ['starting'];
+      return { ready: reasons.length === 0, reasons };
+    };
+    // First, so that a taken port is said before anything else is started, and /healthz answers from the beginning.
+    const api = await startApi({
+      config,
+      metrics,
+      log,
+      ready,
+      view: () => parts.find((part) => part.view)?.view,
+    });
+    openedLast.push(api);
+    const kafka = await openKafka(config, log, hooks.onProgress);
+    openedLast.push(kafka);
+    const topics = await ensureTopics(kafka.port.admin, { config, names, role, embedded: kafka.embedded });
+    for (const note of topics.notes) log.info(note);
+    const kernels = await loadKernels();
+    const member = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+    const context: RoleContext = { ...options, config, names, kafka, topics, kernels, metrics, member };
+    for (const start of starters) {
+      if (signal.aborted) return;
+      const part = await start(context);
+      parts.push(part);
+      openedLast.push(part);
+    }
+    started = true;
+    if (hooks.onStarted) openedLast.push(hooks.onStarted(context, api, parts));
+    const lost = kafka.lost.then((error) => Promise.reject(error));
+    await Promise.race([aborted(signal), lost, ...parts.map((part) => part.done)]);
+  } finally {
+    for (const opened of openedLast.reverse()) await opened.close();
+  }
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -1,0 +1,43 @@
+/** `weir up`: every role in one process, with the traffic of a simulated shop unless `--no-demo`. */
+import type { Config } from '../config.ts';
+import { startBridgePart } from './bridge-part.ts';
+import { type Console, openConsole } from './console.ts';
+import { startControlPart } from './control-part.ts';
+import { startProcessPart } from './process-part.ts';
+import { type RoleContext, type RoleOptions, runParts } from './run.ts';
+
+export async function runUp(config: Config, options: RoleOptions): Promise<void> {
+  const screen: Console = openConsole(options.stdout);
+  let addresses = { grpc: '', http: '' };
+  const startBridge = async (context: RoleContext) => {
+    const part = await startBridgePart(context);
+    addresses = { grpc: part.bridge.grpcAddress, http: part.bridge.httpAddress };
+    return part;
+  };
+  // The controller first: it writes the first ring epoch, which the processor waits for. The bridge last: nothing is
+  // accepted before there is someone to work on it.
+  await runParts('all', config, options, [startControlPart, startProcessPart, startBridge], {
+    onProgress: (text) => screen.progress(text),
+    onStarted(context, api, parts) {
+      screen.started({ ...addresses, api: api.url, kafka: context.kafka, demo: config.demo });
+      const view = parts.find((part) => part.view)?.view;
+      const figures = screen.figures(context.metrics, view);
+      if (!config.demo) return figures;
+      const demo = startShop(addresses);
+      return {
+        async close() {
+          screen.progress('Stopping: draining what was accepted …');
+          await figures.close();
+          await (await demo).close();
+        },
+      };
+    },
+  });
+  screen.progress('Stopped.');
+}
+
+async function startShop({ grpc, http }: { grpc: string; http: string }) {
+  // Loaded here: the SDK is a third of the start-up time, and only the demo needs it.
+  const { startDemo } = await import('../demo/traffic.ts');
+  return startDemo({ grpc: `http://${grpc}`, http: `http://${http}` });
+}

@@ -1,0 +1,234 @@
+/**
+ * The controller: watches the load, joins the election and, while it leads, decides. Per tick: observe -> decide -> one transaction with
+ * the decisions, and with the events by which a later leader repeats none of them.
+ */
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import { type Condition, type Decided, decide, type Verdict } from '../control/decide.ts';
+import { type Decision, type DecisionStamp, decisionKey, encodeDecision } from '../control/decision.ts';
+import { followControlLog } from '../coordination/control-log.ts';
+import { type LedEvent, ringActiveEvent } from '../coordination/events.ts';
+import { firstRing, requireSameRouting } from '../coordination/first-ring.ts';
+import { electLeader, type Leadership, pause } from '../coordination/leader.ts';
+import type { RingEpoch } from '../coordination/ring-epoch.ts';
+import type { Leader } from '../coordination/state.ts';
+import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
+import type { HashKernel } from '../kernels/hash/kernel.ts';
+import type { RingKernel } from '../kernels/ring/kernel.ts';
+import type { PartitionLag } from '../load/load-report.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Names } from '../names.ts';
+import { describeShards, type ShardDescription } from './describe-shards.ts';
+import type { MemberView, ServiceDetails } from './load-window.ts';
+import { observe } from './observe.ts';
+
+export interface ControllerOptions {
+  readonly port: KafkaPort;
+  readonly names: Names;
+  readonly config: Config;
+  readonly kernels: { readonly ring: RingKernel; readonly hash: HashKernel };
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** As it shall appear in LeaderElected; unique among controllers. */
+  readonly memberName: string;
+  /** Unix ms. Default: the system's clock. */
+  readonly now?: () => number;
+}
+
+/** For the API and the live line. */
+export interface ControllerSnapshot {
+  /** Who leads, by the control log; null before the first. */
+  readonly leader: Leader | null;
+  /** Whether that is this controller. */
+  readonly leading: boolean;
+  readonly ring: RingEpoch | null;
+  /** That sent a load report of late. */
+  readonly members: readonly MemberView[];
+  readonly services: readonly ServiceDetails[];
+  readonly shards: readonly ShardDescription[];
+  readonly lag: readonly PartitionLag[];
+  /** Newest first. */
+  readonly decisions: readonly Decision[];
+  /** What the last tick said of every wish; empty while another controller leads. */
+  readonly verdicts: readonly Verdict[];
+}
+
+export interface Controller {
+  snapshot(): ControllerSnapshot;
+  /** Calls with each decision as it is read from `weir.decisions`, whoever made it. */
+  onDecision(listener: (decision: Decision) => void): () => void;
+  /** Resolves after `close()`; rejects when the controller cannot go on (unreadable control log, other routing, no authorisation). */
+  readonly done: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Resolves once the control log is read; the election goes on by itself. Throws ROUTING_MISMATCH and CONTROL_LOG_UNREADABLE. */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { port, names, config, kernels, metrics, log, memberName, now = Date.now } = options;
+  const control = await followControlLog(port, names);
+  const showRing = (ring: RingEpoch | null) => metrics.ringEpoch.set(ring?.epoch ?? 0);
+  let observer: Awaited<ReturnType<typeof observe>>;
+  try {
+    if (control.state.ring) requireSameRouting(config, control.state.ring, kernels.hash);
+    observer = await observe(port, names, config, { now, log });
+  } catch (error) {
+    await control.close();
+    throw error;
+  }
+  showRing(control.state.ring);
+  control.onChange((state) => showRing(state.ring));
+  metrics.leader.set(0);
+
+  let verdicts: readonly Verdict[] = [];
+  const duty = new Duty({ ...options, now }, observer, (said) => {
+    verdicts = said;
+  });
+  const election = electLeader({
+    port,
+    groupId: names.controlGroup,
+    topic: names.control,
+    fencingKey: names.leaderKey('control'),
+    name: 'control',
+    memberName,
+    log: control,
+    sessionTimeoutMs: config.kafka.sessionTimeoutMs,
+    transactionTimeoutMs: config.kafka.transactionTimeoutMs,
+    now,
+    async onElected(lead) {
+      metrics.leader.set(1);
+      log.info({ leaderEpoch: lead.leaderEpoch }, 'elected: this controller leads');
+      try {
+        await duty.run(lead);
+      } finally {
+        metrics.leader.set(0);
+        verdicts = [];
+        log.info({ leaderEpoch: lead.leaderEpoch }, 'no longer the leader');
+      }
+    },
+    onTrouble: (cause) =>
+      log.warn({ err: cause }, 'the leadership was given up, or Kafka makes trouble: joining again'),
+  });
+
+  const end = async () => {
+    await election.close();
+    await Promise.all([observer.close(), control.close()]);
+  };
+  const done = Promise.race([election.done, control.done, observer.done]);
+  done.catch(() => {});
+  let closing: Promise<void> | null = null;
+  return {
+    snapshot() {
+      const at = now();
+      const { window, decisions } = observer;
+      const { ring, leaders } = control.state;
+      const loads = {
+        traces: window.shards('traces', at),
+        metrics: window.shards('metrics', at),
+        logs: window.shards('logs', at),
+      };
+      return {
+        leader: leaders.get('control') ?? null,
+        leading: election.leadership !== null,
+        ring,
+        members: window.members(at),
+        services: window.services(at),
+        shards: ring ? describeShards(ring, loads, config.control.rebalance) : [],
+        lag: window.lag(at),
+        decisions: [...decisions],
+        verdicts,
+      };
+    },
+    onDecision: (listener) => observer.onDecision(listener),
+    done,
+    close() {
+      closing ??= end();
+      return closing;
+    },
+  };
+}
+
+/** What a leader does. */
+class Duty {
+  readonly #options: ControllerOptions & { readonly now: () => number };
+  readonly #observer: Awaited<ReturnType<typeof observe>>;
+  readonly #say: (verdicts: readonly Verdict[]) => void;
+
+  constructor(
+    options: ControllerOptions & { readonly now: () => number },
+    observer: Awaited<ReturnType<typeof observe>>,
+    say: (verdicts: readonly Verdict[]) => void,
+  ) {
+    this.#options = options;
+    this.#observer = observer;
+    this.#say = say;
+  }
+
+  async run(lead: Leadership): Promise<void> {
+    const { config, kernels, now, log } = this.#options;
+    if (!lead.state.ring) {
+      const ring = firstRing(config, kernels.ring, kernels.hash);
+      const outcome = await lead.write({ events: [ringActiveEvent(ring, now())] });
+      if (outcome.kind !== 'committed') return;
+      log.info({ ringEpoch: ring.epoch }, 'wrote the first ring epoch');
+    }
+    // Written by a predecessor, maybe with another configuration.
+    requireSameRouting(config, lead.state.ring!, kernels.hash);
+    let conditions: ReadonlyMap<string, Condition> = new Map();
+    let count = 0;
+    while (!lead.signal.aborted) {
+      const at = now();
+      const inputOffset = this.#observer.inputOffset;
+      const { ring, decisions: last } = lead.state;
+      const load = this.#observer.window.view(at);
+      const decided = decide({ ring, load, last, conditions }, config.control, at);
+      conditions = decided.conditions;
+      this.#say(decided.reasons);
+      if (decided.actions.length > 0 || decided.cleared.length > 0) {
+        const stamp = { at, inputOffset, ringEpoch: ring!.epoch, leaderEpoch: lead.leaderEpoch };
+        const outcome = await this.#write(lead, decided, stamp, count);
+        if (outcome.kind !== 'committed') return;
+        count += decided.actions.length;
+      }
+      await pause(config.control.tickMs, lead.signal);
+    }
+  }
+
+  async #write(
+    lead: Leadership,
+    { actions, cleared }: Decided,
+    stamp: Pick<DecisionStamp, 'ringEpoch' | 'leaderEpoch' | 'inputOffset'> & { readonly at: number },
+    countBefore: number,
+  ): Promise<CommitOutcome> {
+    const { names, metrics, log } = this.#options;
+    const { at, ...rest } = stamp;
+    const decisions = actions.map(({ proposal }, index): Decision => {
+      const id = `${lead.leaderEpoch}-${countBefore + index + 1}`;
+      const isoAt = new Date(at).toISOString();
+      return { version: 1, id, ...proposal, ...rest, at: isoAt, status: 'emitted' };
+    });
+    const events = [
+      ...actions.map(({ proposal, fingerprint, until }, index): LedEvent => {
+        const { kind, subject } = proposal;
+        const id = decisions[index]!.id;
+        const { inputOffset } = stamp;
+        return { type: 'DecisionMade', version: 1, at, id, kind, subject, fingerprint, until, inputOffset };
+      }),
+      ...cleared.map(({ kind, subject }): LedEvent => ({ type: 'ConditionCleared', version: 1, at, kind, subject })),
+    ];
+    const records = decisions.map(
+      (decision): ProducerRecord => ({
+        topic: names.decisions,
+        partition: 0,
+        key: Buffer.from(decisionKey(decision.kind, decision.subject)),
+        value: encodeDecision(decision),
+      }),
+    );
+    const outcome = await lead.write({ events, records });
+    if (outcome.kind !== 'committed') return outcome;
+    for (const { id, kind, subject, action, reasons } of decisions) {
+      metrics.decisions.inc({ kind });
+      log.info({ id, kind, subject, action, reason: reasons[0]!.text }, 'decided');
+    }
+    return outcome;
+  }
+}

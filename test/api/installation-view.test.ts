@@ -1,0 +1,305 @@
+/** The view of an installation, on the in-process log, out of what real parts write there. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { ApiEvent } from '../../src/api/documents.ts';
+import { type InstallationView, openInstallationView } from '../../src/api/installation-view.ts';
+import { LoadWindow, quantileMs } from '../../src/api/load-window.ts';
+import { defaultConfig } from '../../src/config.ts';
+import { type Decision, encodeDecision } from '../../src/control/decision.ts';
+import { encodeEvent } from '../../src/coordination/events.ts';
+import { ensureFirstRing } from '../../src/coordination/first-ring.ts';
+import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import { createReferenceHash } from '../../src/kernels/hash/reference.ts';
+import { createReferenceRing } from '../../src/kernels/ring/reference.ts';
+import { bucketOf } from '../../src/kernels/split/kernel.ts';
+import { encodeLoadReport } from '../../src/load/codec.ts';
+import type { InstanceLoad, LoadReport, ShardLoad } from '../../src/load/load-report.ts';
+import { createLog } from '../../src/log.ts';
+import { namesFor } from '../../src/names.ts';
+import { ensureTopics } from '../../src/topics.ts';
+
+const config = defaultConfig({ prefix: 'v.', topics: { ingestPartitions: 2 }, routing: { traces: { shards: 4 } } });
+const names = namesFor('v.');
+const log = createLog({ level: 'silent' });
+const NOW = 1_800_000_000_000;
+
+const shard = (id: number, bytes: number): ShardLoad => ({
+  shard: id,
+  items: bytes / 100,
+  bytes,
+  errors: 0,
+  latencySumNs: 0,
+  latencyMinNs: 0,
+  latencyMaxNs: 0,
+});
+
+const instance = (over: Partial<InstanceLoad> = {}): InstanceLoad => ({
+  service: 'checkout',
+  instance: 'a',
+  items: 10,
+  bytes: 1_000,
+  requests: 10,
+  requestErrors: 1,
+  requestLatencySumNs: 0,
+  requestLatency: [bucketOf(10_000_000n), 10],
+  cpuUtilisation: 0.5,
+  memoryUtilisation: null,
+  ...over,
+});
+
+/** Of one second, ending `secondsAgo` before now. */
+const report = (secondsAgo: number, shards: ShardLoad[], over: Partial<LoadReport> = {}): LoadReport => ({
+  reporter: { id: 'p-1', role: 'process', version: '0.1.0' },
+  fromUnixMs: NOW - secondsAgo * 1_000 - 1_000,
+  toUnixMs: NOW - secondsAgo * 1_000,
+  ringEpoch: 1,
+  part: 0,
+  parts: 1,
+  signals: [{ signal: 'traces', shards, instances: [instance()], slots: null }],
+  lag: [{ topic: 'v.otlp_spans', partition: 1, records: 3 }],
+  instancesLeftOut: 0,
+  ...over,
+});
+
+const decision = (id: string): Decision => ({
+  version: 1,
+  id,
+  kind: 'scaling',
+  subject: 'checkout',
+  action: 'scale_out',
+  from: 1,
+  to: 2,
+  priority: 'normal',
+  reasons: [{ rule: 'cpu-high', observed: 0.9, threshold: 0.8, window: 15_000, text: 'mean CPU 0.90 is above 0.80' }],
+  at: '2026-01-01T00:00:00.000Z',
+  ringEpoch: 1,
+  leaderEpoch: 0,
+  inputOffset: 0,
+  status: 'emitted',
+});
+
+let port: KafkaPort;
+let opened: InstallationView[];
+const open = async () => {
+  const view = await openInstallationView({ port, names, config, log, now: () => NOW });
+  opened.push(view);
+  return view;
+};
+
+async function write(topic: string, ...values: Uint8Array[]): Promise<void> {
+  const producer = await port.producer();
+  const outcomes = await producer.send(values.map((value) => ({ topic, partition: 0, value })));
+  await producer.close();
+  expect(outcomes.every(({ kind }) => kind === 'stored')).toBe(true);
+}
+
+const writeFirstRing = () =>
+  ensureFirstRing(port, names, config, { ring: createReferenceRing(), hash: createReferenceHash() });
+
+beforeEach(async () => {
+  port = createMemoryKafka().connect();
+  opened = [];
+});
+afterEach(async () => {
+  for (const view of opened) await view.close();
+  await port.close();
+});
+
+describe('the view of an installation', () => {
+  it('is refused where there is none, with what to do', async () => {
+    await expect(open()).rejects.toMatchObject({
+      code: 'TOPIC_MISSING',
+      message: expect.stringMatching(/holds no installation with the prefix v\. .*`weir topics --create`/),
+    });
+  });
+
+  describe('that is there', () => {
+    beforeEach(async () => {
+      await ensureTopics(port.admin, { config, names });
+    });
+
+    it('has no ring, leader, load or decision in the beginning', async () => {
+      const view = await open();
+      expect(await view.topology()).toMatchObject({ prefix: 'v.', ringEpoch: null, leader: null, signals: [] });
+      expect(await view.shards()).toEqual({ ringEpoch: null, windowSeconds: 0, shards: [] });
+      expect((await view.members()).members).toEqual([]);
+      expect((await view.services()).services).toEqual([]);
+      expect((await view.decisions(5)).decisions).toEqual([]);
+    });
+
+    it('shows every shard, whose ranges cover all hashes without a gap or an overlap', async () => {
+      await writeFirstRing();
+      const view = await open();
+      const { ringEpoch, shards } = await view.shards();
+      const traces = shards.filter(({ signal }) => signal === 'traces');
+      expect([ringEpoch, shards.length, traces.length]).toEqual([1, 36, 4]);
+      expect(traces[2]).toMatchObject({
+        id: 2,
+        name: 'traces-0002',
+        topic: 'v.otlp_spans_shard_0002',
+        capacity: 1,
+        health_status: 'unknown',
+      });
+      const runs = traces.flatMap(({ range }) => range.hash_range).sort(([a], [b]) => a.localeCompare(b));
+      expect(runs[0]?.[0]).toBe('0000000000000000');
+      expect(runs.at(-1)?.[1]).toBe('ffffffffffffffff');
+      for (const [i, [first]] of runs.entries())
+        if (i > 0) expect(BigInt(`0x${first}`)).toBe(BigInt(`0x${runs[i - 1]?.[1]}`) + 1n);
+      expect(traces.reduce((sum, { slots }) => sum + slots, 0)).toBe(65_536);
+      expect(traces.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1);
+      expect(traces[0]?.range.start_key).toBe(traces[0]?.range.hash_range[0]?.[0]);
+    });
+
+    it('shows load as rates over the window, and which shards are hot or idle', async () => {
+      await writeFirstRing();
+      const reports = [
+        report(0, [shard(0, 1_000), shard(1, 9_000)]),
+        report(1, [shard(0, 1_000), shard(2, 3_000), shard(1, 9_000)]),
+        report(40, [shard(3, 99_000)]),
+      ];
+      await write(names.load, ...reports.map(encodeLoadReport));
+      const { windowSeconds, shards } = await (await open()).shards();
+      expect(windowSeconds).toBe(2);
+      const traces = shards.filter(({ signal }) => signal === 'traces');
+      expect(traces.map(({ current_load: load }) => load.bytes_per_second)).toEqual([1_000, 9_000, 1_500, 0]);
+      expect(traces.map(({ health_status: health }) => health)).toEqual(['healthy', 'hot', 'healthy', 'idle']);
+      expect(traces[1]?.current_load).toMatchObject({ items_per_second: 90, relative: 9_000 / (11_500 / 4) });
+    });
+
+    it('shows members with their partitions, and counts a report that was sent twice once', async () => {
+      const one = report(0, [shard(0, 1_000)]);
+      const other = report(0, [shard(1, 500)], { reporter: { id: 'p-2', role: 'process', version: '0.1.0' }, lag: [] });
+      await write(names.load, ...[one, one, other, one].map(encodeLoadReport));
+      const { members } = await (await open()).members();
+      expect(members).toMatchObject([
+        { id: 'p-1', role: 'process', bytesPerSecond: 1_000, partitions: ['v.otlp_spans/1'], ringEpoch: 1 },
+        { id: 'p-2', bytesPerSecond: 500, partitions: [] },
+      ]);
+    });
+
+    it('shows services and their instances as the traffic tells', async () => {
+      const instances = [
+        instance(),
+        instance({
+          instance: 'b',
+          requests: 30,
+          requestErrors: 0,
+          cpuUtilisation: 0.7,
+          requestLatency: [bucketOf(40_000_000n), 30],
+        }),
+        instance({ service: 'cart', requests: 0, requestErrors: 0, requestLatency: [], cpuUtilisation: null }),
+      ];
+      const signals = [{ signal: 'traces' as const, shards: [], instances, slots: null }];
+      await write(names.load, encodeLoadReport(report(0, [], { signals })));
+      const { services } = await (await open()).services();
+      expect(services.map(({ service }) => service)).toEqual(['cart', 'checkout']);
+      expect(services[0]).toMatchObject({ p50Ms: null, errorShare: 0, cpu: null, memory: null });
+      expect(services[1]).toMatchObject({ requestsPerSecond: 40, errorShare: 1 / 40, cpu: 0.6, memory: null });
+      expect(services[1]?.p50Ms).toBeGreaterThan(40 / 1.12);
+      expect(services[1]?.p50Ms).toBeLessThan(40 * 1.12);
+      expect(services[1]?.instances.map(({ instance: name, requestsPerSecond: rate }) => [name, rate])).toEqual([
+        ['a', 10],
+        ['b', 30],
+      ]);
+    });
+
+    it('goes past records that are no reports and no decisions', async () => {
+      await write(names.load, Buffer.from('\xff\xff', 'latin1'), encodeLoadReport(report(0, [shard(0, 100)])));
+      await write(names.decisions, Buffer.from('nonsense'), encodeDecision(decision('7-1')));
+      const view = await open();
+      expect((await view.members()).members).toHaveLength(1);
+      expect((await view.decisions(5)).decisions.map(({ id }) => id)).toEqual(['7-1']);
+    });
+
+    it('gives the newest decisions first', async () => {
+      await write(names.decisions, ...['7-1', '7-2', '7-3'].map((id) => encodeDecision(decision(id))));
+      expect((await (await open()).decisions(2)).decisions.map(({ id }) => id)).toEqual(['7-3', '7-2']);
+    });
+
+    it('shows the lag of every ingest partition, with the ring epoch of its offset', async () => {
+      await write(names.ingest('traces'), ...[1, 2, 3, 4, 5].map(() => Buffer.from('x')));
+      const sink = await port.openSink({ fencingKey: 'k', groupId: names.processGroup, transactionTimeoutMs: 5_000 });
+      const at = { topic: names.ingest('traces'), partition: 0 };
+      await sink.commit([{ ...at, offset: 2n, metadata: 'ring=4' }]);
+      await sink.close();
+      const { group, totalRecords, partitions } = await (await open()).lag();
+      expect([group, totalRecords, partitions.length]).toEqual(['v.weir-process', 3, 6]);
+      expect(partitions).toContainEqual({ ...at, committed: 2, latest: 5, records: 3, ringEpoch: 4 });
+      expect(partitions).toContainEqual({
+        ...at,
+        partition: 1,
+        committed: null,
+        latest: 0,
+        records: 0,
+        ringEpoch: null,
+      });
+    });
+
+    it('tells of decisions, of a new leader and of a new ring as they come', async () => {
+      const view = await open();
+      const events: ApiEvent[] = [];
+      const unsubscribe = view.subscribe((event) => events.push(event));
+      await write(names.decisions, encodeDecision(decision('7-1')));
+      await write(
+        names.control,
+        encodeEvent({
+          type: 'LeaderElected',
+          version: 1,
+          at: NOW,
+          name: 'control',
+          member: 'm-1',
+          memberId: 'group-1',
+          electionId: 'e',
+          generation: 1,
+        }),
+      );
+      await writeFirstRing();
+      await vi.waitFor(() => expect(events).toHaveLength(3), { timeout: 5_000 });
+      expect(new Map(events.map(({ event, data }) => [event, data]))).toEqual(
+        new Map<string, unknown>([
+          ['decision', decision('7-1')],
+          ['leader', { member: 'm-1', leaderEpoch: 0, since: new Date(NOW).toISOString() }],
+          ['ring', { ringEpoch: 1 }],
+        ]),
+      );
+      expect((await view.topology()).leader?.member).toBe('m-1');
+      unsubscribe();
+      await write(names.decisions, encodeDecision(decision('7-2')));
+      await vi.waitFor(async () => expect((await view.decisions(1)).decisions[0]?.id).toBe('7-2'), { timeout: 5_000 });
+      expect(events).toHaveLength(3);
+    });
+  });
+});
+
+describe('the load window', () => {
+  it('forgets what is older than the window', () => {
+    let now = NOW;
+    const window = new LoadWindow(15_000, () => now);
+    window.add(report(0, [shard(0, 100)]));
+    expect(window.shards('traces').get(0)?.bytesPerSecond).toBe(100);
+    now += 60_000;
+    expect([window.seconds, window.shards('traces').size, window.reports().length]).toEqual([0, 0, 0]);
+  });
+
+  it('takes the latest utilisation that an instance told', () => {
+    const window = new LoadWindow(15_000, () => NOW);
+    const withCpu = (secondsAgo: number, cpuUtilisation: number | null) =>
+      report(secondsAgo, [], {
+        signals: [{ signal: 'metrics', shards: [], instances: [instance({ cpuUtilisation })], slots: null }],
+      });
+    for (const each of [withCpu(3, 0.2), withCpu(2, 0.9), withCpu(1, null)]) window.add(each);
+    expect(window.services()[0]?.cpu).toBe(0.9);
+  });
+
+  it('finds quantiles within the width of a bucket', () => {
+    const buckets = new Map([
+      [bucketOf(1_000_000n), 98],
+      [bucketOf(900_000_000n), 2],
+    ]);
+    expect(quantileMs(buckets, 0.5)).toBeGreaterThan(1 / 1.12);
+    expect(quantileMs(buckets, 0.5)).toBeLessThan(1.12);
+    expect(quantileMs(buckets, 0.99)).toBeGreaterThan(900 / 1.12);
+    expect(quantileMs(buckets, 0.99)).toBeLessThan(900 * 1.12);
+    expect(quantileMs(new Map(), 0.5)).toBeNull();
+  });
+});

@@ -1,0 +1,238 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ApiEvent, ApiView } from '../../src/api/documents.ts';
+import { type Api, type ApiDeps, createApiServer, startApi } from '../../src/api/server.ts';
+import { WeirError } from '../../src/errors.ts';
+import { createLog } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
+
+const logLines: string[] = [];
+const log = createLog({ level: 'info', stream: { write: (line) => logLines.push(line) } });
+
+/** A view that answers what it is given; events come by hand. */
+function viewOf(answers: Partial<ApiView> = {}) {
+  const listeners = new Set<(event: ApiEvent) => void>();
+  const unasked = () => Promise.reject(new Error('this view was not to be asked'));
+  const view: ApiView = {
+    topology: unasked,
+    shards: unasked,
+    members: unasked,
+    services: unasked,
+    decisions: unasked,
+    lag: unasked,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    ...answers,
+  };
+  const emit = (event: ApiEvent) => {
+    for (const listener of listeners) listener(event);
+  };
+  return { view, emit, listeners };
+}
+
+const deps = (over: Partial<ApiDeps> = {}): ApiDeps => ({
+  config: { host: '127.0.0.1', apiPort: 0 },
+  metrics: createMetrics(),
+  log,
+  ready: () => ({ ready: true, reasons: [] }),
+  ...over,
+});
+
+const opened: Api[] = [];
+async function start(over: Partial<ApiDeps> = {}): Promise<Api> {
+  const api = await startApi(deps(over));
+  opened.push(api);
+  return api;
+}
+afterEach(async () => {
+  for (const api of opened.splice(0)) await api.close();
+});
+
+describe('health and metrics', () => {
+  it('says that the process runs', async () => {
+    const answer = await createApiServer(deps()).inject('/healthz');
+    expect([answer.statusCode, answer.json()]).toEqual([200, { status: 'ok' }]);
+  });
+
+  it('is not ready, with reasons, until it is', async () => {
+    let reasons = ['waiting for ring epoch 1'];
+    const server = createApiServer(deps({ ready: () => ({ ready: reasons.length === 0, reasons }) }));
+    const before = await server.inject('/readyz');
+    expect([before.statusCode, before.json()]).toEqual([503, { ready: false, reasons: ['waiting for ring epoch 1'] }]);
+    reasons = [];
+    const after = await server.inject('/readyz');
+    expect([after.statusCode, after.json()]).toEqual([200, { ready: true, reasons: [] }]);
+  });
+
+  it('serves the metrics to Prometheus', async () => {
+    const metrics = createMetrics();
+    metrics.itemsIn.inc({ signal: 'traces' }, 5);
+    const answer = await createApiServer(deps({ metrics })).inject('/metrics');
+    expect(answer.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(answer.body).toContain('weir_items_in_total{signal="traces"} 5');
+  });
+});
+
+describe('/api/v1', () => {
+  it('serves the documents of the view', async () => {
+    const lag = { group: 'g', totalRecords: 0, partitions: [] };
+    const asked: number[] = [];
+    const { view } = viewOf({
+      lag: async () => lag,
+      decisions: async (last) => {
+        asked.push(last);
+        return { decisions: [] };
+      },
+    });
+    const server = createApiServer(deps({ view: () => view }));
+    expect((await server.inject('/api/v1/lag')).json()).toEqual(lag);
+    expect((await server.inject('/api/v1/decisions')).json()).toEqual({ decisions: [] });
+    await server.inject('/api/v1/decisions?last=3');
+    expect(asked).toEqual([50, 3]);
+  });
+
+  it('refuses a number that it cannot mean', async () => {
+    const server = createApiServer(deps({ view: () => viewOf().view }));
+    const answer = await server.inject('/api/v1/decisions?last=many');
+    expect([answer.statusCode, answer.json()]).toEqual([
+      400,
+      { error: { message: 'querystring/last must be integer' } },
+    ]);
+  });
+
+  it('is not found in a role that has none, and says where to ask', async () => {
+    const answer = await createApiServer(deps()).inject('/api/v1/shards');
+    expect(answer.statusCode).toBe(404);
+    expect(answer.json().error.message).toContain('ask `weir control`');
+  });
+
+  it('is unavailable while the role starts', async () => {
+    const answer = await createApiServer(deps({ ready: () => ({ ready: false, reasons: ['starting'] }) })).inject(
+      '/api/v1/shards',
+    );
+    expect(answer.statusCode).toBe(503);
+  });
+
+  it('is unavailable while Kafka is, with the reason, and hides a bug behind the log', async () => {
+    const { view } = viewOf({
+      lag: () => Promise.reject(new WeirError('KAFKA_UNREACHABLE', 'no broker answers')),
+      shards: () => Promise.reject(new TypeError('secret insides')),
+    });
+    const server = createApiServer(deps({ view: () => view }));
+    const lag = await server.inject('/api/v1/lag');
+    expect([lag.statusCode, lag.json()]).toEqual([
+      503,
+      { error: { message: 'no broker answers', code: 'KAFKA_UNREACHABLE' } },
+    ]);
+    const shards = await server.inject('/api/v1/shards');
+    expect([shards.statusCode, shards.body.includes('insides')]).toEqual([500, false]);
+    expect(logLines.at(-1)).toContain('secret insides');
+  });
+});
+
+describe('the index', () => {
+  it('links every endpoint that is there', async () => {
+    const server = createApiServer(deps({ view: () => viewOf().view }));
+    const { body } = await server.inject('/');
+    const links = [...body.matchAll(/href="([^"]+)"/g)].map((match) => match[1] ?? '');
+    expect(links).toContain('/api/v1/events');
+    const answers = await Promise.all(
+      links.filter((link) => !link.endsWith('/events')).map(async (link) => (await server.inject(link)).statusCode),
+    );
+    expect(answers).not.toContain(404);
+    expect((await createApiServer(deps()).inject('/')).body).not.toContain('/api/v1');
+  });
+
+  it('says what there is not', async () => {
+    const answer = await createApiServer(deps()).inject('/nothing?x=1');
+    expect([answer.statusCode, answer.json().error.message]).toEqual([
+      404,
+      'there is no GET /nothing; GET / lists what there is',
+    ]);
+  });
+});
+
+describe('listening', () => {
+  it('picks a free port for 0 and tells it', async () => {
+    const { port, url } = await start();
+    expect(url).toBe(`http://127.0.0.1:${port}`);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  });
+
+  it('tells a taken port in a sentence', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    const error = await start({ config: { host: '127.0.0.1', apiPort: port } }).catch((cause: unknown) => cause);
+    taken.close();
+    expect(error).toMatchObject({
+      code: 'PORT_TAKEN',
+      message: `the API cannot listen on 127.0.0.1:${port}: the port is in use; choose another with --api-port N (0 picks a free one)`,
+    });
+  });
+});
+
+const ring = (ringEpoch: number): ApiEvent => ({ event: 'ring', data: { ringEpoch } });
+
+describe('the stream of events', () => {
+  it('sends each event as it comes, and ends when the server closes', async () => {
+    const { view, emit } = viewOf();
+    const api = await start({ view: () => view });
+    const answer = await fetch(`${api.url}/api/v1/events`);
+    expect(answer.headers.get('content-type')).toBe('text/event-stream');
+    emit(ring(1));
+    emit({ event: 'leader', data: { member: 'm', leaderEpoch: 4, since: '2026-01-01T00:00:00.000Z' } });
+    await opened.splice(opened.indexOf(api), 1)[0]?.close();
+    expect(await answer.text()).toBe(
+      ': weir\nretry: 2000\n\nevent: ring\ndata: {"ringEpoch":1}\n\n' +
+        'event: leader\ndata: {"member":"m","leaderEpoch":4,"since":"2026-01-01T00:00:00.000Z"}\n\n',
+    );
+  });
+
+  it('asks the view once for all readers, and no longer after closing', async () => {
+    const { view, listeners } = viewOf();
+    const api = await start({ view: () => view });
+    const answers = await Promise.all([1, 2, 3].map(() => fetch(`${api.url}/api/v1/events`)));
+    expect(listeners.size).toBe(1);
+    await api.close();
+    await Promise.all(answers.map((answer) => answer.text()));
+    expect(listeners.size).toBe(0);
+  });
+
+  it('cuts off a reader that does not read, and goes on with the others', async () => {
+    const { view, emit } = viewOf();
+    const api = await start({ view: () => view });
+    const stuck = connect(api.port, '127.0.0.1');
+    stuck.write('GET /api/v1/events HTTP/1.1\r\nHost: weir\r\n\r\n');
+    await once(stuck, 'readable');
+    const reading = await fetch(`${api.url}/api/v1/events`);
+    const reader = reading.body!.getReader();
+    const read = async () => Buffer.from((await reader.read()).value ?? new Uint8Array()).toString();
+    await read();
+
+    const large: ApiEvent = { event: 'leader', data: { member: 'm'.repeat(100_000), leaderEpoch: 1, since: '' } };
+    // Beside our own limit the sockets of both ends hold a few MB.
+    for (let sent = 0; sent < 400 && !logLines.some((line) => line.includes('cut off')); sent++) {
+      emit(large);
+      for (let got = 0; got < 100_000; ) got += (await read()).length;
+    }
+    expect(logLines.some((line) => line.includes('an event stream is not read: cut off'))).toBe(true);
+    emit(ring(9));
+    let text = '';
+    while (!text.includes('"ringEpoch":9')) text = (text + (await read())).slice(-100);
+    stuck.destroy();
+    await reader.cancel();
+  });
+
+  it('has a limit of readers', async () => {
+    const { view } = viewOf();
+    const api = await start({ view: () => view });
+    const all = await Promise.all(Array.from({ length: 100 }, () => fetch(`${api.url}/api/v1/events`)));
+    expect((await fetch(`${api.url}/api/v1/events`)).status).toBe(503);
+    await Promise.all(all.map((answer) => answer.body?.cancel()));
+  });
+});

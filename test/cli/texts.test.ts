@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { describeError } from '../../src/cli/exit.ts';
+import { decisionsText, lagText, membersText, ringText, shardsText } from '../../src/cli/inspect.ts';
+import { table } from '../../src/cli/table.ts';
+import type { Decision } from '../../src/control/decision.ts';
+import { WeirError } from '../../src/errors.ts';
+
+describe('a table', () => {
+  it('aligns texts to the left and numbers to the right, without blanks at line ends', () => {
+    expect(
+      table(
+        [
+          ['a', 1, 'x'],
+          ['bcd', 200, ''],
+        ],
+        ['name', 'n', 'why'],
+      ),
+    ).toBe('name    n  why\na       1  x\nbcd   200\n');
+  });
+
+  it('is empty without rows and head', () => {
+    expect(table([])).toBe('');
+  });
+});
+
+describe('an error', () => {
+  it('of a known code is one line, a bug has its stack and its cause', () => {
+    expect(describeError(new WeirError('PORT_TAKEN', 'in use'))).toEqual({ text: 'weir: in use\n', code: 1 });
+    const { text, code } = describeError(new TypeError('a bug', { cause: new Error('the root') }));
+    expect(code).toBe(70);
+    expect(text).toMatch(/^weir: this is a bug, please report it:\nTypeError: a bug\n\s+at .*texts\.test\.ts/);
+    expect(text).toContain('caused by Error: the root');
+  });
+});
+
+const common = {
+  version: 1,
+  id: '7-1',
+  priority: 'normal',
+  at: '2026-01-01T00:00:00.000Z',
+  ringEpoch: 1,
+  leaderEpoch: 7,
+  inputOffset: 3,
+  status: 'emitted',
+} as const;
+const reason = { rule: 'cpu-high', observed: 0.9, threshold: 0.8, window: 15_000, text: 'mean CPU 0.90 is above 0.80' };
+
+describe('weir inspect', () => {
+  it('shows shards with their share and load', () => {
+    const text = shardsText({
+      ringEpoch: 3,
+      windowSeconds: 15,
+      shards: [
+        {
+          id: 0,
+          name: 'traces-0000',
+          signal: 'traces',
+          topic: 'otlp_spans_shard_0000',
+          slots: 4096,
+          share: 0.0625,
+          range: { start_key: null, end_key: null, hash_range: [] },
+          capacity: 1,
+          current_load: { items_per_second: 1234.5, bytes_per_second: 500_000, relative: 1.62 },
+          health_status: 'hot',
+        },
+      ],
+    });
+    expect(text).toBe(
+      'Ring epoch 3; load of the last 15 s of load reports\n' +
+        'shard        topic                  slots  share  items/s   bytes/s  x mean  health\n' +
+        'traces-0000  otlp_spans_shard_0000   4096   6.3%     1235  500.0 kB    1.62  hot\n',
+    );
+    expect(shardsText({ ringEpoch: null, windowSeconds: 0, shards: [] })).toContain('no ring epoch yet');
+  });
+
+  it('shows the ring and who leads', () => {
+    const text = ringText({
+      prefix: '',
+      kafka: 'Apache Kafka at a:1',
+      ringEpoch: 2,
+      leader: { member: 'm-1', leaderEpoch: 9, since: '2026-01-01T00:00:00.000Z' },
+      signals: [
+        { signal: 'logs', key: 'trace_id', ingestTopic: 'otlp_logs', slots: 65_536, shards: 16, overrides: [] },
+      ],
+    });
+    expect(text).toContain('prefix      (none)');
+    expect(text).toContain('m-1 since 2026-01-01T00:00:00.000Z (leader epoch 9)');
+    expect(text).toMatch(/^logs +otlp_logs +trace_id +16 +65536 +0$/m);
+  });
+
+  it('shows decisions as in a log: oldest first, what, and why', () => {
+    const scaling: Decision = {
+      ...common,
+      kind: 'scaling',
+      subject: 'checkout',
+      action: 'scale_out',
+      from: 2,
+      to: 3,
+      reasons: [reason],
+    };
+    const rebalance: Decision = {
+      ...common,
+      kind: 'rebalance',
+      subject: 'traces',
+      action: 'move_slots',
+      from: 2.1,
+      to: 1.1,
+      hotShards: [1],
+      slotsMoved: 12,
+      moves: [],
+      unmovable: [],
+      at: '2026-01-01T00:01:00.000Z',
+      reasons: [{ ...reason, text: 'shard 1 has 2.10 times the mean' }],
+    };
+    expect(decisionsText({ decisions: [rebalance, scaling] })).toBe(
+      '2026-01-01T00:00:00.000Z  scaling  checkout: scale out from 2 to 3  (emitted)\n    mean CPU 0.90 is above 0.80\n' +
+        '2026-01-01T00:01:00.000Z  rebalance  traces: move 12 slots, hottest shard from 2.10 to 1.10 times the mean  (emitted)\n' +
+        '    shard 1 has 2.10 times the mean\n',
+    );
+    expect(decisionsText({ decisions: [] })).toBe('No decision yet.\n');
+  });
+
+  it('shows lag and members', () => {
+    const partition = { topic: 'otlp_spans', partition: 0, committed: null, latest: 7, records: 7, ringEpoch: null };
+    expect(lagText({ group: 'weir-process', totalRecords: 7, partitions: [partition] })).toMatch(
+      /^Group weir-process: 7 records behind\ntopic .*\notlp_spans +0 +- +7 +7 +-\n$/,
+    );
+    expect(membersText({ windowSeconds: 0, leader: null, members: [] })).toBe(
+      'There is no leader yet.\nNo member has reported load lately.\n',
+    );
+  });
+});

@@ -1,0 +1,361 @@
+import { describe, expect, it } from 'vitest';
+import type { PollOutcome } from '../../../src/kafka/port.ts';
+import { bytes, eventually, nextPoll, readUntil, recordsOf, type Scene, text } from './scene.ts';
+
+/** Reads records until `count` have come, and tells how they were cut into polls. */
+async function pollSizes(reader: Parameters<typeof nextPoll>[0], count: number): Promise<number[][]> {
+  const polls: number[][] = [];
+  for (let seen = 0; seen < count; ) {
+    const poll = await nextPoll(reader);
+    polls.push(Array.from({ length: poll.count }, (_, i) => poll.value(i)?.length ?? 0));
+    seen += poll.count;
+    poll.release();
+  }
+  return polls;
+}
+
+export function readingContract(scene: () => Scene): void {
+  describe('a poll', () => {
+    it('hands over value, key, headers, offset and timestamp of each record as they were sent', async () => {
+      const topic = await scene().topic();
+      const before = Date.now();
+      await scene().put([
+        { topic, partition: 0, value: bytes('one'), key: bytes('k1'), headers: [['tenant', bytes('acme')]] },
+        { topic, partition: 0, value: bytes('two') },
+      ]);
+      const after = Date.now();
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const records = await readUntil(reader, (position) => position >= 2n);
+      expect(records).toEqual([
+        { offset: 0n, value: 'one', key: 'k1', headers: [['tenant', 'acme']] },
+        { offset: 1n, value: 'two', key: null, headers: [] },
+      ]);
+
+      await reader.seek(0n);
+      const poll = await nextPoll(reader);
+      expect(poll.topic).toBe(topic);
+      expect(poll.partition).toBe(0);
+      // The clock of another process may be a little off; seconds or microseconds would be off by much more.
+      expect(poll.timestampMs(0)).toBeGreaterThanOrEqual(before - 1_000);
+      expect(poll.timestampMs(0)).toBeLessThanOrEqual(after + 1_000);
+      poll.release();
+    });
+
+    it('tells a record without a value from one with an empty value, and likewise for keys', async () => {
+      const topic = await scene().topic();
+      await scene().put([
+        { topic, partition: 0, value: null, key: bytes('a') },
+        { topic, partition: 0, value: new Uint8Array(0), key: new Uint8Array(0) },
+        { topic, partition: 0, value: bytes('x'), key: null },
+      ]);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const records = await readUntil(reader, (position) => position >= 3n);
+      expect(records.map((record) => record.value)).toEqual([null, '', 'x']);
+      expect(records.map((record) => record.key)).toEqual(['a', '', null]);
+    });
+
+    it('keeps the order of headers, names that come twice, and bytes that are no text', async () => {
+      const topic = await scene().topic();
+      const binary = Uint8Array.from({ length: 256 }, (_, i) => i);
+      const headers = [
+        ['tenant', bytes('a')],
+        ['TENANT', bytes('b')],
+        ['tenant', binary],
+        ['größe', new Uint8Array(0)],
+      ] as const;
+      await scene().put([{ topic, partition: 0, value: bytes('v'), headers }]);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const poll = await nextPoll(reader);
+      expect(poll.headers(0).map(([name, value]) => [name, [...value]])).toEqual(
+        headers.map(([name, value]) => [name, [...value]]),
+      );
+      poll.release();
+    });
+
+    it('counts its records and the bytes of all values, and says what to commit', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(topic, ['a', 'bb', 'ccc']);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      let count = 0;
+      let size = 0;
+      while (count < 3) {
+        const poll = await nextPoll(reader);
+        expect(poll.offset(0)).toBe(BigInt(count));
+        count += poll.count;
+        size += poll.bytes;
+        expect(poll.nextOffset).toBe(BigInt(count));
+        expect(reader.position).toBe(poll.nextOffset);
+        poll.release();
+      }
+      expect(size).toBe(6);
+    });
+
+    it('keeps its views while later polls are fetched, until it is released', async () => {
+      const topic = await scene().topic();
+      const values = Array.from({ length: 40 }, (_, i) => `value ${i} ${'x'.repeat(1_000)}`);
+      await scene().putTexts(topic, values);
+      const reader = scene().reader(topic, { maxPollRecords: 7, poisonReleased: true });
+      await reader.seek('earliest');
+      const polls = [];
+      for (let seen = 0; seen < values.length; ) {
+        const poll = await nextPoll(reader);
+        polls.push(poll);
+        seen += poll.count;
+      }
+      // Every other lease ends: those in between must not notice.
+      for (const [i, poll] of polls.entries()) if (i % 2 === 1) poll.release();
+      for (const [i, poll] of polls.entries()) {
+        if (i % 2 === 1) continue;
+        for (let r = 0; r < poll.count; r++) expect(text(poll.value(r))).toBe(values[Number(poll.offset(r))]);
+      }
+      for (const poll of polls) poll.release();
+    });
+
+    it('with poisonReleased overwrites its views at release, and nothing but them', async () => {
+      const topic = await scene().topic();
+      await scene().put([{ topic, partition: 0, value: bytes('value'), key: bytes('key') }]);
+      const reader = scene().reader(topic, { poisonReleased: true });
+      await reader.seek('earliest');
+      const poll = await nextPoll(reader);
+      const views = [poll.value(0)!, poll.key(0)!];
+      expect(views.map(text)).toEqual(['value', 'key']);
+      poll.release();
+      for (const view of views) expect([...view]).toEqual(Array(view.length).fill(0xdb));
+
+      await reader.seek(0n);
+      const again = await nextPoll(reader);
+      expect(text(again.value(0))).toBe('value');
+      // A second release of the first lease must not reach into the second one's memory.
+      poll.release();
+      expect(text(again.value(0))).toBe('value');
+      again.release();
+    });
+
+    it('has at most maxPollRecords records', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(
+        topic,
+        Array.from({ length: 10 }, (_, i) => `${i}`),
+      );
+      const reader = scene().reader(topic, { maxPollRecords: 4 });
+      await reader.seek('earliest');
+      expect(await pollSizes(reader, 10)).toEqual([
+        [1, 1, 1, 1],
+        [1, 1, 1, 1],
+        [1, 1],
+      ]);
+    });
+
+    it('has at most maxPollBytes bytes of values, except for one larger record, which comes alone', async () => {
+      const topic = await scene().topic();
+      const sizes = [400, 500, 300, 5_000, 0, 100, 1_000, 1];
+      await scene().put(sizes.map((size) => ({ topic, partition: 0, value: new Uint8Array(size) })));
+      const reader = scene().reader(topic, { maxPollBytes: 1_000 });
+      await reader.seek('earliest');
+      expect(await pollSizes(reader, sizes.length)).toEqual([[400, 500], [300], [5_000], [0, 100], [1_000], [1]]);
+    });
+
+    it('comes in the order of the log, every offset once', async () => {
+      const topic = await scene().topic();
+      const values = Array.from({ length: 2_000 }, (_, i) => `${i}`);
+      for (let i = 0; i < values.length; i += 500) await scene().putTexts(topic, values.slice(i, i + 500));
+      const reader = scene().reader(topic, { maxPollRecords: 333 });
+      await reader.seek('earliest');
+      const records = await readUntil(reader, (position) => position >= 2_000n);
+      expect(records.map((record) => record.value)).toEqual(values);
+      expect(records.map((record) => record.offset)).toEqual(values.map((_, i) => BigInt(i)));
+    });
+  });
+
+  describe('a reader', () => {
+    it('has no position until seek', async () => {
+      const topic = await scene().topic();
+      await expect(scene().reader(topic).poll(10)).rejects.toThrow();
+    });
+
+    it('reads on from the earliest record, from the latest, or from an offset', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(topic, ['a', 'b', 'c', 'd']);
+      await scene().harness.truncate(topic, 0, 1n);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      expect(reader.position).toBe(1n);
+      expect((await readUntil(reader, (position) => position >= 4n)).map((record) => record.value)).toEqual([
+        'b',
+        'c',
+        'd',
+      ]);
+      await reader.seek(2n);
+      expect(reader.position).toBe(2n);
+      expect((await readUntil(reader, (position) => position >= 4n))[0]?.value).toBe('c');
+      await reader.seek('latest');
+      expect(reader.position).toBe(4n);
+      await scene().putTexts(topic, ['e']);
+      expect((await readUntil(reader, (position) => position >= 5n)).map((record) => record.value)).toEqual(['e']);
+    });
+
+    it('is idle when nothing comes within the wait', async () => {
+      const topic = await scene().topic();
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const begin = performance.now();
+      expect(await reader.poll(300)).toEqual({ kind: 'idle' });
+      const waited = performance.now() - begin;
+      expect(waited).toBeGreaterThanOrEqual(290);
+      expect(waited).toBeLessThan(5_000);
+    });
+
+    it('ends its wait when a record comes', async () => {
+      const topic = await scene().topic();
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const begin = performance.now();
+      const polled = reader.poll(15_000);
+      await scene().putTexts(topic, ['late']);
+      const outcome = await polled;
+      expect(outcome.kind).toBe('poll');
+      if (outcome.kind !== 'poll') return;
+      expect(recordsOf(outcome.poll).map((record) => record.value)).toEqual(['late']);
+      outcome.poll.release();
+      expect(performance.now() - begin).toBeLessThan(10_000);
+    });
+
+    it('leaves a paused partition out, and goes on where it was after resume', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(topic, ['a']);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      reader.pause();
+      expect(await reader.poll(300)).toEqual({ kind: 'idle' });
+      expect(reader.position).toBe(0n);
+
+      let outcome: PollOutcome | undefined;
+      const polled = reader.poll(15_000).then((result) => {
+        outcome = result;
+      });
+      await scene().putTexts(topic, ['b']);
+      expect(outcome).toBeUndefined();
+      reader.resume();
+      await polled;
+      expect(outcome?.kind).toBe('poll');
+      if (outcome?.kind !== 'poll') return;
+      const first = recordsOf(outcome.poll);
+      outcome.poll.release();
+      const rest = await readUntil(reader, (position) => position >= 2n);
+      expect([...first, ...rest].map((record) => record.value)).toEqual(['a', 'b']);
+    });
+
+    it('says what is lost when its position was deleted, and stands there until someone seeks', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(topic, ['a', 'b', 'c', 'd', 'e']);
+      const reader = scene().reader(topic);
+      await reader.seek(1n);
+      await scene().harness.truncate(topic, 0, 3n);
+      const lost = { kind: 'out-of-range', position: 1n, earliest: 3n, latest: 5n };
+      expect(await reader.poll(5_000)).toEqual(lost);
+      expect(reader.position).toBe(1n);
+      expect(await reader.poll(5_000)).toEqual(lost);
+
+      await reader.seek('earliest');
+      const records = await readUntil(reader, (position) => position >= 5n);
+      expect(records.map((record) => record.value)).toEqual(['d', 'e']);
+    });
+
+    it('says so when its position is beyond the end', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(topic, ['a']);
+      const reader = scene().reader(topic);
+      await reader.seek(7n);
+      expect(await reader.poll(5_000)).toEqual({ kind: 'out-of-range', position: 7n, earliest: 0n, latest: 1n });
+    });
+
+    it('ends a waiting poll, and every later one, when it is closed', async () => {
+      const topic = await scene().topic();
+      const reader = scene().port.reader({ topic, partition: 0 });
+      await reader.seek('earliest');
+      const polled = reader.poll(15_000);
+      await reader.close();
+      expect(await polled).toEqual({ kind: 'ended' });
+      expect(await reader.poll(15_000)).toEqual({ kind: 'ended' });
+    });
+  });
+
+  describe('isolation', () => {
+    /** Writes `open` in a transaction that stays open, for its sink lost the reply and is dead. */
+    async function leaveOpen(topic: string, key: string, timeoutMs?: number): Promise<void> {
+      const faulty = await scene().connectFaulty();
+      const sink = await scene().openSink(key, scene().name('group'), faulty.port, timeoutMs);
+      sink.stage(topic, 0, bytes('open'));
+      faulty.loseNextProduceReply();
+      expect((await sink.commit([])).kind).toBe('reopen');
+    }
+
+    it('read_committed ends before an open transaction, read_uncommitted reads through it', async () => {
+      const topic = await scene().topic();
+      await scene().putTexts(topic, ['before']);
+      await leaveOpen(topic, scene().name('key'));
+      await scene().putTexts(topic, ['after']);
+
+      expect(await scene().readTexts(topic, 'read_committed')).toEqual(['before']);
+      expect(await scene().readTexts(topic, 'read_uncommitted')).toEqual(['before', 'open', 'after']);
+      expect(await scene().port.admin.offsets(topic)).toEqual([{ partition: 0, earliest: 0n, latest: 1n }]);
+
+      const reader = scene().reader(topic);
+      await reader.seek('latest');
+      expect(reader.position).toBe(1n);
+      expect(await reader.poll(500)).toEqual({ kind: 'idle' });
+    });
+
+    it('read_committed passes over an aborted transaction, and its position over the marker', async () => {
+      const topic = await scene().topic();
+      const key = scene().name('key');
+      await leaveOpen(topic, key);
+      const successor = await scene().openSink(key, scene().name('group'));
+      successor.stage(topic, 0, bytes('kept'));
+      expect(await successor.commit([])).toEqual({ kind: 'committed' });
+
+      // Offsets: 0 aborted record, 1 its marker, 2 the record that was kept, 3 its marker.
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const records = await readUntil(reader, (position) => position >= 4n);
+      expect(records.map(({ offset, value }) => [offset, value])).toEqual([[2n, 'kept']]);
+      expect(reader.position).toBe(4n);
+      expect(await scene().readTexts(topic, 'read_uncommitted')).toEqual(['open', 'kept']);
+    });
+
+    it('a poll without records still moves the position behind what only the log itself needs', async () => {
+      const topic = await scene().topic();
+      const key = scene().name('key');
+      await leaveOpen(topic, key);
+      await scene().openSink(key, scene().name('group'));
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      const outcome = await eventually(async () => {
+        const polled = await reader.poll(500);
+        expect(polled.kind).toBe('poll');
+        return polled;
+      });
+      if (outcome.kind !== 'poll') return;
+      expect(outcome.poll.count).toBe(0);
+      expect(outcome.poll.bytes).toBe(0);
+      expect(outcome.poll.nextOffset).toBe(reader.position);
+      outcome.poll.release();
+      expect(await readUntil(reader, (position) => position >= 2n)).toEqual([]);
+    });
+
+    it('the broker itself aborts a transaction that stays open for longer than its timeout', async () => {
+      const topic = await scene().topic();
+      await leaveOpen(topic, scene().name('key'), 1_000);
+      await scene().putTexts(topic, ['after']);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      // A broker with default settings looks for such transactions every 10 s.
+      const records = await readUntil(reader, (_, read) => read.length > 0);
+      expect(records.map((record) => record.value)).toEqual(['after']);
+    });
+  });
+}

@@ -1,0 +1,181 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { defaultConfig } from '../../src/config.ts';
+import type { SignalView } from '../../src/control/load-view.ts';
+import { rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from '../../src/control/rebalance.ts';
+import type { SignalRing } from '../../src/coordination/ring-epoch.ts';
+
+const policy = defaultConfig().control.rebalance;
+const WINDOW = 15_000;
+const KB = 1_000;
+
+/** Slot s belongs to shard s mod `shards`. */
+function ring(shards: number): SignalRing {
+  return {
+    key: 'trace_id',
+    slotBits: 16,
+    slots: Uint16Array.from({ length: 65_536 }, (_, slot) => slot % shards),
+    shards: Array.from({ length: shards }, (_, id) => ({ id, name: `s${id}`, topic: `t${id}`, weight: 1 })),
+    overrides: new Map(),
+  };
+}
+
+/** Shard loads are the sums of their slots', plus what only overrides bring. */
+function view(
+  of: SignalRing,
+  slots: Record<number, number>,
+  overridden: Record<number, number> = {},
+  rest = 0,
+): SignalView {
+  const shardBytesPerSecond = new Map<number, number>();
+  const add = (shard: number, load: number) =>
+    shardBytesPerSecond.set(shard, (shardBytesPerSecond.get(shard) ?? 0) + load);
+  for (const [slot, load] of Object.entries(slots)) add(of.slots[Number(slot)]!, load);
+  for (const [shard, load] of Object.entries(overridden)) add(Number(shard), load);
+  for (const { id } of of.shards) if (rest > 0) add(id, rest / of.shards.length);
+  const slotBytesPerSecond = new Map(Object.entries(slots).map(([slot, load]) => [Number(slot), load]));
+  return { shardBytesPerSecond, slotBytesPerSecond, restBytesPerSecond: rest };
+}
+
+const wish = (of: SignalRing, seen: SignalView, over: Partial<typeof policy> = {}) =>
+  rebalanceWish('traces', of, seen, { ...policy, ...over }, WINDOW);
+
+describe('the rebalance of a signal', () => {
+  it('leaves shards at hotRatio times the mean alone', () => {
+    const four = ring(4);
+    // Means of 100 KB/s: 150, 100, 80, 70.
+    expect(wish(four, view(four, { 0: 150 * KB, 1: 100 * KB, 2: 80 * KB, 3: 70 * KB }))).toBeNull();
+    expect(wish(four, view(four, { 0: 151 * KB, 1: 100 * KB, 2: 79 * KB, 3: 70 * KB }))).not.toBeNull();
+  });
+
+  it('leaves a signal with too little load alone', () => {
+    const two = ring(2);
+    expect(wish(two, view(two, { 0: 9_999 }))).toBeNull();
+    expect(wish(two, view(two, { 0: 10_000 }))).not.toBeNull();
+    expect(wish(ring(1), view(ring(1), { 0: 1e9 }))).toBeNull();
+    expect(wish(two, view(two, {}))).toBeNull();
+  });
+
+  it('moves heavy slots before light ones, and stops at the target', () => {
+    const four = ring(4);
+    const light = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [8 + 4 * i, 2 * KB]));
+    const seen = view(four, { 0: 60 * KB, 4: 95 * KB, ...light, 1: 50 * KB, 2: 60 * KB, 3: 70 * KB });
+    const found = wish(four, seen)!;
+    // Shard 0 has 255 of 435 KB/s; the limit is 125.06: 130 have to go. The 95 fit nowhere; the 60 fit into shard 1; then 35 of 2 make it.
+    expect(found).toMatchObject({ action: 'move_slots', subject: 'traces', hotShards: [0] });
+    expect(found.from).toBeCloseTo(255 / (435 / 4), 5);
+    expect(found.slotsMoved).toBe(36);
+    expect(found.moves[0]).toEqual({ from: 0, to: 1, slots: expect.arrayContaining([0]), bytesPerSecond: 60 * KB });
+    expect(found.to).toBeLessThanOrEqual(policy.targetRatio + 1e-9);
+    expect(found.reasons).toMatchObject([{ rule: 'hot-shard', threshold: 1.5, window: WINDOW }]);
+    expect(found.unmovable).toEqual([]);
+  });
+
+  it('picks the lightest slot that alone is enough', () => {
+    const two = ring(2);
+    const seen = view(two, { 0: 100 * KB, 2: 50 * KB, 4: 70 * KB, 1: 20 * KB });
+    // Mean 120, limit 138: 82 of 220 have to go; of 100, 70 and 50 only the 100 is enough, and it fits.
+    expect(wish(two, seen)!.moves).toEqual([{ from: 0, to: 1, slots: [0], bytesPerSecond: 100 * KB }]);
+  });
+
+  it('explains when one slot alone is too hot for every shard', () => {
+    const four = ring(4);
+    const found = wish(four, view(four, { 0: 400 * KB, 1: 100 * KB, 2: 100 * KB, 3: 100 * KB }))!;
+    expect(found).toMatchObject({
+      action: 'cannot_balance',
+      slotsMoved: 0,
+      moves: [],
+      unmovable: [{ shard: 0, slot: 0, slotBytesPerSecond: 400 * KB }],
+    });
+    expect(found.unmovable[0]!.text).toMatch(/slot 0 alone has 400000 B\/s.*a shard of its own/);
+    expect(found.to).toBe(found.from);
+  });
+
+  it('explains when an override holds the load', () => {
+    const two = ring(2);
+    const found = wish(two, view(two, {}, { 0: 100 * KB }))!;
+    expect(found).toMatchObject({ action: 'cannot_balance', unmovable: [{ shard: 0, slot: null }] });
+    expect(found.unmovable[0]!.text).toMatch(/override/);
+  });
+
+  it('shares what reporters summed up evenly over the slots that they did not list', () => {
+    const two = ring(2);
+    const skewed: SignalRing = {
+      ...two,
+      slots: Uint16Array.from({ length: 65_536 }, (_, slot) => (slot < 60_000 ? 0 : 1)),
+    };
+    const seen: SignalView = {
+      shardBytesPerSecond: new Map([
+        [0, 600 * KB],
+        [1, 55.36 * KB],
+      ]),
+      slotBytesPerSecond: new Map(),
+      restBytesPerSecond: 655.36 * KB,
+    };
+    const found = wish(skewed, seen, { maxMoves: 65_536 })!;
+    expect(found.to).toBeLessThanOrEqual(1.15 + 1e-3);
+    expect(found.slotsMoved).toBeGreaterThan(20_000);
+    const few = wish(skewed, seen, { maxMoves: 10 })!;
+    expect(few.slotsMoved).toBe(10);
+    expect(few.unmovable[0]!.text).toMatch(/maxMoves/);
+  });
+
+  it('moves only slots that the loser owns, once each, makes no shard worse than the target and no hot shard hotter', () => {
+    const load = fc.integer({ min: 0, max: 1_000_000 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 12 }),
+        fc.dictionary(fc.integer({ min: 0, max: 199 }).map(String), load, { maxKeys: 200 }),
+        fc.integer({ min: 1, max: 50 }),
+        (shards, slots, maxMoves) => {
+          const of = ring(shards);
+          const seen = view(of, slots as Record<number, number>);
+          const found = wish(of, seen, { maxMoves });
+          const loads = new Map(of.shards.map(({ id }) => [id, seen.shardBytesPerSecond.get(id) ?? 0]));
+          const total = [...loads.values()].reduce((sum, one) => sum + one, 0);
+          const mean = total / shards;
+          const hottest = Math.max(...loads.values());
+          expect(found !== null).toBe(total >= policy.minBytesPerSecond && hottest > policy.hotRatio * mean);
+          if (!found) return;
+          const before = new Map(loads);
+          const moved = new Set<number>();
+          for (const { from, to, slots: list, bytesPerSecond } of found.moves) {
+            expect(from).not.toBe(to);
+            for (const slot of list) {
+              expect(of.slots[slot]).toBe(from);
+              expect(moved.has(slot)).toBe(false);
+              moved.add(slot);
+            }
+            loads.set(from, loads.get(from)! - bytesPerSecond);
+            loads.set(to, loads.get(to)! + bytesPerSecond);
+          }
+          expect(found.slotsMoved).toBe(moved.size);
+          expect(moved.size).toBeLessThanOrEqual(maxMoves);
+          const limit = policy.targetRatio * mean * (1 + 1e-9);
+          for (const [shard, after] of loads)
+            expect(after <= limit || after <= before.get(shard)!, `shard ${shard}`).toBe(true);
+          expect(found.to).toBeCloseTo(Math.max(...loads.values()) / mean, 6);
+          const above = [...loads].filter(([, after]) => after > limit).map(([shard]) => shard);
+          expect(new Set(found.unmovable.map(({ shard }) => shard))).toEqual(new Set(above));
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('whether a rebalance is news', () => {
+  const four = ring(4);
+  const hot = (...shards: number[]) => {
+    const found = wish(four, view(four, { 0: 100 * KB, 1: 10 * KB, 2: 10 * KB, 3: 10 * KB }))!;
+    return { ...found, hotShards: shards };
+  };
+  it('is for a shard that was not hot before, or another ring epoch; not for fewer hot shards or other slots', () => {
+    const last = rebalanceFingerprint(hot(10, 2), 3);
+    expect(last).toBe('epoch 3 hot 2,10');
+    expect(rebalanceIsNews(hot(2, 10), 3, last)).toBe(false);
+    expect(rebalanceIsNews(hot(10), 3, last)).toBe(false);
+    expect(rebalanceIsNews(hot(2, 1), 3, last)).toBe(true);
+    expect(rebalanceIsNews(hot(2, 10), 4, last)).toBe(true);
+  });
+});

@@ -1,0 +1,114 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ConfigInput, defaultConfig } from '../../src/config.ts';
+import { followControlLog } from '../../src/coordination/control-log.ts';
+import { decodeEvent, encodeEvent, type RingActive, ringActiveEvent, ringOf } from '../../src/coordination/events.ts';
+import { ensureFirstRing, firstRing, keyBytes, routingDiffers } from '../../src/coordination/first-ring.ts';
+import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import type { Names } from '../../src/names.ts';
+import { createControlTopics, kernels, readAll, testConfig } from './cluster.ts';
+
+const { hash, ring } = kernels;
+type Routing = NonNullable<ConfigInput['routing']>;
+const configOf = (routing: Routing) => defaultConfig({ routing: { vnodes: 8, ...routing } });
+
+describe('the first ring epoch', () => {
+  it('is the same whoever makes it, and gives each shard slots', () => {
+    const first = firstRing(testConfig(), ring, hash);
+    expect(firstRing(testConfig(), ring, hash)).toEqual(first);
+    expect(new Set(first.signals.traces.slots)).toEqual(new Set([0, 1, 2, 3]));
+    expect(first.signals.logs.shards[3]).toEqual({
+      id: 3,
+      name: 'logs-0003',
+      topic: 'otlp_logs_shard_0003',
+      weight: 1,
+    });
+  });
+
+  it('has 2^18 slots above 256 shards', () => {
+    const first = firstRing(configOf({ traces: { shards: 257 }, metrics: { shards: 256 } }), ring, hash);
+    expect([first.signals.traces.slotBits, first.signals.traces.slots.length]).toEqual([18, 262_144]);
+    expect([first.signals.metrics.slotBits, first.signals.metrics.slots.length]).toEqual([16, 65_536]);
+  });
+
+  it('goes through its event unchanged, in less than a fifth of a record with 256 shards a signal', () => {
+    const overrides = [
+      { signal: 'traces' as const, key: '000102030405060708090a0b0c0d0e0f', shard: 200 },
+      { signal: 'logs' as const, key: 'checkout', shard: 3 },
+    ];
+    const shards = { shards: 256 };
+    const first = firstRing(
+      defaultConfig({ routing: { traces: shards, metrics: shards, logs: shards, overrides } }),
+      ring,
+      hash,
+    );
+    const encoded = encodeEvent(ringActiveEvent(first, 5) as RingActive);
+    expect(ringOf(decodeEvent(encoded, 'here') as RingActive)).toEqual(first);
+    expect(encoded.length).toBeLessThan(1_000_000);
+  });
+
+  it('takes 32 hex digits for a trace id where the key is one, and anything else as text', () => {
+    const hex = 'AB0102030405060708090a0b0c0d0e0f';
+    expect([...keyBytes('trace_id', hex)]).toEqual([...Buffer.from(hex, 'hex')]);
+    expect([...keyBytes('trace_id', 'checkout')]).toEqual([...Buffer.from('checkout')]);
+    expect([...keyBytes('service.name', hex)]).toEqual([...Buffer.from(hex)]);
+    const first = firstRing(configOf({ overrides: [{ signal: 'traces', key: 'checkout', shard: 1 }] }), ring, hash);
+    expect(first.signals.traces.overrides).toEqual(new Map([[hash.xxh64(Buffer.from('checkout')), 1]]));
+    expect(first.signals.logs.overrides.size).toBe(0);
+  });
+
+  it('refuses two texts of one trace id that go to different shards', () => {
+    const hex = 'ab0102030405060708090a0b0c0d0e0f';
+    const to = (other: number) =>
+      configOf({
+        overrides: [
+          { signal: 'traces', key: hex, shard: 1 },
+          { signal: 'traces', key: hex.toUpperCase(), shard: other },
+        ],
+      });
+    expect(() => firstRing(to(2), ring, hash)).toThrow(/routing\.overrides\[1\].*keep one/);
+    expect(firstRing(to(1), ring, hash).signals.traces.overrides.size).toBe(1);
+  });
+
+  it('names everything that the configuration says otherwise', () => {
+    const held = firstRing(testConfig(), ring, hash);
+    const configured = (routing: Routing) =>
+      routingDiffers(defaultConfig({ routing: { ...testConfig().routing, ...routing } }), held, hash);
+    expect(configured({})).toBeNull();
+    expect(configured({ traces: { key: 'service.name', shards: 4 }, logs: { shards: 5 } })).toBe(
+      'routing.traces.key is service.name, the ring epoch has trace_id; routing.logs.shards is 5, the ring epoch has 4',
+    );
+    expect(configured({ overrides: [{ signal: 'logs', key: 'x', shard: 0 }] })).toMatch(/overrides of logs/);
+    const later = { ...held, epoch: 2 };
+    expect(routingDiffers(defaultConfig({ routing: { vnodes: 8 } }), later, hash)).toBeNull();
+  });
+});
+
+describe('ensureFirstRing', () => {
+  let port: KafkaPort;
+  let names: Names;
+  beforeEach(async () => {
+    port = createMemoryKafka().connect();
+    names = await createControlTopics(port);
+  });
+  afterEach(() => port.close());
+
+  it('writes epoch 1 once, also when several call at once', async () => {
+    const config = testConfig();
+    const outcomes = await Promise.all([1, 2, 3].map(() => ensureFirstRing(port, names, config, kernels)));
+    expect(outcomes.filter((outcome) => outcome.kind === 'written')).toHaveLength(1);
+    expect((await ensureFirstRing(port, names, config, kernels)).kind).toBe('present');
+    expect(await readAll(port, names.control)).toHaveLength(1);
+    const log = await followControlLog(port, names);
+    expect(log.state.ring).toEqual(firstRing(config, ring, hash));
+    await log.close();
+  });
+
+  it('refuses a configuration that the ring epoch in the log does not fit', async () => {
+    await ensureFirstRing(port, names, testConfig(), kernels);
+    await expect(ensureFirstRing(port, names, configOf({ traces: { shards: 9 } }), kernels)).rejects.toMatchObject({
+      code: 'ROUTING_MISMATCH',
+      message: /under ring epoch 1 of weir\.control: routing\.traces\.shards is 9, the ring epoch has 4/,
+    });
+  });
+});

@@ -1,0 +1,115 @@
+/**
+ * A TCP proxy that understands Kafka's framing (length int32, then in a request: api_key int16, api_version int16,
+ * correlation_id int32; in an answer: correlation_id int32) and can lose the answer of a request that the broker has carried out.
+ */
+import { createServer, type Server, type Socket, connect as tcpConnect } from 'node:net';
+
+export interface KafkaProxy {
+  readonly port: number;
+  /** The next Produce is carried out, its answer is kept back and both sides of the connection are cut. */
+  loseNextProduceReply(): void;
+  /** Connections that come in from now on are cut, as are those that are open, until it is called with false. */
+  refuse(refusing: boolean): void;
+  /** Requests seen so far, by API key. */
+  requests(apiKey: number): number;
+  close(): Promise<void>;
+}
+
+export const PRODUCE = 0;
+
+export async function startKafkaProxy(options: { listenPort: number; brokerPort: number }): Promise<KafkaProxy> {
+  const open = new Set<Socket>();
+  const counts = new Map<number, number>();
+  let losing = 0;
+  let refusing = false;
+
+  const serve = (client: Socket) => {
+    if (refusing) {
+      client.destroy();
+      return;
+    }
+    const broker = tcpConnect({ host: '127.0.0.1', port: options.brokerPort });
+    /** Correlation ids whose answers are to be lost. */
+    const marked = new Set<number>();
+    const cut = () => {
+      client.destroy();
+      broker.destroy();
+    };
+    for (const socket of [client, broker]) {
+      open.add(socket);
+      socket.setNoDelay(true);
+      socket.on('close', () => {
+        open.delete(socket);
+        cut();
+      });
+      // A cut connection is what this proxy is for; the other side hears of it by 'close'.
+      socket.on('error', cut);
+    }
+    client.on(
+      'data',
+      frames((frame) => {
+        const apiKey = frame.readInt16BE(4);
+        counts.set(apiKey, (counts.get(apiKey) ?? 0) + 1);
+        if (apiKey === PRODUCE && losing > 0) {
+          losing--;
+          marked.add(frame.readInt32BE(8));
+        }
+        broker.write(frame);
+      }),
+    );
+    broker.on(
+      'data',
+      frames((frame) => {
+        if (marked.has(frame.readInt32BE(4))) cut();
+        else client.write(frame);
+      }),
+    );
+  };
+
+  const server: Server = createServer(serve);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.listenPort, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  return {
+    port: address.port,
+    loseNextProduceReply() {
+      losing++;
+    },
+    refuse(now) {
+      refusing = now;
+      if (now) for (const socket of open) socket.destroy();
+    },
+    requests: (apiKey) => counts.get(apiKey) ?? 0,
+    async close() {
+      for (const socket of open) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** Calls `each` for every whole frame, its length field included. */
+function frames(each: (frame: Buffer) => void): (chunk: Buffer) => void {
+  let chunks: Buffer[] = [];
+  let bytes = 0;
+  let needed = 4;
+  return (chunk) => {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    while (bytes >= needed) {
+      const all = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+      const end = 4 + all.readInt32BE(0);
+      if (all.length < end) {
+        chunks = [all];
+        needed = end;
+        return;
+      }
+      each(all.subarray(0, end));
+      chunks = [all.subarray(end)];
+      bytes = all.length - end;
+      needed = 4;
+    }
+  };
+}

@@ -1,0 +1,108 @@
+/** A processor in this process on any Kafka, with topics, ring and producer: for tests of the pipeline. */
+import { pino } from 'pino';
+import { type Config, type ConfigInput, defaultConfig } from '../../src/config.ts';
+import { ensureFirstRing } from '../../src/coordination/first-ring.ts';
+import { type RingEpoch, routingOf } from '../../src/coordination/ring-epoch.ts';
+import type { Headers, KafkaPort, Producer, Value } from '../../src/kafka/port.ts';
+import { type Kernels, loadKernels } from '../../src/kernels/index.ts';
+import { decodeLoadReport } from '../../src/load/codec.ts';
+import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import { type Names, namesFor } from '../../src/names.ts';
+import { type Processor, startProcessor } from '../../src/pipeline/processor.ts';
+import { startLoadReporter } from '../../src/pipeline/report.ts';
+import { SIGNALS, type Signal } from '../../src/signals.ts';
+import { ensureTopics } from '../../src/topics.ts';
+
+export interface PipelineRig {
+  readonly config: Config;
+  readonly names: Names;
+  readonly ring: RingEpoch;
+  readonly kernels: Kernels;
+  readonly metrics: Metrics;
+  readonly port: KafkaPort;
+  /** Stores records on an ingest topic; fails when Kafka refuses one. */
+  send(signal: Signal, values: readonly Value[], options?: { partition?: number; headers?: Headers }): Promise<void>;
+  /** Another processor of the same group; closed with the rig. */
+  startProcessor(): Promise<Processor>;
+  /** Resolves when everything on the ingest topics is committed. */
+  drained(): Promise<void>;
+  close(): Promise<void>;
+}
+
+let rigs = 0;
+
+export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): Promise<PipelineRig> {
+  const config = defaultConfig({
+    prefix: `rig-${process.pid}-${Date.now().toString(36)}-${rigs++}.`,
+    ...over,
+    topics: { ingestPartitions: 2, ...over.topics },
+    kafka: { sessionTimeoutMs: 6_000, ...over.kafka },
+  });
+  const names = namesFor(config.prefix);
+  const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });
+  const metrics = createMetrics();
+  const topics = await ensureTopics(port.admin, { config, names });
+  const kernels = await loadKernels();
+  const { ring } = await ensureFirstRing(port, names, config, kernels);
+  for (const signal of SIGNALS) kernels.split.setRouting(signal, routingOf(ring.signals[signal]));
+  const producer: Producer = await port.producer();
+  const processors: Processor[] = [];
+
+  return {
+    config,
+    names,
+    ring,
+    kernels,
+    metrics,
+    port,
+    async send(signal, values, { partition = 0, headers } = {}) {
+      const topic = names.ingest(signal);
+      const records = values.map((value) => ({ topic, partition, value, ...(headers && { headers }) }));
+      for (const outcome of await producer.send(records)) if (outcome.kind !== 'stored') throw outcome.cause;
+    },
+    async startProcessor() {
+      const processor = startProcessor({
+        port,
+        config,
+        names,
+        kernel: kernels.split,
+        metrics,
+        reporter: startLoadReporter({
+          producer: await port.producer(),
+          topic: names.load,
+          reporter: { id: `rig-${processors.length}`, role: 'process', version: '0' },
+          intervalMs: 200,
+          slotIntervalMs: 1_000,
+          metrics,
+          log,
+        }),
+        log,
+        shardMaxMessageBytes: topics.shardMaxMessageBytes,
+        deadLetterMaxMessageBytes: topics.deadLetterMaxMessageBytes,
+        ringEpoch: async () => ring.epoch,
+      });
+      processors.push(processor);
+      return processor;
+    },
+    async drained() {
+      for (const signal of SIGNALS) {
+        const lags = async () => [...(await port.admin.lag(names.processGroup, names.ingest(signal))).values()];
+        while ((await lags()).some((lag) => lag > 0n)) await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    async close() {
+      for (const processor of processors) await processor.close();
+      await producer.close();
+      await port.admin.deleteTopics((await port.admin.listTopics()).filter((topic) => topic.startsWith(config.prefix)));
+      await port.close();
+    },
+  };
+}
+
+/** Everything on `weir.load`, in order. */
+export async function loadReportsOf({ port, names }: PipelineRig) {
+  const { valuesOf } = await import('./shard-census.ts');
+  const reports = [];
+  for await (const value of valuesOf(port, names.load)) if (value) reports.push(decodeLoadReport(value));
+  return reports;
+}
