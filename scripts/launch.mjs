@@ -68,19 +68,42 @@ function run(node, args, env, cwd) {
     // A terminal's Ctrl-C reaches the child by itself, as it is in the same process group; sent on as well it would come
     // twice, and a second one means "at once". Here it must only not end the launcher, which waits for the child's drain.
     // Without a terminal a SIGINT is for the launcher alone, as a SIGTERM always is.
-    const sendOn = (signal) => child.kill(signal);
+    // npm sends on what a whole process group got already: what comes within a second is one signal.
+    let lastSentMs = 0;
+    const sendOn = (signal) => {
+      if (Date.now() - lastSentMs < 1_000) return;
+      lastSentMs = Date.now();
+      child.kill(signal);
+    };
     const onInterrupt = () => process.stdin.isTTY || sendOn('SIGINT');
     process.on('SIGINT', onInterrupt);
     process.on('SIGTERM', sendOn);
     process.on('SIGHUP', sendOn);
+    const parentWatch = watchParent(() => sendOn('SIGTERM'));
     child.once('error', fail);
     child.once('exit', (code, signal) => {
       process.off('SIGINT', onInterrupt);
       process.off('SIGTERM', sendOn);
       process.off('SIGHUP', sendOn);
+      clearInterval(parentWatch);
       done(code ?? 128 + constants.signals[signal]);
     });
   });
+}
+
+/**
+ * npm runs us in a shell, and sends signals on to that shell alone, which dies of them without a word to us: that it is gone
+ * is all there is to see.
+ */
+function watchParent(onGone) {
+  if (process.env.npm_lifecycle_event === undefined) return undefined;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    onGone();
+  }, 250);
+  return timer;
 }
 
 function isProgram() {

@@ -66,7 +66,7 @@ export interface ShardDocument {
     /** Bytes/s by the mean of the signal's shards; 1 is the mean, 0 when none has load. */
     readonly relative: number;
   };
-  /** hot: above control.rebalance.hotRatio times the mean; idle: no items in the window; unknown: no load reports. */
+  /** hot: above control.rebalance.hotRatio times the mean, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
   readonly health_status: 'healthy' | 'hot' | 'idle' | 'unknown';
 }
 

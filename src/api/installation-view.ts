@@ -98,7 +98,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
       windowSeconds: window.seconds,
       shards: SIGNALS.flatMap((signal) => {
         const ring = controlLog.state.ring?.signals[signal];
-        return ring ? shardsOf(signal, ring, window, config.control.rebalance.hotRatio) : [];
+        return ring ? shardsOf(signal, ring, window, config.control.rebalance) : [];
       }),
     }),
     members: async () => ({
@@ -181,17 +181,21 @@ function signalsOf(ring: RingEpoch | null, names: Names) {
 
 // --- shards
 
-export function shardsOf(signal: Signal, ring: SignalRing, window: LoadWindow, hotRatio: number): ShardDocument[] {
+type HotPolicy = Pick<Config['control']['rebalance'], 'hotRatio' | 'minBytesPerSecond'>;
+
+export function shardsOf(signal: Signal, ring: SignalRing, window: LoadWindow, policy: HotPolicy): ShardDocument[] {
   const reported = window.reports().length > 0;
   const rates = window.shards(signal);
   const total = [...rates.values()].reduce((sum, rate) => sum + rate.bytesPerSecond, 0);
   const mean = total / ring.shards.length;
+  // As the controller sees it: of a trickle nothing is hot.
+  const hotFrom = total < policy.minBytesPerSecond ? Number.POSITIVE_INFINITY : policy.hotRatio;
   const owned = ownershipOf(ring);
   return ring.shards.map(({ id, name, topic, weight }) => {
     const { slots = 0, runs = [] } = owned.get(id) ?? {};
     const { itemsPerSecond = 0, bytesPerSecond = 0 } = rates.get(id) ?? {};
     const relative = mean === 0 ? 0 : bytesPerSecond / mean;
-    const health = !reported ? 'unknown' : itemsPerSecond === 0 ? 'idle' : relative > hotRatio ? 'hot' : 'healthy';
+    const health = !reported ? 'unknown' : itemsPerSecond === 0 ? 'idle' : relative > hotFrom ? 'hot' : 'healthy';
     return {
       id,
       name,
@@ -246,8 +250,10 @@ function membersOf(window: LoadWindow): MemberDocument[] {
     .map(([id, reports]) => {
       const newest = reports.reduce((a, b) => (b.toUnixMs >= a.toUnixMs ? b : a));
       const shards = reports.flatMap(({ signals }) => signals.flatMap((load) => load.shards));
+      // Told every few seconds only.
+      const lagAt = Math.max(...reports.filter(({ lag }) => lag.length > 0).map(({ toUnixMs }) => toUnixMs));
       const partitions = reports
-        .filter(({ toUnixMs }) => toUnixMs === newest.toUnixMs)
+        .filter(({ toUnixMs }) => toUnixMs === lagAt)
         .flatMap(({ lag }) => lag.map(({ topic, partition }) => `${topic}/${partition}`));
       return {
         id,

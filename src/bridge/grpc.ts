@@ -86,7 +86,7 @@ function exportHandler(signal: Signal, intake: Intake): grpc.handleUnaryCall<Buf
         header: (name) => metadataValue(call.metadata, name),
         abandoned: () => call.cancelled,
       })
-      .catch((error: Error) => intake.refuse(signal, TRANSPORT, 'internal', `a bug of the bridge: ${error.stack}`))
+      .catch((error: unknown) => intake.bug(signal, TRANSPORT, error))
       .then((refused) => {
         if (refused === null) callback(null, SUCCESS);
         else callback(statusOf(refused));

@@ -43,10 +43,9 @@ export async function startHttp(options: {
     { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS },
     (request, response) => {
       const exchange: Exchange = { request, response, intake, maxRequestBytes };
-      serve(exchange).catch((error: Error) => {
+      serve(exchange).catch((error: unknown) => {
         if (response.destroyed) return; // the exporter went away while its body was read: nobody to answer
-        const refused = intake.refuse(null, transportOf(request), 'internal', `a bug of the bridge: ${error.stack}`);
-        answerRefusal(exchange, refused);
+        answerRefusal(exchange, intake.bug(null, transportOf(request), error));
       });
     },
   );

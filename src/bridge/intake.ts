@@ -33,6 +33,8 @@ export interface Intake {
   turnedAway(signal: Signal, transport: Transport, bytes: number): Refusal | null;
   /** Counts and logs a refusal that the transport itself makes. */
   refuse(signal: Signal | null, transport: Transport, reason: RefusalReason, message: string): Refusal;
+  /** As `refuse`, for an error that nobody expects: the log has it whole, the exporter only hears of it. */
+  bug(signal: Signal | null, transport: Transport, error: unknown): Refusal;
   /** From now on every request is refused. */
   stop(): void;
 }
@@ -113,7 +115,7 @@ export function createIntake({
     if (outcome.kind !== 'stored') return refuseOutcome(request, outcome);
     metrics.bridgeRequests.inc({ signal, transport, outcome: 'ok' });
     metrics.bridgeBytes.inc({ signal, transport }, body.length);
-    metrics.bridgeAckSeconds.observe({ signal }, (performance.now() - startedAt) / 1_000);
+    if (pieces.length > 0) metrics.bridgeAckSeconds.observe({ signal }, (performance.now() - startedAt) / 1_000);
     return null;
   }
 
@@ -153,6 +155,10 @@ export function createIntake({
     accept,
     turnedAway,
     refuse,
+    bug(signal, transport, error) {
+      log.error({ err: error, signal, transport }, 'a request met a bug of the bridge');
+      return refuse(signal, transport, 'internal', 'the request met a bug of the bridge, whose log has more');
+    },
     stop() {
       stopped = true;
     },

@@ -165,7 +165,7 @@ class Candidate implements Election {
     } = this.#options;
     // A candidate that was paused since it got the partition would fence the rightful leader.
     if (!(await partition.confirm()))
-      throw new TermFailed('', { cause: new Error('the group has gone on without us') });
+      throw new TermFailed('the candidate came too late', { cause: new Error('the group has gone on without us') });
     const sink = await port
       .openSink({ fencingKey, groupId, transactionTimeoutMs })
       .catch((cause: unknown) => Promise.reject(new TermFailed('the sink could not be opened', { cause })));

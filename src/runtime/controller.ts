@@ -49,7 +49,16 @@ export interface ControllerSnapshot {
   readonly lag: readonly PartitionLag[];
   /** Newest first. */
   readonly decisions: readonly Decision[];
-  /** What the last tick said of every wish; empty while another controller leads. */
+  /** The last tick of this controller's leadership; null while another one leads. */
+  readonly tick: Tick | null;
+}
+
+export interface Tick {
+  /** Unix ms: decide()'s now. */
+  readonly at: number;
+  /** Next offset of `weir.load`. */
+  readonly inputOffset: number;
+  /** What became of every wish. */
   readonly verdicts: readonly Verdict[];
 }
 
@@ -79,9 +88,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
   control.onChange((state) => showRing(state.ring));
   metrics.leader.set(0);
 
-  let verdicts: readonly Verdict[] = [];
-  const duty = new Duty({ ...options, now }, observer, (said) => {
-    verdicts = said;
+  let tick: Tick | null = null;
+  const duty = new Duty({ ...options, now }, observer, (done) => {
+    tick = done;
   });
   const election = electLeader({
     port,
@@ -101,7 +110,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         await duty.run(lead);
       } finally {
         metrics.leader.set(0);
-        verdicts = [];
+        tick = null;
         log.info({ leaderEpoch: lead.leaderEpoch }, 'no longer the leader');
       }
     },
@@ -135,7 +144,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         shards: ring ? describeShards(ring, loads, config.control.rebalance) : [],
         lag: window.lag(at),
         decisions: [...decisions],
-        verdicts,
+        tick,
       };
     },
     onDecision: (listener) => observer.onDecision(listener),
@@ -151,16 +160,16 @@ export async function startController(options: ControllerOptions): Promise<Contr
 class Duty {
   readonly #options: ControllerOptions & { readonly now: () => number };
   readonly #observer: Awaited<ReturnType<typeof observe>>;
-  readonly #say: (verdicts: readonly Verdict[]) => void;
+  readonly #onTick: (tick: Tick) => void;
 
   constructor(
     options: ControllerOptions & { readonly now: () => number },
     observer: Awaited<ReturnType<typeof observe>>,
-    say: (verdicts: readonly Verdict[]) => void,
+    onTick: (tick: Tick) => void,
   ) {
     this.#options = options;
     this.#observer = observer;
-    this.#say = say;
+    this.#onTick = onTick;
   }
 
   async run(lead: Leadership): Promise<void> {
@@ -168,11 +177,12 @@ class Duty {
     if (!lead.state.ring) {
       const ring = firstRing(config, kernels.ring, kernels.hash);
       const outcome = await lead.write({ events: [ringActiveEvent(ring, now())] });
-      if (outcome.kind !== 'committed') return;
+      // Committed, but ended before it was read back: the next leader has it.
+      if (outcome.kind !== 'committed' || !lead.state.ring) return;
       log.info({ ringEpoch: ring.epoch }, 'wrote the first ring epoch');
     }
     // Written by a predecessor, maybe with another configuration.
-    requireSameRouting(config, lead.state.ring!, kernels.hash);
+    requireSameRouting(config, lead.state.ring, kernels.hash);
     let conditions: ReadonlyMap<string, Condition> = new Map();
     let count = 0;
     while (!lead.signal.aborted) {
@@ -182,13 +192,13 @@ class Duty {
       const load = this.#observer.window.view(at);
       const decided = decide({ ring, load, last, conditions }, config.control, at);
       conditions = decided.conditions;
-      this.#say(decided.reasons);
       if (decided.actions.length > 0 || decided.cleared.length > 0) {
         const stamp = { at, inputOffset, ringEpoch: ring!.epoch, leaderEpoch: lead.leaderEpoch };
         const outcome = await this.#write(lead, decided, stamp, count);
         if (outcome.kind !== 'committed') return;
         count += decided.actions.length;
       }
+      this.#onTick({ at, inputOffset, verdicts: decided.reasons });
       await pause(config.control.tickMs, lead.signal);
     }
   }

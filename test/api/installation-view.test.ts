@@ -166,10 +166,21 @@ describe('the view of an installation', () => {
       expect(traces[1]?.current_load).toMatchObject({ items_per_second: 90, relative: 9_000 / (11_500 / 4) });
     });
 
+    it('calls no shard of a trickle hot, as the controller leaves it alone', async () => {
+      await writeFirstRing();
+      await write(names.load, encodeLoadReport(report(0, [shard(1, 9_000)])));
+      const { shards } = await (await open()).shards();
+      expect(shards.find(({ name }) => name === 'traces-0001')).toMatchObject({
+        health_status: 'healthy',
+        current_load: { relative: 4 },
+      });
+    });
+
     it('shows members with their partitions, and counts a report that was sent twice once', async () => {
-      const one = report(0, [shard(0, 1_000)]);
+      const earlier = report(1, [], { fromUnixMs: NOW - 1_000 });
+      const one = report(0, [shard(0, 1_000)], { lag: [] });
       const other = report(0, [shard(1, 500)], { reporter: { id: 'p-2', role: 'process', version: '0.1.0' }, lag: [] });
-      await write(names.load, ...[one, one, other, one].map(encodeLoadReport));
+      await write(names.load, ...[earlier, one, one, other, one].map(encodeLoadReport));
       const { members } = await (await open()).members();
       expect(members).toMatchObject([
         { id: 'p-1', role: 'process', bytesPerSecond: 1_000, partitions: ['v.otlp_spans/1'], ringEpoch: 1 },

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import grpc from '@grpc/grpc-js';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ConfigInput } from '../../src/config.ts';
+import { freePort } from '../../src/kafka/embedded.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 import { decodeStatus, HeldProducer, type Rig, type RigOptions, startRig } from './rig.ts';
@@ -48,7 +49,7 @@ function exportByGrpc(
   rig: Rig,
   signal: Signal,
   body: Buffer,
-  options: { metadata?: Record<string, string>; gzip?: boolean; path?: string } = {},
+  options: { metadata?: Record<string, string>; gzip?: boolean; path?: string; cancel?: AbortSignal } = {},
 ): Promise<GrpcAnswer> {
   const client = new grpc.Client(rig.bridge.grpcAddress, grpc.credentials.createInsecure(), {
     'grpc.default_compression_algorithm': options.gzip ? 2 : 0,
@@ -61,7 +62,7 @@ function exportByGrpc(
   for (const [name, value] of Object.entries(options.metadata ?? {})) metadata.add(name, value);
   return new Promise((resolve) => {
     const path = options.path ?? `/${SERVICES[signal]}/Export`;
-    client.makeUnaryRequest(path, identity, identity, body, metadata, (error, reply) => {
+    const call = client.makeUnaryRequest(path, identity, identity, body, metadata, (error, reply) => {
       const [details] = error?.metadata?.get('grpc-status-details-bin') ?? [];
       resolve({
         code: error?.code ?? grpc.status.OK,
@@ -70,6 +71,7 @@ function exportByGrpc(
         status: details === undefined ? null : decodeStatus(details as Buffer),
       });
     });
+    options.cancel?.addEventListener('abort', () => call.cancel());
   });
 }
 
@@ -365,7 +367,7 @@ describe('Kafka', () => {
     for (const call of held.calls) call.answer();
     expect(await Promise.all(answers)).toEqual([grpc.status.OK, 200]);
     const ack = await rig.metrics.bridgeAckSeconds.get();
-    expect(ack.values.find(({ metricName }) => metricName?.endsWith('_count'))!.value).toBe(3);
+    expect(ack.values.find(({ metricName }) => metricName?.endsWith('_count'))!.value).toBe(2);
   });
 
   it('not answering in time is UNAVAILABLE with RetryInfo, and 503 with Retry-After', async () => {
@@ -412,12 +414,44 @@ describe('Kafka', () => {
     expect(answer.headers.get('retry-after')).toBeNull();
   });
 
+  it('never gets the requests of an exporter that went away while they waited', async () => {
+    const held = new HeldProducer();
+    const rig = await ownRig({ wrap: () => held });
+    // All of one resource and about one length: they wait for the first one's batch.
+    const first = rig.post('/v1/logs', request('one', 'first'), PROTOBUF);
+    await held.called(1);
+    const before = await rig.queuedBytes();
+    const [host, port] = rig.bridge.httpAddress.split(':');
+    const socket = connect(Number(port), host);
+    const body = request('one', 'by http');
+    const head = `POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: ${body.length}\r\n\r\n`;
+    socket.write(Buffer.concat([Buffer.from(head), body]));
+    const goAway = new AbortController();
+    const byGrpc = exportByGrpc(rig, 'logs', request('one', 'by grpc'), { cancel: goAway.signal });
+    await vi.waitFor(async () => expect(await rig.queuedBytes()).toBeGreaterThan(2.5 * before), {
+      interval: 5,
+    });
+    socket.destroy();
+    goAway.abort();
+    expect((await byGrpc).code).toBe(grpc.status.CANCELLED);
+    const last = rig.post('/v1/logs', request('one', 'last'), PROTOBUF);
+    await vi.waitFor(async () => expect(await rig.queuedBytes()).toBeGreaterThan(3.5 * before), {
+      interval: 5,
+    });
+    held.calls[0]!.answer();
+    await held.called(2);
+    expect(held.calls[1]!.records.map(({ value }) => Buffer.from(value!))).toEqual([request('one', 'last')]);
+    held.calls[1]!.answer();
+    expect([(await first).status, (await last).status]).toEqual([200, 200]);
+    expect(await rig.counted()).toMatchObject({ 'logs http/protobuf abandoned': 1, 'logs grpc abandoned': 1 });
+  });
+
   it('being slow fills the queue: then requests are turned away with a hint to retry, until it has caught up', async () => {
     const held = new HeldProducer();
     const rig = await ownRig({ wrap: () => held, config: { bridge: { queueBytes: 10_000 } } });
     const waiting = rig.post('/v1/traces', request('first', 'x'.repeat(9_000)), PROTOBUF);
     await held.called(1);
-    expect((await rig.metrics.bridgeQueueBytes.get()).values[0]!.value).toBeGreaterThan(9_000);
+    expect(await rig.queuedBytes()).toBeGreaterThan(9_000);
     const turnedAway = await rig.post('/v1/traces', request('second', 'x'.repeat(2_000)), PROTOBUF);
     expect(turnedAway.status).toBe(503);
     expect(turnedAway.headers.get('retry-after')).toBe('1');
@@ -428,7 +462,7 @@ describe('Kafka', () => {
     });
     held.calls[0]!.answer();
     expect((await waiting).status).toBe(200);
-    expect((await rig.metrics.bridgeQueueBytes.get()).values[0]!.value).toBe(0);
+    expect(await rig.queuedBytes()).toBe(0);
     const again = rig.post('/v1/traces', request('second', 'x'.repeat(2_000)), PROTOBUF);
     await held.called(2);
     held.calls[1]!.answer();
@@ -475,18 +509,24 @@ describe('a taken port', () => {
   it.each([
     ['grpcPort', 'grpcAddress', '--grpc-port'],
     ['httpPort', 'httpAddress', '--http-port'],
-  ] as const)(
-    '%s is PORT_TAKEN, naming address and flag, and leaves nothing listening',
-    async (setting, address, flag) => {
-      const first = await ownRig();
-      const taken = Number(first.bridge[address].split(':')[1]);
-      const failure = startRig({ config: { [setting]: taken } });
-      await expect(failure).rejects.toMatchObject({
-        code: 'PORT_TAKEN',
-        message: expect.stringMatching(new RegExp(`127\\.0\\.0\\.1:${taken}.*${flag}`)),
-      });
-    },
-  );
+  ] as const)('%s is PORT_TAKEN, naming address and flag', async (setting, address, flag) => {
+    const first = await ownRig();
+    const taken = Number(first.bridge[address].split(':')[1]);
+    const failure = startRig({ config: { [setting]: taken } });
+    await expect(failure).rejects.toMatchObject({
+      code: 'PORT_TAKEN',
+      message: expect.stringMatching(new RegExp(`127\\.0\\.0\\.1:${taken}.*${flag}`)),
+    });
+  });
+
+  it('of HTTP leaves no gRPC endpoint behind', async () => {
+    const first = await ownRig();
+    const grpcPort = await freePort();
+    const httpPort = Number(first.bridge.httpAddress.split(':')[1]);
+    await expect(startRig({ config: { grpcPort, httpPort } })).rejects.toMatchObject({ code: 'PORT_TAKEN' });
+    const second = await ownRig({ config: { grpcPort } });
+    expect(second.bridge.grpcAddress).toBe(`127.0.0.1:${grpcPort}`);
+  });
 
   it("an address that is not this machine's names --host", async () => {
     await expect(startRig({ config: { host: '192.0.2.1', grpcPort: 0 } })).rejects.toMatchObject({

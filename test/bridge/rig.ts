@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { type Bridge, startBridge } from '../../src/bridge/bridge.ts';
 import { type ConfigInput, defaultConfig } from '../../src/config.ts';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
-import type { Headers, KafkaPort, Producer, ProducerRecord, SendOutcome } from '../../src/kafka/port.ts';
+import type { KafkaPort, Producer, ProducerRecord, SendOutcome } from '../../src/kafka/port.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import { namesFor } from '../../src/names.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
@@ -23,6 +23,8 @@ export interface Rig {
   /** All records of an ingest topic, by partition. */
   stored(signal: Signal): Promise<StoredRecord[]>;
   post(path: string, body: Uint8Array | string, headers: Record<string, string>): Promise<HttpAnswer>;
+  /** What the gauge says. */
+  queuedBytes(): Promise<number>;
   /** Requests counted so far, as `signal transport outcome` -> count. */
   counted(): Promise<Record<string, number>>;
   close(): Promise<void>;
@@ -65,6 +67,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     bridge,
     metrics,
     logLines,
+    queuedBytes: async () => (await metrics.bridgeQueueBytes.get()).values[0]!.value,
     stored: (signal) => recordsOf(kafka, names.ingest(signal)),
     async post(path, body, headers) {
       const answer = await fetch(`http://${bridge.httpAddress}${path}`, {
@@ -185,5 +188,3 @@ function fieldsOf(bytes: Uint8Array): Array<[field: number, value: number | Uint
   }
   return fields;
 }
-
-export const noHeaders: Headers = [];

@@ -21,6 +21,8 @@ export async function kafkajsHarness({ brokers, proxied }: RealKafka): Promise<C
     }),
     async truncate(topic, partition, offset) {
       await admin.connect();
+      // Without it this client knows no leaders.
+      await admin.fetchTopicOffsets(topic);
       await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] });
     },
     async close() {

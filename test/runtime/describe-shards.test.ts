@@ -32,7 +32,10 @@ describe('describeShards', () => {
         ['0xc000000000000000', '0xffffffffffffffff'],
       ],
     });
-    expect(second).toMatchObject({ slots: 32_768, range: { start_key: '0x4000000000000000', end_key: '0xbfffffffffffffff' } });
+    expect(second).toMatchObject({
+      slots: 32_768,
+      range: { start_key: '0x4000000000000000', end_key: '0xbfffffffffffffff' },
+    });
     expect(third).toMatchObject({ slots: 0, range: { start_key: null, end_key: null, hash_range: [] } });
   });
 
@@ -47,6 +50,10 @@ describe('describeShards', () => {
       ...['healthy', 'idle', 'unowned'],
       ...['idle', 'idle', 'unowned'],
     ]);
-    expect(shards[0]).toMatchObject({ signal: 'traces', capacity: 1, current_load: { items_per_second: 100, to_mean: 2.5 } });
+    expect(shards[0]).toMatchObject({
+      signal: 'traces',
+      capacity: 1,
+      current_load: { items_per_second: 100, to_mean: 2.5 },
+    });
   });
 });

@@ -21,7 +21,9 @@ const shard = (id: number, bytes: number): ShardLoad => ({
   latencyMaxNs: 0,
 });
 const traces = (of: { shards?: ShardLoad[]; instances?: InstanceLoad[]; slots?: SlotLoad }) => ({
-  signals: [{ signal: 'traces' as const, shards: of.shards ?? [], instances: of.instances ?? [], slots: of.slots ?? null }],
+  signals: [
+    { signal: 'traces' as const, shards: of.shards ?? [], instances: of.instances ?? [], slots: of.slots ?? null },
+  ],
 });
 const from = (id: string) => ({ reporter: { ...REPORTER, id } });
 
@@ -107,10 +109,18 @@ describe('the load window', () => {
       restBytes,
     });
     window.add(report(20_000, { ...from('a'), ...traces({ slots: slots(20_000, [7, 50_000]) }) }), 20_000);
-    window.add(report(30_000, { ...from('a'), ...traces({ slots: slots(30_000, [7, 20_000, 9, 10_000], 40_000) }) }), 30_000);
+    window.add(
+      report(30_000, { ...from('a'), ...traces({ slots: slots(30_000, [7, 20_000, 9, 10_000], 40_000) }) }),
+      30_000,
+    );
     window.add(report(30_000, { ...from('b'), ...traces({ slots: slots(30_000, [7, 10_000]) }) }), 30_000);
     const { slotBytesPerSecond, restBytesPerSecond } = window.view(30_000).signals.traces;
-    expect(slotBytesPerSecond).toEqual(new Map([[7, 3_000], [9, 1_000]]));
+    expect(slotBytesPerSecond).toEqual(
+      new Map([
+        [7, 3_000],
+        [9, 1_000],
+      ]),
+    );
     expect(restBytesPerSecond).toBe(4_000);
     expect(window.view(65_001).signals.traces.slotBytesPerSecond.size).toBe(0);
   });

@@ -114,8 +114,8 @@ export class KafkaAdmin implements Admin {
       const link = await this.#parts.cluster.anyLink();
       const answer = await link.request(
         requestOf('DescribeConfigs', {
-          // Null asks for every entry.
-          resources: existing.map((name) => ({ type: TOPIC_RESOURCE, name, configNames: null })),
+          // kafkajs sends an empty list as null, which asks for every entry.
+          resources: existing.map((name) => ({ type: TOPIC_RESOURCE, name, configNames: [] })),
           includeSynonyms: false,
         }),
       );
@@ -180,8 +180,9 @@ export class KafkaAdmin implements Admin {
     const lags = await Promise.all(
       offsets.map(async ({ partition, earliest, latest }): Promise<[number, bigint]> => {
         const position = positions.get(partition) ?? earliest;
-        const from = Math.max(position, earliest);
-        const left = latest > from ? latest - from : 0n;
+        const lost = position < earliest;
+        const from = lost ? earliest : position;
+        const left = from < latest ? latest - from : 0n;
         if (left === 0n || left > COUNTED_OFFSETS) return [partition, left];
         const counted = await this.#retrying(`to read topic ${topic}`, () =>
           this.#countRecords(topic, partition, Number(from), Number(latest)),

@@ -89,6 +89,22 @@ export class Fetcher {
     return null;
   }
 
+  /** Answers the waiting poll of a reader whose position is not in the log. */
+  tellBounds(reader: FetchReader): void {
+    if (reader.askingBounds) return;
+    reader.askingBounds = true;
+    const { question } = reader;
+    Promise.all([this.lookUp(reader, 'earliest'), this.lookUp(reader, 'latest')])
+      .then(([earliest, latest]) => {
+        if (earliest !== null && latest !== null && reader.stillAsks(question)) reader.outOfRange(earliest, latest);
+      })
+      .catch((error) => reader.fail(asError(error)))
+      .finally(() => {
+        reader.askingBounds = false;
+        this.wake();
+      });
+  }
+
   close(): void {
     this.#closing.abort();
     clearTimeout(this.#timer);
@@ -197,7 +213,7 @@ export class Fetcher {
     const { topic, partition } = reader;
     if (fetched.errorCode !== 0) {
       const error = new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
-      if (error.fault === 'out-of-range') this.#outOfRange(reader, error);
+      if (error.fault === 'out-of-range') this.tellBounds(reader);
       else this.#trouble(reader, error);
       return;
     }
@@ -217,20 +233,6 @@ export class Fetcher {
     this.#readers.delete(reader);
     this.#readers.add(reader);
     reader.deliver(records);
-  }
-
-  #outOfRange(reader: FetchReader, cause: Error): void {
-    const { question } = reader;
-    Promise.all([this.lookUp(reader, 'earliest'), this.lookUp(reader, 'latest')])
-      .then(([earliest, latest]) => {
-        if (earliest === null || latest === null || !reader.stillAsks(question)) return;
-        // Between the two questions the log may have come to hold it.
-        if (reader.position >= earliest && reader.position <= latest) this.#trouble(reader, cause);
-        else reader.outOfRange(earliest, latest);
-      })
-      .catch((error) => reader.fail(asError(error)));
-    // Until then it asks no more; the poll may run into its own time limit.
-    reader.retryAt = performance.now() + MAX_BACKOFF_MS;
   }
 
   #trouble(reader: FetchReader, error: Error): void {

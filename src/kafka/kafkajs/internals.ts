@@ -42,12 +42,22 @@ export interface Protocol<D> {
   readonly logResponseError?: boolean;
 }
 
+export interface RequestQueue {
+  readonly pending: readonly unknown[];
+  /** `Date.now()` clock; requests wait until then (KIP-219). */
+  readonly throttledUntil: number;
+  throttleCheckTimeoutId: NodeJS.Timeout | null;
+  rejectAll(error: Error): void;
+  checkPendingRequests(): void;
+  scheduleCheckPendingRequests(): void;
+}
+
 export interface Connection {
   readonly host: string;
   readonly port: number;
   socket?: Socket;
   readonly sasl: object | null;
-  readonly requestQueue: { rejectAll(error: Error): void; destroy(): void };
+  readonly requestQueue: RequestQueue;
   isConnected(): boolean;
   isAuthenticated(): boolean;
   send<D>(protocol: Protocol<D>): Promise<D>;
@@ -92,12 +102,35 @@ interface Definition {
   protocol(at: { version: number }): (options: object) => Protocol<never>;
 }
 
+const THROTTLE_CHECK_MS = 10;
+
+/**
+ * From its first answer on kafkajs looks for throttled requests every millisecond, for ever and for each connection, also
+ * after it was closed. Here it looks while there are some.
+ */
+export function withoutIdleTimer(queue: RequestQueue): void {
+  queue.scheduleCheckPendingRequests = () => {
+    if (queue.throttleCheckTimeoutId || queue.pending.length === 0) return;
+    queue.throttleCheckTimeoutId = setTimeout(
+      () => {
+        queue.throttleCheckTimeoutId = null;
+        queue.checkPendingRequests();
+      },
+      Math.max(THROTTLE_CHECK_MS, queue.throttledUntil - Date.now()),
+    );
+  };
+}
+
 type ConnectionPoolClass = new (options: ConnectionOptions) => { pool: Connection[] };
 type BrokerClass = new (options: {
   connectionPool: { pool: Connection[] };
   logger: KafkajsLogger;
   authenticationTimeout: number;
 }) => Broker;
+
+/** Errors of kafkajs itself: the connection's, and the broker's "unsupported version". */
+export const isKafkajsError = (thrown: unknown): boolean =>
+  thrown instanceof (require('kafkajs/src/errors') as { KafkaJSError: new () => Error }).KafkaJSError;
 
 export const ConnectionPool = require('kafkajs/src/network/connectionPool') as ConnectionPoolClass;
 export const KafkajsBroker = require('kafkajs/src/broker') as BrokerClass;

@@ -10,10 +10,12 @@ import {
   type Broker,
   type Connection,
   ConnectionPool,
+  isKafkajsError,
   KafkajsBroker,
   type KafkajsLogger,
   type Protocol,
   type SocketFactory,
+  withoutIdleTimer,
 } from './internals.ts';
 import { asError, ConnectionFault } from './outcomes.ts';
 
@@ -63,6 +65,7 @@ export class Link {
       reauthenticationThreshold: REAUTHENTICATE_BEFORE_MS,
     });
     this.#connection = pool.pool[0]!;
+    withoutIdleTimer(this.#connection.requestQueue);
     this.#broker = new KafkajsBroker({
       connectionPool: pool,
       logger,
@@ -76,7 +79,7 @@ export class Link {
     try {
       await within(
         settings.connectTimeoutMs,
-        () => new Error(`no answer within ${settings.connectTimeoutMs} ms`),
+        () => new OutOfTime(`no answer within ${settings.connectTimeoutMs} ms`),
         link.#broker.connect(),
       );
       return link;
@@ -108,7 +111,7 @@ export class Link {
     try {
       return await within(
         timeoutMs,
-        () => new Error(`no answer to ${apiName} within ${timeoutMs} ms`),
+        () => new OutOfTime(`no answer to ${apiName} within ${timeoutMs} ms`),
         this.#connection.send(protocol),
       );
     } catch (cause) {
@@ -118,6 +121,8 @@ export class Link {
       });
       // Whatever it was, a wrong answer included: the state of this connection is not known any more.
       this.destroy(fault);
+      // Neither the connection nor the broker, so it is a bug, and no reason to try again.
+      if (!isKafkajsError(cause) && !(cause instanceof ConnectionFault) && !(cause instanceof OutOfTime)) throw cause;
       throw fault;
     } finally {
       this.#pending--;
@@ -143,11 +148,13 @@ export class Link {
     }
     await within(
       this.#settings.connectTimeoutMs,
-      () => new Error('requests are still pending'),
+      () => new OutOfTime('requests are still pending'),
       this.#connection.disconnect(),
     ).catch((error) => this.destroy(asError(error)));
   }
 }
+
+class OutOfTime extends Error {}
 
 async function within<T>(timeoutMs: number, onTimeout: () => Error, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

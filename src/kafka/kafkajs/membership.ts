@@ -215,11 +215,15 @@ export class Membership implements GroupMember {
       };
     });
     let failed: Error | undefined;
-    const over = new AbortController();
-    const end = new Promise<GenerationEnd>((resolve) => {
-      over.signal.addEventListener('abort', () => resolve(over.signal.reason as GenerationEnd), { once: true });
-    });
-    const finish = (why: GenerationEnd) => over.abort(why);
+    const { promise: end, resolve: tell } = Promise.withResolvers<GenerationEnd>();
+    // At once, so that whoever asked for the end finds the partitions aborted.
+    const finish = (why: GenerationEnd) => {
+      tell(why);
+      for (const { abort, reader } of partitions) {
+        abort.abort();
+        reader.end();
+      }
+    };
     const onClose = () => finish('closed');
     this.#closing.signal.addEventListener('abort', onClose, { once: true });
     if (this.#closing.signal.aborted) onClose();
@@ -249,10 +253,6 @@ export class Membership implements GroupMember {
     });
 
     const why = await end;
-    for (const { abort, reader } of partitions) {
-      abort.abort();
-      reader.end();
-    }
     const timeout = new AbortController();
     const allEnded = Promise.all(runs).then(() => timeout.abort());
     // Past this the group goes on without them; what they still write is fenced by the next owner's InitProducerId.

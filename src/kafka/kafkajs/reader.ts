@@ -31,9 +31,12 @@ export class FetchReader implements PartitionReader {
   #paused = false;
   #ended = false;
   #failure: Error | undefined;
+  /** The position was found to be outside the log: until a seek this stands, also should the log come to hold it. */
+  #lost = false;
 
   /** A question about this partition is on its way: a fetch or the look-up of its leader. */
   asking = false;
+  askingBounds = false;
   /** Not before this time (`performance.now()`), after trouble. */
   retryAt = 0;
   backoffMs = 0;
@@ -65,6 +68,7 @@ export class FetchReader implements PartitionReader {
     if (offset === null || seek !== this.#seeks || this.#ended) return;
     this.#position = Number(offset);
     this.#buffered = undefined;
+    this.#lost = false;
     this.#fetcher.wake();
   }
 
@@ -78,7 +82,8 @@ export class FetchReader implements PartitionReader {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#answer({ kind: 'idle' }), Math.max(0, maxWaitMs));
       this.#waiting = { resolve, reject, until: performance.now() + maxWaitMs, timer };
-      this.#fetcher.wake();
+      if (this.#lost && !this.#paused) this.#fetcher.tellBounds(this);
+      else this.#fetcher.wake();
     });
   }
 
@@ -91,6 +96,7 @@ export class FetchReader implements PartitionReader {
     this.#paused = false;
     const ready = this.#waiting && this.#take();
     if (ready) this.#answer(ready);
+    else if (this.#lost && this.#waiting) this.#fetcher.tellBounds(this);
     else this.#fetcher.wake();
   }
 
@@ -107,7 +113,8 @@ export class FetchReader implements PartitionReader {
   // What the fetcher asks and tells.
 
   get wants(): boolean {
-    return !!this.#waiting && !this.#paused && !this.asking && !this.#buffered && this.#position !== undefined;
+    if (!this.#waiting || this.#paused || this.#lost || this.#position === undefined) return false;
+    return !this.asking && !this.askingBounds && !this.#buffered;
   }
 
   get waitUntil(): number {
@@ -131,6 +138,8 @@ export class FetchReader implements PartitionReader {
   }
 
   outOfRange(earliest: bigint, latest: bigint): void {
+    this.#lost = true;
+    if (this.#paused) return;
     this.#answer({ kind: 'out-of-range', position: this.position, earliest, latest });
   }
 

@@ -66,6 +66,7 @@ export class Extents {
   }
 
   #put(extent: Extent): void {
+    if (extent.at === extent.end) return;
     let index = this.#free.findIndex((other) => other.at > extent.at);
     if (index === -1) index = this.#free.length;
     const before = this.#free[index - 1];

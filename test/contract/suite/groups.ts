@@ -138,13 +138,11 @@ export function groupsContract(scene: () => Scene): void {
       const { promise: released, resolve: release } = Promise.withResolvers<void>();
       const options = { groupId: group, topics: [topic], rebalanceTimeoutMs: 2_000 };
       const stuck = join(scene(), options, () => released);
-      try {
-        await settled([stuck], partitionsOf(topic, 2));
-        const other = join(scene(), options, (partition) => untilAborted(partition.signal), await scene().connect());
-        await eventually(() => expect(other.running().length).toBeGreaterThan(0));
-      } finally {
-        release();
-      }
+      scene().atEnd(async () => release());
+      await settled([stuck], partitionsOf(topic, 2));
+      const other = join(scene(), options, undefined, await scene().connect());
+      scene().atEnd(async () => release());
+      await eventually(() => expect(other.running().length).toBeGreaterThan(0));
     });
   });
 
@@ -193,9 +191,10 @@ export function groupsContract(scene: () => Scene): void {
       const [topic, group] = [await scene().topic(2), scene().name('group')];
       const { promise: released, resolve: release } = Promise.withResolvers<void>();
       const crewman = join(scene(), { groupId: group, topics: [topic] }, () => released);
+      scene().atEnd(async () => release());
       await settled([crewman], partitionsOf(topic, 2));
       const closed = crewman.member.close();
-      expect(crewman.partitions.every((partition) => partition.signal.aborted)).toBe(true);
+      await Promise.all(crewman.partitions.map((partition) => untilAborted(partition.signal)));
       expect(await endsWithin(closed, 300)).toBe(false);
       release();
       await closed;
@@ -239,9 +238,9 @@ export function groupsContract(scene: () => Scene): void {
         return values;
       };
       expect(await serveTwo()).toEqual(['a', 'b']);
-      expect(await scene().committed(group, topic)).toEqual({ partition: 0, offset: 2n, metadata: 'at 2' });
+      expect(await scene().untilCommitted(group, topic, 2n)).toEqual({ partition: 0, offset: 2n, metadata: 'at 2' });
       expect(await serveTwo()).toEqual(['c', 'd']);
-      expect(await scene().committed(group, topic)).toEqual({ partition: 0, offset: 4n, metadata: 'at 4' });
+      expect(await scene().untilCommitted(group, topic, 4n)).toEqual({ partition: 0, offset: 4n, metadata: 'at 4' });
     });
 
     it('stands at a lost offset: nothing is reset, nothing is committed', async () => {

@@ -27,6 +27,8 @@ export interface ReadRecord {
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 export const text = (value: Value): string | null => (value === null ? null : Buffer.from(value).toString('utf8'));
 
+type Isolation = NonNullable<FetchOptions['isolation']>;
+
 export class Scene {
   readonly harness: ContractHarness;
   /** A client that every test may use. */
@@ -113,16 +115,19 @@ export class Scene {
     return reader;
   }
 
-  /** All that a reader from the earliest record on sees now. */
+  /**
+   * All that a reader from the earliest record on sees. Kafka answers a commit some ms before its markers are in the
+   * partitions, so this waits for every transaction to have ended; `whileOpen`: one of them never will.
+   */
   async readAll(
     topic: string,
-    isolation: 'read_committed' | 'read_uncommitted' = 'read_committed',
+    isolation: Isolation = 'read_committed',
     partition = 0,
+    whileOpen = false,
   ): Promise<ReadRecord[]> {
+    const end = await this.#latest(topic, partition, whileOpen ? isolation : 'read_uncommitted');
     const reader = this.port.reader({ topic, partition }, { isolation });
     try {
-      await reader.seek('latest');
-      const end = reader.position;
       await reader.seek('earliest');
       return await readUntil(reader, (position) => position >= end);
     } finally {
@@ -130,17 +135,32 @@ export class Scene {
     }
   }
 
-  async readTexts(
-    topic: string,
-    isolation: 'read_committed' | 'read_uncommitted' = 'read_committed',
-    partition = 0,
-  ): Promise<(string | null)[]> {
-    return (await this.readAll(topic, isolation, partition)).map((record) => record.value);
+  async #latest(topic: string, partition: number, isolation: Isolation): Promise<bigint> {
+    const reader = this.port.reader({ topic, partition }, { isolation });
+    try {
+      await reader.seek('latest');
+      return reader.position;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async readTexts(...args: Parameters<Scene['readAll']>): Promise<(string | null)[]> {
+    return (await this.readAll(...args)).map((record) => record.value);
   }
 
   async committed(groupId: string, topic: string, partition = 0) {
     const offsets = await this.port.admin.committedOffsets(groupId, topic);
     return offsets.find((at) => at.partition === partition)!;
+  }
+
+  /** After a commit, for the same reason as `readAll` waits. What a sink that was opened since then finds needs no wait. */
+  async untilCommitted(groupId: string, topic: string, offset: bigint, partition = 0) {
+    return await eventually(async () => {
+      const committed = await this.committed(groupId, topic, partition);
+      expect(committed.offset).toBe(offset);
+      return committed;
+    });
   }
 
   async endTest(): Promise<void> {

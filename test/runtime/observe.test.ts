@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { defaultConfig } from '../../src/config.ts';
+import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import { encodeLoadReport } from '../../src/load/codec.ts';
+import type { Names } from '../../src/names.ts';
+import { type Observer, observe } from '../../src/runtime/observe.ts';
+import { createControlTopics, produce } from '../coordination/cluster.ts';
+import { report } from '../load/reports.ts';
+
+const NOW = 50_000;
+const config = defaultConfig();
+
+describe('the observer', () => {
+  let port: KafkaPort;
+  let names: Names;
+  let observer: Observer | null;
+  const warn = vi.fn();
+  const open = async () => {
+    observer = await observe(port, names, config, { now: () => NOW, log: { warn } });
+    return observer;
+  };
+  beforeEach(async () => {
+    warn.mockClear();
+    observer = null;
+    port = createMemoryKafka().connect();
+    names = await createControlTopics(port);
+  });
+  afterEach(async () => {
+    await observer?.close();
+    await port.close();
+  });
+
+  it('has the reports of the window that were there before it, and those that come', async () => {
+    await produce(port, names.load, encodeLoadReport(report(NOW - 40_000)));
+    await produce(port, names.load, encodeLoadReport(report(NOW - 2_000)));
+    const { window } = await open();
+    await vi.waitFor(() => expect(window.members(NOW)).toMatchObject([{ lastHeardUnixMs: NOW - 2_000 }]));
+    await produce(port, names.load, encodeLoadReport(report(NOW - 1_000)));
+    await vi.waitFor(() => expect(window.members(NOW)).toMatchObject([{ lastHeardUnixMs: NOW - 1_000 }]));
+    expect(observer!.inputOffset).toBe(3);
+  });
+
+  it('goes on after records that are no load report, and names them', async () => {
+    const { window } = await open();
+    await produce(port, names.load, Buffer.from([0xff, 0xff]));
+    await produce(port, names.load, null);
+    await produce(port, names.load, encodeLoadReport(report(NOW)));
+    await vi.waitFor(() => expect(window.members(NOW)).toHaveLength(1));
+    expect(warn.mock.calls.map(([fields]) => fields)).toEqual([
+      { topic: 'weir.load', offset: '0' },
+      { topic: 'weir.load', offset: '1' },
+    ]);
+  });
+
+  it('leaves out decisions of a later version', async () => {
+    await open();
+    const decision = {
+      ...{
+        version: 1,
+        id: '0-1',
+        kind: 'scaling',
+        subject: 's',
+        action: 'scale_in',
+        priority: 'normal',
+        from: 2,
+        to: 1,
+      },
+      ...{ at: '2026-01-02T03:04:05.000Z', ringEpoch: 1, leaderEpoch: 0, inputOffset: 0, status: 'emitted' },
+      reasons: [{ rule: 'cpu-low', observed: 0.1, threshold: 0.3, window: 15_000, wish: 1, text: 'because' }],
+    };
+    await produce(port, names.decisions, Buffer.from(JSON.stringify({ ...decision, version: 2 })));
+    await produce(port, names.decisions, Buffer.from('no JSON'));
+    await produce(port, names.decisions, Buffer.from(JSON.stringify({ ...decision, id: '0-2', added: 'later' })));
+    await vi.waitFor(() => expect(observer!.decisions.map(({ id }) => id)).toEqual(['0-2']));
+    expect(observer!.decisions[0]).not.toHaveProperty('added');
+  });
+});
