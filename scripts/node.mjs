@@ -48,22 +48,22 @@ export function cacheDir(env = process.env) {
 
 /**
  * Path of a Node that is new enough; fetched if there is none.
+ * @param {{ version: string, execPath: string }} running the Node that runs this
  * @returns {Promise<string>}
  */
-export async function nodeForWeir() {
-  if (isNewEnough(process.version)) return process.execPath;
+export async function nodeForWeir(running = process, env = process.env) {
+  if (isNewEnough(running.version)) return running.execPath;
   const found = nodePackageFor({ platform: process.platform, arch: process.arch, musl: isMusl() });
-  const folder = join(cacheDir(), `node-${found.version}`);
+  const folder = join(cacheDir(env), `node-${found.version}`);
   const node = join(folder, 'node_modules', found.name, found.binary);
   if (existsSync(node)) return node;
-  await step(`Fetching Node ${found.version} (${found.download}, once; this is Node ${process.versions.node})`, () =>
-    fetchNode(found, folder),
-  );
+  const text = `Fetching Node ${found.version} (${found.download}, once; this is Node ${running.version.replace(/^v/, '')})`;
+  await step(text, () => fetchNode(found, folder, env));
   return node;
 }
 
-async function fetchNode({ name, version, binary }, folder) {
-  const npm = npmProgram();
+async function fetchNode({ name, version, binary }, folder, env) {
+  const npm = npmProgram(env);
   let fresh;
   try {
     await mkdir(dirname(folder), { recursive: true });

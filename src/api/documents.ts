@@ -1,6 +1,6 @@
 /**
  * The JSON documents of `/api/v1/…` and of `weir inspect --json`. A field never changes its meaning; readers ignore fields
- * that they do not know. Times are ISO 8601 in UTC; rates are means over `windowSeconds` before the newest load report; 64-bit
+ * that they do not know. Times are ISO 8601 in UTC; rates are means over the `windowSeconds` that the latest load reports cover; 64-bit
  * hashes are 16 hex digits, as JSON numbers hold 53 bits. The names of a shard's fields are those of the design.
  */
 import type { Decision } from '../control/decision.ts';

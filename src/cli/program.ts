@@ -1,5 +1,6 @@
 /** The command line: its commands, their flags and help. What a command does is loaded when it runs, so that help is quick. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { LoadOptions } from '../loadgen/command.ts';
 import { EXIT, stopSignal } from './exit.ts';
 import type { InspectSubject } from './inspect.ts';
 import { type SettingOptions, settingsOf, withSettings } from './settings.ts';
@@ -208,21 +209,28 @@ function addLoad(program: Command): void {
       64,
     )
     .option('--gzip', 'compress', false)
-    .option('--header <name=value>', 'a header of each request; may come more than once', addHeader, {})
+    .option('--header <name=value>', 'a header of each request; may come more than once', addHeader)
     .option('--services <n>', 'services that seem to send', positiveNumber, 48)
-    .option('--skew <n>', '0: all services send alike; 1.1: a few send most', Number, 0)
+    .option('--skew <n>', '0: all services send alike; 1.1: a few send most', fraction, 0)
     .option('--seed <n>', 'the same seed makes the same traffic', wholeNumber, 1)
     .addHelpText(
       'after',
       '\nExamples:\n  weir load --rate 50000 --seconds 30\n  weir load --protocol http --signal logs --gzip --target collector:4318 --header tenant=acme',
     )
-    .action(async ({ perRequest, target, ...options }) => {
+    .action(async ({ perRequest: itemsPerRequest, header: headers = {}, target, ...rest }: LoadFlags) => {
       const { describeSummary, runLoad } = await import('../loadgen/command.ts');
-      const usual = options.protocol === 'grpc' ? '127.0.0.1:4317' : '127.0.0.1:4318';
-      const wanted = { ...options, itemsPerRequest: perRequest, target: target ?? usual };
+      const usual = rest.protocol === 'grpc' ? '127.0.0.1:4317' : '127.0.0.1:4318';
+      const wanted = { ...rest, itemsPerRequest, headers, target: target ?? usual };
       const summary = await runLoad(wanted, { stdout: process.stdout, signal: stopSignal() });
       process.stdout.write(`${describeSummary(summary, wanted.signal)}\n`);
     });
+}
+
+/** As commander names them. */
+interface LoadFlags extends Omit<LoadOptions, 'itemsPerRequest' | 'headers' | 'target'> {
+  readonly perRequest: number;
+  readonly header?: Record<string, string>;
+  readonly target?: string;
 }
 
 function wholeNumber(text: string): number {
@@ -235,7 +243,14 @@ function positiveNumber(text: string): number {
   return Number(text);
 }
 
-function addHeader(text: string, others: Record<string, string>): Record<string, string> {
+function fraction(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 10))
+    throw new InvalidArgumentError('Allowed: a number from 0 to 10.');
+  return value;
+}
+
+function addHeader(text: string, others: Record<string, string> = {}): Record<string, string> {
   const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('Allowed: NAME=VALUE.');
   return { ...others, [name.toLowerCase()]: value };

@@ -1,5 +1,6 @@
 /** `weir` as a child process, as a user runs it. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -130,6 +131,22 @@ describe('an error that the user can see to', () => {
     );
   });
 
+  it('is told by weir load when nobody takes its requests', async () => {
+    const { code, stderr } = await weir([
+      'load',
+      '--protocol',
+      'http',
+      '--target',
+      '127.0.0.1:1',
+      '--seconds',
+      '1',
+      '--rate',
+      '100',
+    ]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^weir: load: none of \d+ requests to http:\/\/127\.0\.0\.1:1 was accepted/);
+  });
+
   it('says where to look when the log is in another process, and when no broker runs', async () => {
     expect((await weir(['inspect', 'shards', '--kafka', 'memory'])).stderr).toMatch(
       /^weir: the in-process log .* ask its API/,
@@ -159,6 +176,78 @@ describe('an error that the user can see to', () => {
       `weir: the API cannot listen on 127.0.0.1:${port}: the port is in use; choose another with --api-port N (0 picks a free one)\n`,
     );
     expect(stderr).not.toMatch(/\n\s+at /);
+  });
+});
+
+describe('the end of a run', () => {
+  const exit = join(import.meta.dirname, '../../src/cli/exit.ts');
+  /** A program of its own around cli/exit.ts; `body` has its exports at hand. */
+  function script(body: string) {
+    const code = `import { exitAfter, stopSignal } from ${JSON.stringify(exit)};\n${body}`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code]);
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+      child.emit('said', stdout);
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const ended = once(child, 'close').then(([status]) => ({ status, stdout, stderr }));
+    const said = async (text: string) => {
+      while (!stdout.includes(text)) await once(child, 'said');
+    };
+    return { child, ended, said };
+  }
+
+  it('is 70 with a stack for a bug, also for one that nobody awaits', async () => {
+    for (const bug of [
+      'throw new TypeError("oh")',
+      'Promise.reject(new TypeError("oh")); await new Promise(() => {})',
+    ]) {
+      const { status, stderr } = await script(`await exitAfter(async () => { setInterval(() => {}, 1000); ${bug} });`)
+        .ended;
+      expect(status).toBe(70);
+      expect(stderr).toMatch(/^weir: this is a bug, please report it:\nTypeError: oh\n\s+at /);
+    }
+  });
+
+  it('waits until all output is written', async () => {
+    const { stdout } = await script(
+      "await exitAfter(async () => { process.stdout.write('x'.repeat(3_000_000)); return 0; });",
+    ).ended;
+    expect(stdout).toHaveLength(3_000_000);
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('is at once on a second %s', async (name, code) => {
+    const { child, said, ended } = script(`
+      await exitAfter(async () => {
+        setInterval(() => {}, 1000);
+        stopSignal().addEventListener('abort', () => console.log('draining'));
+        console.log('ready');
+        await new Promise(() => {});
+      });`);
+    await said('ready');
+    child.kill(name);
+    await said('draining');
+    child.kill(name);
+    expect((await ended).status).toBe(code);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('is 0 for a role that drained after %s', async (name) => {
+    const args = ['process', '--kafka', 'memory', '--api-port', '0'];
+    const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env.PATH ?? '', HOME: folder } });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+      if (stderr.includes('waiting for ring epoch 1') && !child.killed) child.kill(name);
+    });
+    const [code] = await once(child, 'close');
+    expect(code).toBe(0);
+    expect(stderr).toContain(`${name}: draining; once more ends at once`);
   });
 });
 

@@ -7,7 +7,19 @@ import { createWasmSplit } from '../../src/kernels/split/wasm.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { createSeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
-import { concat, hex, len, resource, resourceX, scope, span, varint } from '../support/otlp-pieces.ts';
+import {
+  concat,
+  fixed32,
+  fixed64,
+  hex,
+  len,
+  resource,
+  resourceX,
+  scope,
+  span,
+  text,
+  varint,
+} from '../support/otlp-pieces.ts';
 import { asMultiset, decodeItems, differenceOf } from '../support/otlp-schema.ts';
 import { wound } from '../support/otlp-tree.ts';
 import { answerOf, routingWith } from '../support/split-agreement.ts';
@@ -271,6 +283,65 @@ describe('bounds', () => {
     expect(result.aggregates.items).toBe(4);
     result.release();
   });
+});
+
+describe('an item', () => {
+  const id = (bytes: number) => new Uint8Array(bytes).fill(0x22);
+  const attributes = (field: number) => [
+    len(field, id(5)),
+    len(field, id(200)),
+    len(field, id(0)),
+    len(field, id(16_500)),
+  ];
+  const status = len(15, text(2, 'broken'), varint(3, 2));
+  const ids = [len(1, id(16)), len(2, id(8)), len(4, id(8))];
+  const times = [varint(6, 2), fixed64(7, 1n << 60n), fixed64(8, (1n << 60n) + 5n)];
+  const spanFields = [...ids, text(5, 'GET /cart'), ...times, ...attributes(9), ...attributes(11), ...attributes(13)];
+  const CASES: ReadonlyArray<readonly [string, Signal, Uint8Array[]]> = [
+    ['a span as SDKs write it', 'traces', [...spanFields, status, fixed32(16, 0x100)]],
+    [
+      'a span that ends with its name',
+      'traces',
+      [...ids, text(3, 'state'), text(5, 'a name of some length, 40 bytes at least')],
+    ],
+    [
+      'a span without a parent, nor a kind',
+      'traces',
+      [...ids.slice(0, 2), text(5, 'GET'), ...times.slice(1), len(9, id(60))],
+    ],
+    ['a span in reverse', 'traces', [fixed32(16, 1), status, ...spanFields.toReversed()]],
+    [
+      'a log record',
+      'logs',
+      [fixed64(1, 5n), varint(2, 17), text(3, 'ERROR'), len(5, id(300)), len(9, id(16)), fixed32(8, 1)],
+    ],
+    ['a metric', 'metrics', [text(1, 'process.cpu.time'), text(2, 'seconds'), len(7, id(300))]],
+  ];
+
+  it.each(CASES)(
+    '%s: is well formed where it ends with a field, and at no other byte',
+    async (_name, signal, fields) => {
+      const { split } = await openSplit();
+      const content = concat(...fields);
+      let end = 0;
+      const ends = new Set([0, ...fields.map((field) => (end += field.length))]);
+      // Every byte of short fields and of the first and last bytes of long ones.
+      const cuts = Array.from({ length: content.length + 1 }, (_, at) => at).filter(
+        (at) => at < 2_000 || [...ends].some((boundary) => Math.abs(boundary - at) < 70),
+      );
+      const bytes = concat(...cuts.map((at) => resourceX(scope(len(2, content.subarray(0, at))))));
+      let from = 0;
+      const values = cuts.map((at) => {
+        const value = resourceX(scope(len(2, content.subarray(0, at))));
+        from += value.length;
+        return bytes.subarray(from - value.length, from);
+      });
+      const result = await split.split(signal, { values }, LIMITS);
+      const taken = cuts.filter((_, index) => result.statuses[index] === RECORD_STATUS.ok);
+      expect(taken).toEqual(cuts.filter((at) => ends.has(at)));
+      result.release();
+    },
+  );
 });
 
 describe('a record that crosses the output bound', () => {

@@ -6,8 +6,13 @@ import { createServer, type Server, type Socket, connect as tcpConnect } from 'n
 
 export interface KafkaProxy {
   readonly port: number;
-  /** The next Produce is carried out, its answer is kept back and both sides of the connection are cut. */
+  /** The answer of the next Produce that the broker has carried out is kept back, both sides of the connection are cut. */
   loseNextProduceReply(): void;
+  /**
+   * The request of this kind that follows `after` others never reaches the broker. Resolves when it has come; what then
+   * becomes of its sender is up to the test.
+   */
+  swallow(apiKey: number, after: number): Promise<void>;
   /** Connections that come in from now on are cut, as are those that are open, until it is called with false. */
   refuse(refusing: boolean): void;
   /** Requests seen so far, by API key. */
@@ -16,11 +21,13 @@ export interface KafkaProxy {
 }
 
 export const PRODUCE = 0;
+export const END_TXN = 26;
 
 export async function startKafkaProxy(options: { listenPort: number; brokerPort: number }): Promise<KafkaProxy> {
   const open = new Set<Socket>();
   const counts = new Map<number, number>();
   let losing = 0;
+  const swallowing = new Map<number, { left: number; resolve(): void }>();
   let refusing = false;
 
   const serve = (client: Socket) => {
@@ -54,14 +61,23 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
           losing--;
           marked.add(frame.readInt32BE(8));
         }
-        broker.write(frame);
+        const swallowed = swallowing.get(apiKey);
+        if (swallowed && swallowed.left-- === 0) {
+          swallowing.delete(apiKey);
+          swallowed.resolve();
+        } else broker.write(frame);
       }),
     );
     broker.on(
       'data',
       frames((frame) => {
-        if (marked.has(frame.readInt32BE(4))) cut();
-        else client.write(frame);
+        if (!marked.delete(frame.readInt32BE(4))) client.write(frame);
+        else if (hasStored(frame)) cut();
+        else {
+          // The broker did not append, which it may say of a first try; the next one is the one to lose.
+          losing++;
+          client.write(frame);
+        }
       }),
     );
   };
@@ -78,6 +94,7 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
     loseNextProduceReply() {
       losing++;
     },
+    swallow: (apiKey, after) => new Promise((resolve) => swallowing.set(apiKey, { left: after, resolve })),
     refuse(now) {
       refusing = now;
       if (now) for (const socket of open) socket.destroy();
@@ -88,6 +105,23 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+/**
+ * Whether no partition of a Produce answer, v5 to v7, has an error: correlation_id int32, [topic string, [partition int32,
+ * error_code int16, base_offset int64, log_append_time int64, log_start_offset int64]].
+ */
+function hasStored(frame: Buffer): boolean {
+  let at = 12;
+  for (let topics = frame.readInt32BE(8); topics > 0; topics--) {
+    at += 2 + frame.readInt16BE(at);
+    const partitions = frame.readInt32BE(at);
+    at += 4;
+    for (let partition = 0; partition < partitions; partition++, at += 30) {
+      if (frame.readInt16BE(at + 4) !== 0) return false;
+    }
+  }
+  return true;
 }
 
 /** Calls `each` for every whole frame, its length field included. */

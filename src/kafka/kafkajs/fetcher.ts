@@ -96,12 +96,14 @@ export class Fetcher {
     const { question } = reader;
     Promise.all([this.lookUp(reader, 'earliest'), this.lookUp(reader, 'latest')])
       .then(([earliest, latest]) => {
-        if (earliest !== null && latest !== null && reader.stillAsks(question)) reader.outOfRange(earliest, latest);
-      })
-      .catch((error) => reader.fail(asError(error)))
-      .finally(() => {
+        // First of all: whoever gets the answer may poll again at once.
         reader.askingBounds = false;
+        if (earliest !== null && latest !== null && reader.stillAsks(question)) reader.outOfRange(earliest, latest);
         this.wake();
+      })
+      .catch((error) => {
+        reader.askingBounds = false;
+        reader.fail(asError(error));
       });
   }
 

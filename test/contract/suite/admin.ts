@@ -60,6 +60,7 @@ export function adminContract(scene: () => Scene): void {
       const faulty = await scene().connectFaulty();
       const sink = await scene().openSink(key, group, faulty.port);
       expect((await sink.commit([{ topic, partition: 0, offset: 0n, metadata: 'before' }])).kind).toBe('committed');
+      await scene().untilCommitted(group, topic, 0n);
       sink.stage(output, 0, bytes('x'));
       faulty.loseNextProduceReply();
       expect((await sink.commit([{ topic, partition: 0, offset: 5n }])).kind).toBe('reopen');
@@ -86,6 +87,7 @@ export function adminContract(scene: () => Scene): void {
       await scene().putTexts(topic, ['a', 'b'], 1);
       const sink = await scene().openSink(scene().name('key'), group);
       expect((await sink.commit([{ topic, partition: 0, offset: 2n }])).kind).toBe('committed');
+      await scene().untilCommitted(group, topic, 2n);
       expect([...(await admin().lag(group, topic))].sort(([a], [b]) => a - b)).toEqual([
         [0, 3n],
         [1, 2n],
@@ -98,6 +100,7 @@ export function adminContract(scene: () => Scene): void {
       await scene().putTexts(topic, ['a', 'b', 'c', 'd', 'e']);
       const sink = await scene().openSink(scene().name('key'), group);
       expect((await sink.commit([{ topic, partition: 0, offset: 1n }])).kind).toBe('committed');
+      await scene().untilCommitted(group, topic, 1n);
       await scene().harness.truncate(topic, 0, 3n);
       expect((await admin().lag(group, topic)).get(0)).toBe(2n);
     });
@@ -109,15 +112,16 @@ export function adminContract(scene: () => Scene): void {
         writer.stage(topic, 0, bytes(value));
         expect((await writer.commit([])).kind).toBe('committed');
       }
+      const last = (await scene().readAll(topic)).at(-1)!;
+      expect(last.value).toBe('c');
       const before = (await admin().lag(group, topic)).get(0)!;
       // Three records and three markers: what is not a record may be left out or not, as long as records are before it.
       expect(before).toBeGreaterThanOrEqual(3n);
       expect(before).toBeLessThanOrEqual(6n);
 
-      const last = (await scene().readAll(topic)).at(-1)!;
-      expect(last.value).toBe('c');
       const sink = await scene().openSink(scene().name('key'), group);
       expect((await sink.commit([{ topic, partition: 0, offset: last.offset + 1n }])).kind).toBe('committed');
+      await scene().untilCommitted(group, topic, last.offset + 1n);
       // The marker of the last transaction lies behind the committed offset.
       expect((await admin().offsets(topic))[0]!.latest).toBe(last.offset + 2n);
       expect((await admin().lag(group, topic)).get(0)).toBe(0n);

@@ -175,6 +175,17 @@ export function groupsContract(scene: () => Scene): void {
       poll.release();
     });
 
+    it('whose run returns early keeps its place in the group', async () => {
+      const [topic, group] = [await scene().topic(2), scene().name('group')];
+      const early = join(scene(), { groupId: group, topics: [topic] }, async () => {});
+      await eventually(() => expect(early.partitions.length).toBe(2));
+      const other = join(scene(), { groupId: group, topics: [topic] }, undefined, await scene().connect());
+      // One partition for each: the one that nobody works on is not given away.
+      await eventually(() => expect(early.generations.at(-1)!.id).toBe(other.generations.at(-1)?.id));
+      expect(other.generations.at(-1)!.partitions.length).toBe(1);
+      expect(await early.partitions.at(-1)!.confirm()).toBe(true);
+    });
+
     it('can no more confirm a generation that the group has left', async () => {
       const [topic, group] = [await scene().topic(2), scene().name('group')];
       const first = join(scene(), { groupId: group, topics: [topic] });

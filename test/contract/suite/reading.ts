@@ -159,6 +159,31 @@ export function readingContract(scene: () => Scene): void {
       expect(await pollSizes(reader, sizes.length)).toEqual([[400, 500], [300], [5_000], [0, 100], [1_000], [1]]);
     });
 
+    it('by default has at most 512 records and 8 MB, and one larger record comes alone there, too', async () => {
+      const topic = await scene().topic(1, { 'max.message.bytes': '20000000' });
+      await scene().put(Array.from({ length: 600 }, (_, i) => ({ topic, partition: 0, value: bytes(`${i}`) })));
+      const large = new Uint8Array(9_000_000).map((_, i) => i % 251);
+      await scene().put([{ topic, partition: 0, value: large }]);
+      await scene().putTexts(topic, ['behind']);
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      let seen = 0;
+      while (seen < 600) {
+        const poll = await nextPoll(reader);
+        expect(poll.count).toBeLessThanOrEqual(512);
+        seen += poll.count;
+        expect(seen).toBeLessThanOrEqual(600);
+        poll.release();
+      }
+      const alone = await nextPoll(reader);
+      expect([alone.count, alone.offset(0), alone.bytes]).toEqual([1, 600n, large.length]);
+      expect(Buffer.compare(alone.value(0)!, large)).toBe(0);
+      alone.release();
+      expect((await readUntil(reader, (position) => position >= 602n)).map((record) => record.value)).toEqual([
+        'behind',
+      ]);
+    });
+
     it('comes in the order of the log, every offset once', async () => {
       const topic = await scene().topic();
       const values = Array.from({ length: 2_000 }, (_, i) => `${i}`);

@@ -1,0 +1,84 @@
+/** What docs/ says is whole: examples that are valid, every error code, every flag, every path of the API. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { afterAll, describe, expect, it } from 'vitest';
+import { createApiServer } from '../../src/api/server.ts';
+import { buildProgram } from '../../src/cli/program.ts';
+import { loadConfigWithOrigins } from '../../src/config-load.ts';
+import { describeSettings } from '../../src/config-settings.ts';
+import { ERROR_CODES } from '../../src/errors.ts';
+import { createLog } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { SETTING_FLAGS } from '../../src/setting-flags.ts';
+
+const read = (name: string) => readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
+const docs = read('kafka.md');
+const folder = mkdtempSync(join(tmpdir(), 'weir-docs-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const examples = [...docs.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
+
+describe('docs/kafka.md', () => {
+  it('has an example for TLS and for each mechanism', () => {
+    expect(examples).toHaveLength(5);
+    for (const word of ['caFile', 'plain', 'scram-sha-512', 'tokenFile', 'tokenEndpoint'])
+      expect(
+        examples.some((text) => text.includes(word)),
+        word,
+      ).toBe(true);
+  });
+
+  it.each(examples)('has examples that are taken without a note: %s', (text) => {
+    const file = join(folder, 'example.yaml');
+    writeFileSync(file, text);
+    const env = text.includes('tokenEndpoint')
+      ? { WEIR_KAFKA_SASL_CLIENT_SECRET: 's' }
+      : /plain|scram/.test(text)
+        ? { WEIR_KAFKA_SASL_PASSWORD: 'p' }
+        : {};
+    expect(loadConfigWithOrigins({ file, env }).notes).toEqual([]);
+  });
+
+  it('says of every error code what to do', () => {
+    const rows = [...docs.matchAll(/^\| ([A-Z_]+) \| .+ \| .+ \|$/gm)].map((match) => match[1]);
+    expect(rows).toEqual(Object.keys(ERROR_CODES));
+  });
+});
+
+describe('docs/cli.md', () => {
+  const text = read('cli.md');
+  const commands = (of: Command): Command[] => [of, ...of.commands.flatMap(commands)];
+
+  it('names every flag of every command', () => {
+    const flags = commands(buildProgram(() => {})).flatMap(({ options }) => options.map(({ long }) => long ?? ''));
+    expect(flags).toContain('--grpc-port');
+    expect([...new Set(flags)].filter((flag) => !text.includes(`\`${flag}`))).toEqual([]);
+  });
+
+  it('names every command', () => {
+    const names = buildProgram(() => {}).commands.map((command) => `\`weir ${command.name()}`);
+    expect(names.filter((name) => !text.includes(name))).toEqual([]);
+  });
+
+  it('names the variable of every flag that stands for a setting', () => {
+    const rows = SETTING_FLAGS.map(({ flag, key }) => ({ flag, env: describeSettings().find((of) => of.key === key) }));
+    for (const { flag, env } of rows)
+      expect(text).toMatch(new RegExp(`^\\| \`${flag}[^|]*\\| \`${env?.envOfFlag ?? env?.env}[^|]*\\|`, 'm'));
+  });
+});
+
+describe('docs/api.md', () => {
+  it('names every path of the API', async () => {
+    const server = createApiServer({
+      metrics: createMetrics(),
+      log: createLog({ level: 'silent' }),
+      ready: () => ({ ready: true, reasons: [] }),
+    });
+    const paths: string[] = [];
+    for (const line of server.printRoutes({ commonPrefix: false }).matchAll(/── (\S+) \(/g)) paths.push(line[1] ?? '');
+    expect(paths).toContain('/api/v1/shards');
+    expect(paths.filter((path) => !read('api.md').includes(`\`${path}`))).toEqual([]);
+  });
+});
