@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket, connect as tcpConnect } from 'n
 export interface KafkaProxy {
   readonly port: number;
   /** The answer of the next Produce that the broker has carried out is kept back, both sides of the connection are cut. */
-  loseNextProduceReply(): void;
+  loseNextProduceReply(options?: { /** From that moment on as after `refuse(true)`. */ thenRefuse?: boolean }): void;
   /**
    * The request of this kind that follows `after` others never reaches the broker. Resolves when it has come; what then
    * becomes of its sender is up to the test.
@@ -27,8 +27,14 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
   const open = new Set<Socket>();
   const counts = new Map<number, number>();
   let losing = 0;
+  let thenRefuse = false;
   const swallowing = new Map<number, { left: number; resolve(): void }>();
   let refusing = false;
+
+  const refuse = (now: boolean) => {
+    refusing = now;
+    if (now) for (const socket of open) socket.destroy();
+  };
 
   const serve = (client: Socket) => {
     if (refusing) {
@@ -72,8 +78,10 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
       'data',
       frames((frame) => {
         if (!marked.delete(frame.readInt32BE(4))) client.write(frame);
-        else if (hasStored(frame)) cut();
-        else {
+        else if (hasStored(frame)) {
+          if (thenRefuse) refuse(true);
+          cut();
+        } else {
           // The broker did not append, which it may say of a first try; the next one is the one to lose.
           losing++;
           client.write(frame);
@@ -91,14 +99,12 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
     port: address.port,
-    loseNextProduceReply() {
+    loseNextProduceReply(options = {}) {
       losing++;
+      thenRefuse = options.thenRefuse ?? false;
     },
     swallow: (apiKey, after) => new Promise((resolve) => swallowing.set(apiKey, { left: after, resolve })),
-    refuse(now) {
-      refusing = now;
-      if (now) for (const socket of open) socket.destroy();
-    },
+    refuse,
     requests: (apiKey) => counts.get(apiKey) ?? 0,
     async close() {
       for (const socket of open) socket.destroy();

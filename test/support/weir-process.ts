@@ -17,8 +17,8 @@ export interface WeirProcess {
   waitForMetric(name: string, reached: (value: number) => boolean): Promise<void>;
   /** SIGKILL, at once. */
   kill(): Promise<void>;
-  /** SIGTERM; resolves with the exit code. */
-  stop(): Promise<number | null>;
+  /** SIGTERM unless told otherwise; resolves with the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
 export async function startWeir(args: readonly string[], env: Readonly<Record<string, string>>): Promise<WeirProcess> {
@@ -59,8 +59,8 @@ export async function startWeir(args: readonly string[], env: Readonly<Record<st
       child.kill('SIGKILL');
       await ended;
     },
-    async stop() {
-      child.kill('SIGTERM');
+    async stop(signal = 'SIGTERM') {
+      child.kill(signal);
       await ended;
       return child.exitCode;
     },

@@ -7,6 +7,11 @@ export interface Clock {
    * keep the process alive.
    */
   setTimer(callback: () => void, delayMs: number, background?: boolean): () => void;
+  /**
+   * Lets timers and sockets have their turn, as waiting for a broker's answer would. Without it a client that always finds
+   * records would run on in microtasks, and nothing else in the process at all.
+   */
+  turn(): Promise<void>;
 }
 
 export const realClock: Clock = {
@@ -16,6 +21,7 @@ export const realClock: Clock = {
     if (background) timer.unref();
     return () => clearTimeout(timer);
   },
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
 };
 
 /** Waits `delayMs`, less when the signal is aborted before; never rejects. */

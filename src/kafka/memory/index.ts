@@ -17,6 +17,8 @@ export interface MemoryKafkaOptions {
   readonly now?: Clock['now'];
   /** Default: real timers. With a simulated `now` it has to be simulated, too. */
   readonly setTimer?: Clock['setTimer'];
+  /** What each request waits for first. Default: a turn of the event loop; with a simulated `setTimer` nothing. */
+  readonly turn?: Clock['turn'];
   /** Most bytes of all logs together, beyond which the oldest records go. Default 256 MB. */
   readonly maxBytes?: number;
 }
@@ -36,9 +38,11 @@ const DEFAULT_MAX_BYTES = 256 * 1024 * 1024;
 
 export function createMemoryKafka(options: MemoryKafkaOptions = {}): MemoryKafka {
   const { now = realClock.now, setTimer = realClock.setTimer, maxBytes = DEFAULT_MAX_BYTES } = options;
-  const broker = createBroker(maxBytes, { now, setTimer });
+  const { turn = options.setTimer ? async () => {} : realClock.turn } = options;
+  const clock: Clock = { now, setTimer, turn };
+  const broker = createBroker(maxBytes, clock);
   return {
-    connect: (intercept) => new MemoryPort({ broker, wire: new Wire(intercept) }),
+    connect: (intercept) => new MemoryPort({ broker, wire: new Wire(clock, intercept) }),
     get storedBytes() {
       return broker.topics.bytes;
     },

@@ -192,7 +192,7 @@ export class MemoryMember implements GroupMember {
   async #confirm(memberId: string, generation: number): Promise<boolean> {
     const { broker, wire } = this.#client;
     const deadlineMs = broker.clock.now() + this.#options.sessionTimeoutMs;
-    while (broker.clock.now() < deadlineMs && !wire.closed.aborted) {
+    while (broker.clock.now() < deadlineMs) {
       try {
         await wire.request('Heartbeat', () => broker.groups.heartbeat(this.#options.groupId, memberId, generation));
         return true;

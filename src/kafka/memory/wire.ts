@@ -3,6 +3,7 @@
  * network: an intercept delays a request, or loses it or its reply.
  */
 import { BrokerError } from './broker-errors.ts';
+import type { Clock } from './clock.ts';
 
 export type RequestName =
   | 'Metadata'
@@ -34,10 +35,12 @@ export type Fate = 'deliver' | 'lose-request' | 'lose-reply';
 export type Intercept = (request: Request) => Fate | Promise<Fate>;
 
 export class Wire {
+  readonly #turn: Clock['turn'];
   readonly #intercept: Intercept | undefined;
   readonly #closing = new AbortController();
 
-  constructor(intercept?: Intercept) {
+  constructor({ turn }: Pick<Clock, 'turn'>, intercept?: Intercept) {
+    this.#turn = turn;
     this.#intercept = intercept;
   }
 
@@ -52,6 +55,7 @@ export class Wire {
 
   async request<T>(name: RequestName, serve: () => T | Promise<T>, transactional = false): Promise<T> {
     this.#assertOpen(name);
+    await this.#turn();
     const fate = await this.#fateOf({ name, transactional });
     this.#assertOpen(name);
     if (fate === 'lose-request') throw new BrokerError('NETWORK_EXCEPTION', `the ${name} request was lost`);

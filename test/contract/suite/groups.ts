@@ -139,10 +139,12 @@ export function groupsContract(scene: () => Scene): void {
       const options = { groupId: group, topics: [topic], rebalanceTimeoutMs: 2_000 };
       const stuck = join(scene(), options, () => released);
       scene().atEnd(async () => release());
-      await settled([stuck], partitionsOf(topic, 2));
+      const first = await settled([stuck], partitionsOf(topic, 2));
       const other = join(scene(), options, undefined, await scene().connect());
       scene().atEnd(async () => release());
       await eventually(() => expect(other.running().length).toBeGreaterThan(0));
+      // It gives the stuck runs up itself, too, and takes part again.
+      await eventually(() => expect(stuck.generations.at(-1)!.id).toBeGreaterThan(first));
     });
   });
 

@@ -147,6 +147,25 @@ describe('a client whose requests get lost', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  it('lets timers run while there is always something to read', async () => {
+    const busy = createMemoryKafka().connect();
+    await busy.admin.createTopics([{ name: 't', partitions: 1, config: {} }]);
+    const producer = await busy.producer();
+    await producer.send(Array.from({ length: 10 }, () => ({ topic: 't', partition: 0, value: bytes('x') })));
+    const reader = busy.reader({ topic: 't', partition: 0 });
+    let timerRan = false;
+    const timer = setTimeout(() => {
+      timerRan = true;
+    }, 1);
+    const deadline = performance.now() + 5_000;
+    while (!timerRan && performance.now() < deadline) {
+      await reader.seek(0n);
+      await reader.poll(0);
+    }
+    clearTimeout(timer);
+    expect(timerRan).toBe(true);
+  });
+
   it('says which topic is missing, and what to do', async () => {
     const port = kafka.connect();
     await expect(port.reader({ topic: 'none', partition: 0 }).seek('earliest')).rejects.toMatchObject({

@@ -16,6 +16,8 @@ export class SimulatedClock implements Clock {
     };
   };
 
+  readonly turn = async () => {};
+
   get pendingTimers(): number {
     return this.#timers.length;
   }

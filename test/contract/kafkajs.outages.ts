@@ -1,0 +1,144 @@
+/** What only a client with connections can be put through: the broker is away for a while and comes back. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { defaultConfig } from '../../src/config.ts';
+import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
+import type { AssignedPartition, KafkaPort } from '../../src/kafka/port.ts';
+import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts';
+import type { RealKafka } from '../support/real-kafka.ts';
+import { untilAborted } from './suite/crew.ts';
+import { bytes, eventually, readUntil } from './suite/scene.ts';
+
+const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });
+
+export function outagesContract({ brokers, proxied }: RealKafka): void {
+  describe('the kafkajs adapter while the broker is away', { timeout: 60_000 }, () => {
+    let proxy: KafkaProxy;
+    /** By the proxy, and past it. */
+    let port: KafkaPort;
+    let direct: KafkaPort;
+    let topics: string[] = [];
+
+    const name = (kind: string) => `outage-${kind}-${randomBytes(5).toString('hex')}`;
+    const newTopic = async () => {
+      const topic = name('topic');
+      topics.push(topic);
+      await direct.admin.createTopics([{ name: topic, partitions: 1, replicas: 1, config: {} }]);
+      return topic;
+    };
+    const textsOf = async (topic: string) => {
+      const reader = direct.reader({ topic, partition: 0 });
+      await reader.seek('earliest');
+      const end = (await direct.admin.offsets(topic))[0]!.latest;
+      const records = await readUntil(reader, (position) => position >= end);
+      await reader.close();
+      return records.map(({ value }) => value);
+    };
+
+    beforeAll(async () => {
+      proxy = await startKafkaProxy({ listenPort: proxied.advertisedPort, brokerPort: proxied.listenPort });
+      const connect = (at: string) => connectKafka(defaultConfig({ kafka: { brokers: at } }).kafka, log);
+      [port, direct] = await Promise.all([connect(`127.0.0.1:${proxy.port}`), connect(brokers)]);
+    });
+    afterEach(async () => {
+      proxy.refuse(false);
+      await direct.admin.deleteTopics(topics);
+      topics = [];
+    });
+    afterAll(async () => {
+      await port?.close();
+      await direct?.close();
+      await proxy?.close();
+    });
+
+    it('stores what was sent meanwhile once and in order, and a reader reads on by itself', async () => {
+      const topic = await newTopic();
+      const producer = await port.producer({ deliveryTimeoutMs: 30_000 });
+      const reader = port.reader({ topic, partition: 0 });
+      await reader.seek('earliest');
+      const send = (text: string) => producer.send([{ topic, partition: 0, value: bytes(text) }]);
+      const sent = [];
+      for (let i = 0; i < 30; i++) {
+        if (i === 10) proxy.refuse(true);
+        if (i === 20) proxy.refuse(false);
+        sent.push(send(`${i}`));
+        await delay(50);
+      }
+      expect((await Promise.all(sent)).flat().map(({ kind }) => kind)).toEqual(sent.map(() => 'stored'));
+      const expected = sent.map((_, i) => `${i}`);
+      expect((await readUntil(reader, (_, records) => records.length >= 30)).map(({ value }) => value)).toEqual(
+        expected,
+      );
+      expect(await textsOf(topic)).toEqual(expected);
+      await reader.close();
+      await producer.close();
+    });
+
+    it('does not say of a batch that its answer is unknown and drop the next one for its duplicate', async () => {
+      const topic = await newTopic();
+      const producer = await port.producer({ deliveryTimeoutMs: 1_000 });
+      const send = (text: string) => producer.send([{ topic, partition: 0, value: bytes(text) }]);
+      expect(await send('before')).toEqual([{ kind: 'stored' }]);
+      proxy.loseNextProduceReply({ thenRefuse: true });
+      expect((await send('unknown'))[0]!.kind).toBe('unknown');
+      proxy.refuse(false);
+      const kinds = [];
+      for (const text of ['a', 'b', 'c']) kinds.push((await send(text))[0]!.kind);
+      expect(kinds).toEqual(['stored', 'stored', 'stored']);
+      expect(await textsOf(topic)).toEqual(['before', 'unknown', 'a', 'b', 'c']);
+      await producer.close();
+    });
+
+    it('ends a commit in reopen, and opens the next sink as soon as the broker is back', async () => {
+      const [topic, key, group] = [await newTopic(), name('key'), name('group')];
+      const open = () => port.openSink({ fencingKey: key, groupId: group, transactionTimeoutMs: 30_000 });
+      const sink = await open();
+      sink.stage(topic, 0, bytes('committed'));
+      expect(await sink.commit([])).toEqual({ kind: 'committed' });
+      sink.stage(topic, 0, bytes('aborted'));
+      proxy.loseNextProduceReply({ thenRefuse: true });
+      expect((await sink.commit([{ topic, partition: 0, offset: 7n }])).kind).toBe('reopen');
+      const opening = open();
+      await delay(500);
+      proxy.refuse(false);
+      const successor = await opening;
+      expect((await direct.admin.committedOffsets(group, topic))[0]!.offset).toBeNull();
+      successor.stage(topic, 0, bytes('again'));
+      expect(await successor.commit([])).toEqual({ kind: 'committed' });
+      await eventually(async () => expect(await textsOf(topic)).toEqual(['committed', 'again']));
+      await successor.close();
+    });
+
+    it('keeps a group member, which confirms nothing meanwhile, through an outage longer than its session', async () => {
+      const [topic, group] = [await newTopic(), name('group')];
+      const given: AssignedPartition[] = [];
+      const troubles: string[] = [];
+      const member = port.joinGroup(
+        { groupId: group, topics: [topic], sessionTimeoutMs: 6_000, heartbeatIntervalMs: 200 },
+        {
+          async run(partition) {
+            given.push(partition);
+            await untilAborted(partition.signal);
+          },
+          onTrouble: (cause) => troubles.push(cause.message),
+        },
+      );
+      await eventually(() => expect(given).toHaveLength(1));
+      const first = given[0]!;
+      expect(await first.confirm()).toBe(true);
+      proxy.refuse(true);
+      await untilAborted(first.signal);
+      expect(await first.confirm()).toBe(false);
+      expect(troubles.length).toBeGreaterThan(0);
+      proxy.refuse(false);
+      await eventually(() => expect(given.length).toBeGreaterThanOrEqual(2));
+      const last = given.at(-1)!;
+      expect(last.generation).toBeGreaterThan(first.generation);
+      expect(await last.confirm()).toBe(true);
+      await member.close();
+      await expect(member.done).resolves.toBeUndefined();
+    });
+  });
+}
