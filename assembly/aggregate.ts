@@ -1,6 +1,6 @@
 /**
  * The load of the accepted records: by shard, by service instance, by slot, and the metrics in which instances speak of
- * their CPU and memory. The same pass that routes pays for it: 3-5 ns an item.
+ * their CPU and memory. Done on the record's samples while they are in the cache.
  */
 import {
   AGGREGATE_BYTES,

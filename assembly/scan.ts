@@ -58,9 +58,9 @@ const RESOURCE: u32 = (1 << 3) | LEN;
 const SCOPE_X: u32 = (2 << 3) | LEN;
 const ITEM: u32 = (2 << 3) | LEN;
 
-export const TRACES: u32 = 0;
-export const METRICS: u32 = 1;
-export const LOGS: u32 = 2;
+// SIGNALS in src/signals.ts; 2 is logs.
+const TRACES: u32 = 0;
+const METRICS: u32 = 1;
 
 // RECORD_STATUS in src/kernels/split/kernel.ts.
 const OK: u32 = 0;

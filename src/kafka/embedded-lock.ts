@@ -3,7 +3,7 @@
  * so a process is named by its pid and its start time, and a broker also by its command line.
  */
 import { execFile } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -61,7 +61,7 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
       );
     }
     if (lock?.broker !== undefined) await endLeftover(lock.broker, dataDir);
-    await takeAway(file, text);
+    if (await succeed(file, text, mine)) break;
   }
 
   let released = false;
@@ -113,19 +113,25 @@ async function readLock(file: string): Promise<{ text: string; lock: LockText | 
 }
 
 /**
- * Removes a lock that was judged dead. Renamed first and read again, as another start may have judged it, removed it and
- * taken the folder in the meantime: then its lock goes back.
+ * Takes over a lock that was judged dead; false: look again. Only one start can hold the claim to succeed this very lock, and
+ * only the holder replaces it; one that comes late, with the lock replaced already, sees so and gives its claim up.
  */
-async function takeAway(file: string, judged: string): Promise<void> {
-  const aside = `${file}.${randomUUID()}`;
-  try {
-    await rename(file, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+async function succeed(file: string, dead: string, mine: string): Promise<boolean> {
+  const claim = `${file}.${createHash('sha256').update(dead).digest('hex').slice(0, 16)}`;
+  if (!(await linkInto(claim, mine))) {
+    const other = await readLock(claim);
+    const holder = other?.lock?.owner;
+    // A claim whose holder was killed within the few milliseconds between here and the rename below is void.
+    if (other !== undefined && (holder === undefined || !(await isAlive(holder)))) await rm(claim, { force: true });
+    await delay(20);
+    return false;
   }
-  if ((await readFile(aside, 'utf8')) === judged) await rm(aside);
-  else await rename(aside, file);
+  if ((await readLock(file))?.text !== dead) {
+    await rm(claim);
+    return false;
+  }
+  await rename(claim, file);
+  return true;
 }
 
 /** Ends a broker that outlived its Weir; any other process that has its pid by now is left alone. */

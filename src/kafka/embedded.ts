@@ -143,7 +143,8 @@ async function launch(
   const tooLate = AbortSignal.timeout(READY_WITHIN_MS);
   try {
     await brokerReady(port, AbortSignal.any([failed.signal, tooLate]));
-  } catch (cause) {
+  } catch {
+    // Only ever because it was aborted: by the end of the broker, or by the time.
     killIfThere(guarded.pid, 'SIGKILL');
     await ended;
     const said = await lastLines(logs);
@@ -151,7 +152,6 @@ async function launch(
     const error = new WeirError(
       'EMBEDDED_FAILED',
       `The embedded broker (Apache Kafka ${KAFKA_VERSION}, data in ${dataDir}) ${why}. Its log (${logs}) ends with:\n${said}`,
-      { cause },
     );
     return { error, portTaken: !tooLate.aborted && /Address already in use|BindException/.test(said) };
   }

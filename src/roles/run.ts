@@ -96,7 +96,10 @@ export async function runParts(
     const lost = kafka.lost.then((error) => Promise.reject(error));
     await Promise.race([aborted(signal), lost, ...parts.map((part) => part.done)]);
   } finally {
-    for (const opened of openedLast.reverse()) await opened.close();
+    // All of them, whatever becomes of one: a broker left running is worse than an error told late.
+    const failures: unknown[] = [];
+    for (const opened of openedLast.reverse()) await opened.close().catch((error: unknown) => failures.push(error));
+    for (const err of failures) log.error({ err }, 'not everything could be closed in order');
   }
 }
 

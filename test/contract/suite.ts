@@ -7,6 +7,7 @@ import type { ContractHarness } from './harness.ts';
 import { adminContract } from './suite/admin.ts';
 import { closingContract } from './suite/closing.ts';
 import { groupsContract } from './suite/groups.ts';
+import { isolationContract } from './suite/isolation.ts';
 import { producingContract } from './suite/producing.ts';
 import { readingContract } from './suite/reading.ts';
 import { Scene } from './suite/scene.ts';
@@ -29,6 +30,7 @@ export function contractSuite(name: string, makeHarness: () => Promise<ContractH
     }, 60_000);
 
     readingContract(scene);
+    isolationContract(scene);
     transactionsContract(scene);
     producingContract(scene);
     groupsContract(scene);

@@ -89,6 +89,25 @@ describe.each(KERNEL_TWINS)('ring of the $name kernel', ({ ring }) => {
     expect(timesFairShare / additions).toBeLessThan(1.15);
   });
 
+  it('refuses shards and weights that no table can hold', () => {
+    expect(() => ring.assign([{ shard: 65_536, weight: 1 }], VNODES, 16)).toThrow(RangeError);
+    expect(() => ring.assign([{ shard: -1, weight: 1 }], VNODES, 16)).toThrow(RangeError);
+    expect(() => ring.assign([{ shard: 0, weight: Number.NaN }], VNODES, 16)).toThrow(RangeError);
+    expect(() => ring.assign([{ shard: 0, weight: Number.POSITIVE_INFINITY }], VNODES, 16)).toThrow(RangeError);
+  });
+
+  // Single shards scatter by about 1/sqrt(points); over 32 of them that averages out to a few per cent.
+  it.each([0.5, 2, 3])(
+    'gives 32 shards of weight %d that many times the slots of 32 of weight 1, within 8 %%',
+    (weight) => {
+      const shards = Array.from({ length: 64 }, (_, shard) => ({ shard, weight: shard % 2 ? weight : 1 }));
+      const heavy = ring.assign(shards, VNODES, 16).reduce((sum, owner) => sum + (owner % 2), 0);
+      const times = heavy / (65_536 - heavy) / weight;
+      expect(times).toBeGreaterThan(0.92);
+      expect(times).toBeLessThan(1.08);
+    },
+  );
+
   it('spreads slots over equal shards as 160 points a shard do: standard deviation below 1/sqrt(160) x 1.25', () => {
     const slots = [...slotsByShard(ring.assign(shardsOf(64), VNODES, 16)).values()];
     const mean = 65_536 / 64;

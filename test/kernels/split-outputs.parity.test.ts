@@ -68,6 +68,23 @@ describe('routing', () => {
     }
   });
 
+  it('takes the top 18 bits of the hash where there are 2^18 slots', async () => {
+    const slots = Uint16Array.from({ length: 2 ** 18 }, (_, slot) => (slot * 7) % 300);
+    const values = createCorpus({ seed: 58, signal: 'traces', itemsPerRequest: 100 }).requests(3);
+    const answer = await splitWithAll(
+      'traces',
+      { values },
+      ROOMY,
+      routingWith({ slotBits: 18, slots, shardCount: 300 }),
+    );
+    for (const { shard, value } of answer.outputs) {
+      for (const { traceId } of decodeItems('traces', value)) {
+        expect(shard).toBe(slots[Number(xxh64(hex(traceId)) >> 46n)]);
+      }
+    }
+    expect(answer.outputs.length).toBeGreaterThan(100);
+  });
+
   const attributeValues: ReadonlyArray<readonly [string, Uint8Array, () => Uint8Array]> = [
     ['a string: its UTF-8 bytes', keyValue('k', 'Zürich ✓'), () => utf8('Zürich ✓')],
     ['an int: 8 bytes LE', keyValue('k', 258), () => hex('0201000000000000')],

@@ -225,6 +225,12 @@ describe('the output bound of a call', () => {
     expect(answer.aggregates.items).toBe(1);
   });
 
+  it('ends the call before a record that crosses it alone, too, unless that is record 0', async () => {
+    const limits = { ...ROOMY, maxOutputBytes: cost - 20 };
+    const answer = await splitWithAll('traces', { values: [hex(''), hex('ff'), null, request(1)] }, limits);
+    expect(answer).toMatchObject({ taken: 3, statuses: ['ok', 'malformed', 'null_value'] });
+  });
+
   it('is the sum of the costs, to the byte', async () => {
     const frame = span(1, 1);
     const values = [resourceX(scope(frame))];

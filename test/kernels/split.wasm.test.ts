@@ -287,18 +287,14 @@ describe('bounds', () => {
 
 describe('an item', () => {
   const id = (bytes: number) => new Uint8Array(bytes).fill(0x22);
-  const attributes = (field: number) => [
-    len(field, id(5)),
-    len(field, id(200)),
-    len(field, id(0)),
-    len(field, id(16_500)),
-  ];
+  const attributes = (field: number) => [len(field, id(5)), len(field, id(200)), len(field, id(0))];
   const status = len(15, text(2, 'broken'), varint(3, 2));
   const ids = [len(1, id(16)), len(2, id(8)), len(4, id(8))];
   const times = [varint(6, 2), fixed64(7, 1n << 60n), fixed64(8, (1n << 60n) + 5n)];
   const spanFields = [...ids, text(5, 'GET /cart'), ...times, ...attributes(9), ...attributes(11), ...attributes(13)];
+  const long = len(13, id(16_500));
   const CASES: ReadonlyArray<readonly [string, Signal, Uint8Array[]]> = [
-    ['a span as SDKs write it', 'traces', [...spanFields, status, fixed32(16, 0x100)]],
+    ['a span as SDKs write it', 'traces', [...spanFields, status, fixed32(16, 0x100), long]],
     [
       'a span that ends with its name',
       'traces',
@@ -329,12 +325,13 @@ describe('an item', () => {
       const cuts = Array.from({ length: content.length + 1 }, (_, at) => at).filter(
         (at) => at < 2_000 || [...ends].some((boundary) => Math.abs(boundary - at) < 70),
       );
-      const bytes = concat(...cuts.map((at) => resourceX(scope(len(2, content.subarray(0, at))))));
+      // One buffer, so that behind each value lie bytes that would go on with it.
+      const requests = cuts.map((at) => resourceX(scope(len(2, content.subarray(0, at)))));
+      const buffer = concat(...requests);
       let from = 0;
-      const values = cuts.map((at) => {
-        const value = resourceX(scope(len(2, content.subarray(0, at))));
-        from += value.length;
-        return bytes.subarray(from - value.length, from);
+      const values = requests.map(({ length }) => {
+        from += length;
+        return buffer.subarray(from - length, from);
       });
       const result = await split.split(signal, { values }, LIMITS);
       const taken = cuts.filter((_, index) => result.statuses[index] === RECORD_STATUS.ok);

@@ -3,6 +3,7 @@
  * correlation_id int32; in an answer: correlation_id int32) and can lose the answer of a request that the broker has carried out.
  */
 import { createServer, type Server, type Socket, connect as tcpConnect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface KafkaProxy {
   readonly port: number;
@@ -20,6 +21,7 @@ export interface KafkaProxy {
   close(): Promise<void>;
 }
 
+const PORT_FREE_WITHIN_MS = 150_000;
 export const PRODUCE = 0;
 export const END_TXN = 26;
 
@@ -91,10 +93,7 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
   };
 
   const server: Server = createServer(serve);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.listenPort, '127.0.0.1', resolve);
-  });
+  await listen(server, options.listenPort);
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
@@ -128,6 +127,24 @@ function hasStored(frame: Buffer): boolean {
     }
   }
   return true;
+}
+
+/** Two test files may want the one port that the broker advertises for a proxy: the second waits for its turn. */
+async function listen(server: Server, port: number): Promise<void> {
+  for (const until = performance.now() + PORT_FREE_WITHIN_MS; ; await delay(100)) {
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, '127.0.0.1', () => {
+          server.off('error', reject);
+          resolve();
+        });
+      });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || performance.now() > until) throw error;
+    }
+  }
 }
 
 /** Calls `each` for every whole frame, its length field included. */

@@ -5,7 +5,16 @@ import { requestOf } from './internals.ts';
 import type { Links } from './links.ts';
 import { type FetchedOffset, offsetFetchRequest } from './offset-fetch-request.ts';
 import { listOffsets } from './offsets.ts';
-import { BrokerError, ConnectionFault, check, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
+import {
+  BrokerError,
+  ConnectionFault,
+  check,
+  denied,
+  ErrorCode,
+  faultOf,
+  isPassing,
+  missingTopic,
+} from './outcomes.ts';
 import { FetchedRecords } from './record-batch.ts';
 import { pause, retry } from './retry.ts';
 
@@ -226,7 +235,7 @@ export class KafkaAdmin implements Admin {
 
   async #partitionsOf(topic: string): Promise<number[]> {
     const view = (await this.#parts.cluster.lookUp([topic])).get(topic);
-    if (!view) throw new BrokerError('Metadata', ErrorCode.unknownTopicOrPartition, `topic ${topic}`);
+    if (!view) throw missingTopic(topic);
     return view.leaders.map((_, partition) => partition);
   }
 

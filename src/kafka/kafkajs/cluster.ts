@@ -78,6 +78,11 @@ export class ClusterView {
     return this.#topics.get(topic)?.leaders[partition] ?? null;
   }
 
+  /** Whether the last answer had this partition, with a leader or without. */
+  knows(topic: string, partition: number): boolean {
+    return partition < (this.#topics.get(topic)?.leaders.length ?? 0);
+  }
+
   forgetLeader(topic: string): void {
     this.#topics.delete(topic);
   }

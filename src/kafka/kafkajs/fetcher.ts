@@ -9,7 +9,7 @@ import { type FetchedPartition, fetchRequest } from './fetch-request.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
 import { type LogEnd, listOffsets } from './offsets.ts';
-import { asError, BrokerError, ConnectionFault, denied, faultOf } from './outcomes.ts';
+import { asError, BrokerError, ConnectionFault, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
 import { FetchReader } from './reader.ts';
 import { FetchedRecords } from './record-batch.ts';
 import { pause } from './retry.ts';
@@ -20,6 +20,8 @@ const SHORT_WAIT_MS = 20;
 const ANSWER_BYTES = 16 * 1024 * 1024;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
+/** A topic that was just created is not known to every broker at once. */
+const CREATED_WITHIN_MS = 3_000;
 const ANSWER_WITHIN_MS = 30_000;
 
 type Isolation = NonNullable<FetchOptions['isolation']>;
@@ -31,6 +33,7 @@ export class Fetcher {
   readonly #lanes: readonly [Links, Links];
   readonly #isolation: Isolation;
   readonly #onTrouble: (cause: Error) => void;
+  readonly #onDenied: (cause: Error) => void;
   /** In the order of service: whoever got records goes to the end. */
   readonly #readers = new Set<FetchReader>();
   /** Lane and leader of each fetch on its way. */
@@ -45,12 +48,15 @@ export class Fetcher {
     openLinks: () => Links;
     isolation: Isolation;
     onTrouble: (cause: Error) => void;
+    /** Beside the poll of the partition, which rejects. */
+    onDenied?: (cause: Error) => void;
   }) {
     this.#cluster = options.cluster;
     this.#links = options.links;
     this.#lanes = [options.openLinks(), options.openLinks()];
     this.#isolation = options.isolation;
     this.#onTrouble = options.onTrouble;
+    this.#onDenied = options.onDenied ?? (() => {});
   }
 
   reader(at: TopicPartition, options: FetchOptions): FetchReader {
@@ -73,15 +79,18 @@ export class Fetcher {
     });
   }
 
-  /** Tries for as long as the reader lives; null when it has ended. */
+  /** Tries for as long as the reader lives; null when it has ended. Throws WeirError KAFKA_DENIED, TOPIC_MISSING. */
   async lookUp(reader: FetchReader, end: LogEnd): Promise<bigint | null> {
     const { topic, partition } = reader;
+    const missingFrom = performance.now() + CREATED_WITHIN_MS;
     for (let backoffMs = FIRST_BACKOFF_MS; !reader.ended; backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)) {
       try {
         const found = await listOffsets(this.#cluster, this.#links, topic, [partition], end, this.#isolation);
         return found.get(partition) ?? null;
       } catch (error) {
         if (faultOf(error) === 'denied') throw denied(`to read topic ${topic}`, error);
+        const missing = error instanceof BrokerError && error.code === ErrorCode.unknownTopicOrPartition;
+        if (missing && performance.now() > missingFrom) throw missingTopic(topic, error);
         this.#onTrouble(asError(error));
       }
       await pause(backoffMs, this.#closing.signal);
@@ -241,7 +250,9 @@ export class Fetcher {
     if (reader.ended || this.#closing.signal.aborted) return;
     const fault = faultOf(error);
     if (fault === 'denied') {
-      reader.fail(denied(`to read topic ${reader.topic}`, error));
+      const refusal = denied(`to read topic ${reader.topic}`, error);
+      reader.fail(refusal);
+      this.#onDenied(refusal);
       return;
     }
     this.#cluster.forgetLeader(reader.topic);

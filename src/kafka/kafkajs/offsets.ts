@@ -2,7 +2,7 @@ import type { ClusterView } from './cluster.ts';
 import { requestOf } from './internals.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
-import { BrokerError, ConnectionFault } from './outcomes.ts';
+import { BrokerError, ConnectionFault, ErrorCode } from './outcomes.ts';
 
 const TIMESTAMPS = { earliest: '-2', latest: '-1' } as const;
 export type LogEnd = keyof typeof TIMESTAMPS;
@@ -22,7 +22,10 @@ export async function listOffsets(
   const byLeader = new Map<string, { leader: BrokerAddress; partitions: number[] }>();
   for (const partition of partitions) {
     const leader = await cluster.leaderOf(topic, partition);
-    if (!leader) throw new ConnectionFault(`${topic}/${partition} does not exist or has no leader`, { sent: false });
+    if (!leader && !cluster.knows(topic, partition)) {
+      throw new BrokerError('Metadata', ErrorCode.unknownTopicOrPartition, `${topic}/${partition}`);
+    }
+    if (!leader) throw new ConnectionFault(`${topic}/${partition} has no leader`, { sent: false });
     const at = `${leader.host}:${leader.port}`;
     const group = byLeader.get(at);
     if (group) group.partitions.push(partition);

@@ -162,3 +162,6 @@ export function denied(doing: string, cause: unknown): WeirError {
     { cause },
   );
 }
+
+export const missingTopic = (topic: string, cause?: unknown): WeirError =>
+  new WeirError('TOPIC_MISSING', `Cannot read topic ${topic}: it does not exist. Create it first.`, { cause });

@@ -227,7 +227,7 @@ class IdempotentProducer implements Producer {
         queue.cut.unshift(records.slice(0, half), records.slice(half));
         return null;
       }
-      if (fault === 'sequence' || fault === 'fenced') {
+      if ((fault === 'sequence' || fault === 'fenced') && performance.now() < deadlineOf(attempt)) {
         // Under a new producer id it is a first attempt again.
         this.#renew(sequences);
         queue.cut.unshift(records);

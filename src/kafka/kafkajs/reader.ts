@@ -69,6 +69,7 @@ export class FetchReader implements PartitionReader {
     this.#position = Number(offset);
     this.#buffered = undefined;
     this.#lost = false;
+    this.#failure = undefined;
     this.#fetcher.wake();
   }
 
@@ -143,7 +144,7 @@ export class FetchReader implements PartitionReader {
     this.#answer({ kind: 'out-of-range', position: this.position, earliest, latest });
   }
 
-  /** Trying again cannot mend it: this and every further poll rejects. */
+  /** Trying again cannot mend it: this and every further poll rejects, until a seek. */
   fail(error: Error): void {
     this.#failure = error;
     const waiting = this.#waiting;

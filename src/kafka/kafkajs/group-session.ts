@@ -1,0 +1,254 @@
+/**
+ * The requests of one member of a consumer group (classic protocol): join -> (the leader assigns) -> sync, heartbeat, leave.
+ * Kafka's group coordinator keeps the generations; the leader among the members computes who gets what, here with
+ * `assign`, and each member tells what it owned in its subscription's user data.
+ */
+import type { Logger } from 'pino';
+import { WeirError } from '../../errors.ts';
+import { type AssignorMember, assign } from '../assignor.ts';
+import type { TopicPartition } from '../port.ts';
+import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
+import { MemberAssignment, MemberMetadata, type Protocol, requestOf } from './internals.ts';
+import type { Links } from './links.ts';
+import { asError, BrokerError, denied, ErrorCode, isPassing } from './outcomes.ts';
+import { retry } from './retry.ts';
+
+const PROTOCOL = 'weir-sticky-1';
+const METADATA_VERSION = 1;
+const FIRST_STEP_MS = 20;
+const MAX_STEP_MS = 1_000;
+const LEAVE_WITHIN_MS = 5_000;
+
+/** A generation that this member is in. */
+export interface Settled {
+  readonly id: number;
+  readonly memberId: string;
+  readonly partitions: readonly TopicPartition[];
+  /** By topic, what the assignment was computed from; null for those who are not the leader. */
+  readonly counts: ReadonlyMap<string, number> | null;
+}
+
+export interface GroupSessionOptions {
+  readonly groupId: string;
+  readonly topics: readonly string[];
+  readonly sessionTimeoutMs: number;
+  readonly rebalanceTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly cluster: ClusterView;
+  /** The member's own connection: JoinGroup blocks it. */
+  readonly links: Links;
+  /** For confirming and leaving while a join is pending. */
+  readonly sharedLinks: Links;
+  readonly log: Logger;
+  onMissingTopic(topic: string): void;
+}
+
+/** All methods throw ConnectionFault and BrokerError. */
+export class GroupSession {
+  readonly #options: GroupSessionOptions;
+  #memberId = '';
+  #owned: readonly TopicPartition[] = [];
+  #generation = -1;
+
+  constructor(options: GroupSessionOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the group has settled: all members have joined, or the rebalance timeout is over. */
+  async join(): Promise<Settled> {
+    const { groupId, rebalanceTimeoutMs, requestTimeoutMs } = this.#options;
+    const timeoutMs = rebalanceTimeoutMs + requestTimeoutMs;
+    let joined = await this.#ask(this.#joinRequest(), timeoutMs);
+    if (joined.errorCode === ErrorCode.memberIdRequired) {
+      this.#memberId = joined.memberId;
+      joined = await this.#ask(this.#joinRequest(), timeoutMs);
+    }
+    this.#check('JoinGroup', joined.errorCode);
+    this.#memberId = joined.memberId;
+    const computed = joined.leaderId === joined.memberId ? await this.#assignAll(joined.members) : null;
+    const synced = await this.#ask(
+      requestOf('SyncGroup', {
+        groupId,
+        generationId: joined.generationId,
+        memberId: joined.memberId,
+        groupAssignment: computed?.groupAssignment ?? [],
+      }),
+      timeoutMs,
+    );
+    this.#check('SyncGroup', synced.errorCode);
+    const given = synced.memberAssignment ? MemberAssignment.decode(synced.memberAssignment) : null;
+    const partitions = Object.entries(given?.assignment ?? {}).flatMap(([topic, ids]) =>
+      ids.map((partition) => ({ topic, partition })),
+    );
+    this.#generation = joined.generationId;
+    this.#owned = partitions;
+    return { id: joined.generationId, memberId: joined.memberId, partitions, counts: computed?.counts ?? null };
+  }
+
+  async heartbeat(settled: Settled): Promise<'stable' | 'rebalance'> {
+    const { sessionTimeoutMs } = this.#options;
+    const { errorCode } = await this.#ask(this.#heartbeatRequest(settled), Math.max(1_000, sessionTimeoutMs / 3));
+    if (errorCode === ErrorCode.rebalanceInProgress) return 'rebalance';
+    this.#check('Heartbeat', errorCode);
+    return 'stable';
+  }
+
+  /** No answer for as long as a session lasts counts as no: by then the group has another generation. Never throws. */
+  async confirm(settled: Settled, signal: AbortSignal): Promise<boolean> {
+    const { groupId, sessionTimeoutMs, cluster, sharedLinks: links, log } = this.#options;
+    const ask = async () => {
+      const request = this.#heartbeatRequest(settled);
+      const { errorCode } = await askCoordinator({ cluster, links }, 'group', groupId, request, sessionTimeoutMs);
+      // While the group rebalances nobody else gets the partition before this member has joined or was dropped.
+      if (errorCode === ErrorCode.rebalanceInProgress) return true;
+      checkCoordinator(cluster, 'group', groupId, 'Heartbeat', errorCode);
+      return true;
+    };
+    try {
+      const deadline = performance.now() + sessionTimeoutMs;
+      return await retry(ask, {
+        deadline,
+        firstStepMs: FIRST_STEP_MS,
+        maxStepMs: MAX_STEP_MS,
+        again: isPassing,
+        signal,
+      });
+    } catch (error) {
+      log.debug({ err: error, group: groupId, generation: settled.id }, 'membership is not confirmed');
+      return false;
+    }
+  }
+
+  /** Never throws: what it cannot do the session timeout does later. */
+  async leave(): Promise<void> {
+    if (!this.#memberId) return;
+    const { groupId, cluster, sharedLinks: links, log } = this.#options;
+    try {
+      const request = requestOf('LeaveGroup', { groupId, memberId: this.#memberId });
+      await askCoordinator({ cluster, links }, 'group', groupId, request, LEAVE_WITHIN_MS);
+    } catch (error) {
+      log.debug({ err: error, group: groupId }, 'could not leave the consumer group');
+    }
+  }
+
+  /** Whether topics have come, gone or grown since they were assigned. */
+  async topicsChanged(counts: ReadonlyMap<string, number>): Promise<boolean> {
+    const views = await this.#options.cluster.lookUp([...counts.keys()]);
+    return [...counts].some(([topic, count]) => (views.get(topic)?.leaders.length ?? 0) !== count);
+  }
+
+  /** An error that trying again cannot mend, in words for the user. */
+  explain(error: unknown): Error {
+    const { groupId, sessionTimeoutMs } = this.#options;
+    if (error instanceof BrokerError) {
+      if (error.fault === 'denied') return denied(`to use group ${groupId} and its topics`, error);
+      if (error.code === ErrorCode.invalidSessionTimeout) {
+        return new WeirError(
+          'CONFIG_INVALID',
+          `the broker does not allow a session timeout of ${sessionTimeoutMs} ms (its group.min.session.timeout.ms and group.max.session.timeout.ms; by default at least 6,000 ms). Set kafka.sessionTimeoutMs accordingly.`,
+          { cause: error },
+        );
+      }
+      if (error.code === ErrorCode.inconsistentGroupProtocol) {
+        return new WeirError(
+          'CONFIG_INVALID',
+          `group ${groupId} is in use by another application. Choose another --prefix.`,
+          { cause: error },
+        );
+      }
+    }
+    return asError(error);
+  }
+
+  #joinRequest() {
+    const { groupId, topics, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options;
+    const userData = Buffer.from(JSON.stringify({ generation: this.#generation, owned: this.#owned }));
+    const metadata = MemberMetadata.encode({ version: METADATA_VERSION, topics, userData });
+    return requestOf('JoinGroup', {
+      groupId,
+      sessionTimeout: sessionTimeoutMs,
+      rebalanceTimeout: rebalanceTimeoutMs,
+      memberId: this.#memberId,
+      protocolType: 'consumer',
+      groupProtocols: [{ name: PROTOCOL, metadata }],
+    });
+  }
+
+  #heartbeatRequest(settled: Settled) {
+    const { groupId } = this.#options;
+    return requestOf('Heartbeat', { groupId, groupGenerationId: settled.id, memberId: settled.memberId });
+  }
+
+  async #assignAll(members: ReadonlyArray<{ memberId: string; memberMetadata: Buffer }>) {
+    const claims = members.map(({ memberId, memberMetadata }) => {
+      const { topics, userData } = MemberMetadata.decode(memberMetadata);
+      return { id: memberId, topics, ...claimsOf(userData) };
+    });
+    const views = undisputed(claims);
+    const counts = await this.#partitionCounts([...new Set(views.flatMap(({ topics }) => topics))]);
+    const groupAssignment = [...assign(views, counts)].map(([memberId, partitions]) => {
+      const assignment: Record<string, number[]> = {};
+      for (const { topic, partition } of partitions) {
+        assignment[topic] ??= [];
+        assignment[topic].push(partition);
+      }
+      return {
+        memberId,
+        memberAssignment: MemberAssignment.encode({
+          version: METADATA_VERSION,
+          assignment,
+          userData: Buffer.alloc(0),
+        }),
+      };
+    });
+    return { counts, groupAssignment };
+  }
+
+  async #partitionCounts(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const views = await this.#options.cluster.lookUp(topics);
+    for (const topic of topics) {
+      if (!views.has(topic)) this.#options.onMissingTopic(topic);
+    }
+    return new Map(topics.map((topic) => [topic, views.get(topic)?.leaders.length ?? 0]));
+  }
+
+  #ask<D>(protocol: Protocol<D>, timeoutMs: number): Promise<D> {
+    const { cluster, links, groupId } = this.#options;
+    return askCoordinator({ cluster, links }, 'group', groupId, protocol, timeoutMs);
+  }
+
+  #check(request: string, code: number): void {
+    // After ILLEGAL_GENERATION and REBALANCE_IN_PROGRESS the member id is still good.
+    if (code === ErrorCode.unknownMemberId) this.#memberId = '';
+    checkCoordinator(this.#options.cluster, 'group', this.#options.groupId, request, code);
+  }
+}
+
+interface Claim extends AssignorMember {
+  readonly generation: number;
+}
+
+/** Of two claims to a partition the one from the newer generation holds: the older is of a member that was away. */
+function undisputed(claims: readonly Claim[]): AssignorMember[] {
+  const newest = new Map<string, number>();
+  for (const { owned, generation } of claims) {
+    for (const at of owned) newest.set(nameOf(at), Math.max(generation, newest.get(nameOf(at)) ?? generation));
+  }
+  return claims.map(({ id, topics, owned, generation }) => ({
+    id,
+    topics,
+    owned: owned.filter((at) => newest.get(nameOf(at)) === generation),
+  }));
+}
+
+const nameOf = ({ topic, partition }: TopicPartition) => `${topic}/${partition}`;
+
+/** Whatever another version of a member may have written: its claims only save moves. */
+function claimsOf(userData: Buffer | null): { owned: TopicPartition[]; generation: number } {
+  try {
+    const claims = JSON.parse(userData?.toString('utf8') || '{}') as { owned?: TopicPartition[]; generation?: number };
+    return { owned: Array.isArray(claims.owned) ? claims.owned : [], generation: claims.generation ?? -1 };
+  } catch {
+    return { owned: [], generation: -1 };
+  }
+}

@@ -1,0 +1,77 @@
+/** Brings the values of a call into the input region and tells the kernel where they lie: RECORDS in assembly/arena.ts. */
+import type { KernelHost } from '../host.ts';
+import { CALL_BOUNDS, type SplitInput } from './kernel.ts';
+
+export const GROUPS = 64;
+/** Fields of a row of RECORDS, u32: address, bytes, group, status. */
+export const RECORD_WORDS = 4;
+const NULL_VALUE = 0xffffffff;
+
+export interface CopyPlan {
+  /** Records of this call: the others would cross CALL_BOUNDS. */
+  readonly records: number;
+  /** Bytes that the copies take in the input region. */
+  readonly bytes: number;
+  /** Whether a value lies in the kernel's memory already. */
+  readonly own: boolean;
+  /** The stretch of the one buffer that all values lie in, if it is not much larger than they are. */
+  readonly piece: Uint8Array | null;
+}
+
+/** What lies between the values of one fetch response, record headers and the like, is copied along up to this share. */
+const GAPS_SHARE = 0.25;
+
+export function copyPlan(host: KernelHost, values: SplitInput['values']): CopyPlan {
+  let records = 0;
+  let bytes = 0;
+  let own = false;
+  let buffer: ArrayBufferLike | null | undefined;
+  let from = Number.POSITIVE_INFINITY;
+  let to = 0;
+  let total = 0;
+  for (const value of values) {
+    const length = value?.length ?? 0;
+    if (records === CALL_BOUNDS.records || total + length > CALL_BOUNDS.inputBytes) break;
+    records++;
+    total += length;
+    if (!value || length === 0) continue;
+    if (host.owns(value)) {
+      own = true;
+      continue;
+    }
+    bytes += length;
+    buffer = buffer === undefined || buffer === value.buffer ? value.buffer : null;
+    from = Math.min(from, value.byteOffset);
+    to = Math.max(to, value.byteOffset + length);
+  }
+  if (buffer && to - from <= bytes * (1 + GAPS_SHARE)) {
+    return { records, own, bytes: to - from, piece: new Uint8Array(buffer, from, to - from) };
+  }
+  return { records, own, bytes, piece: null };
+}
+
+export function copyIn(host: KernelHost, { values, groups }: SplitInput, plan: CopyPlan): void {
+  const { u8, u32, input, exports } = host;
+  if (plan.piece) u8.set(plan.piece, input.at);
+  let next = input.at;
+  let word = exports.RECORDS.value / 4;
+  for (let record = 0; record < plan.records; record++, word += RECORD_WORDS) {
+    const value = values[record]!;
+    const group = groups ? groups[record]! : 0;
+    if (group >= GROUPS) throw new RangeError(`record ${record} is of group ${group}, but there are ${GROUPS}`);
+    u32[word + 2] = group;
+    if (value === null) {
+      u32[word + 1] = NULL_VALUE;
+      continue;
+    }
+    u32[word + 1] = value.length;
+    if (host.owns(value)) u32[word] = value.byteOffset;
+    else if (value.length === 0) u32[word] = input.at;
+    else if (plan.piece) u32[word] = input.at + value.byteOffset - plan.piece.byteOffset;
+    else {
+      u8.set(value, next);
+      u32[word] = next;
+      next += value.length;
+    }
+  }
+}
