@@ -1,6 +1,6 @@
 /** Writes the tables of README.md that follow from the code: `node scripts/docs.ts`. The tests check that they are as they should be. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { settingsTable } from '../src/config-settings.ts';
+import { settingsTable } from '../src/config/settings.ts';
 import { createMetrics } from '../src/metrics.ts';
 
 const README = new URL('../README.md', import.meta.url);

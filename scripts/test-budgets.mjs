@@ -19,7 +19,7 @@ export const PARTS = [
       control: 20,
       coordination: 60,
       demo: 40,
-      kafka: 100,
+      kafka: 120,
       kernels: 120,
       load: 20,
       loadgen: 30,

@@ -16,11 +16,20 @@ export class RunCollector {
   /** @type {RunResult | undefined} undefined while nothing has run to its end. */
   result;
 
+  /** @type {{ reason: string } | object | undefined} what test/setup/kafka.ts provided */
+  kafka;
+
   constructor(testFolder) {
     this.testFolder = testFolder;
   }
 
+  onInit(vitest) {
+    this.vitest = vitest;
+  }
+
   onTestRunEnd(modules, unhandledErrors) {
+    // Now, as it is gone when vitest has closed.
+    this.kafka = this.vitest.getProvidedContext().kafka;
     const result = {
       passed: 0,
       failed: unhandledErrors.length,

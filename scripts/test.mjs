@@ -14,7 +14,6 @@ const long = args[0] === '--long';
 if (long) process.env.WEIR_TEST_LONG = '1';
 
 const collector = new RunCollector(join(root, 'test'));
-let kafka;
 let workers = 1;
 let isWhole = false;
 try {
@@ -27,7 +26,6 @@ try {
     watch: false,
     reporters: ['default', collector],
   });
-  console.error(vitest.projects.map(p=>p.getProvidedContext()), vitest.getRootProject().getProvidedContext());
   workers = vitest.config.maxWorkers;
   // Ends the broker of the run before the last lines are said.
   await vitest.close();
@@ -44,7 +42,7 @@ const { lines, complaints, last } = report(result, {
   workers,
   // A part of the tests, asked for by name, is not held to what the whole may take.
   budgets: !long && isWhole,
-  kafka,
+  kafka: collector.kafka,
   kafkaRequired: process.env.WEIR_TEST_REQUIRE_KAFKA === '1',
 });
 const failed = result.failed + complaints.length > 0;

@@ -1,6 +1,6 @@
 /**
- * Every setting, its default, what is allowed and what it means. `config-load.ts` fills it from flags, environment, file and
- * defaults, in that order of precedence; `config-settings.ts` derives the README's table, the environment's names and the
+ * Every setting, its default, what is allowed and what it means. `config/load.ts` fills it from flags, environment, file and
+ * defaults, in that order of precedence; `config/settings.ts` derives the README's table, the environment's names and the
  * texts of errors from it. Units stand in the names.
  *
  * Metadata beside the description: `allowed` (in words, where the schema's own limits do not say it) and `secret` (never

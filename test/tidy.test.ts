@@ -27,7 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['main', 'cli', 'roles'],
   ['bridge', 'pipeline', 'runtime', 'api', 'demo', 'loadgen'],
   ['coordination', 'control', 'load'],
-  ['kernels', 'kafka', 'topics', 'config-load'],
+  ['kernels', 'kafka', 'topics'],
   ['log', 'metrics', 'names', 'config', 'errors', 'signals'],
 ];
 

@@ -1,5 +1,5 @@
 /** `weir config check FILE`. */
-import { effectiveSettings, loadConfigWithOrigins } from '../config-load.ts';
+import { effectiveSettings, loadConfigWithOrigins } from '../config/load.ts';
 import { WeirError } from '../errors.ts';
 import { EXIT } from './exit.ts';
 import { table } from './table.ts';

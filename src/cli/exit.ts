@@ -33,16 +33,24 @@ export function describeError(error: unknown): { text: string; code: number } {
   return { text: `weir: this is a bug, please report it:\n${stack}${cause}\n`, code: EXIT.bug };
 }
 
+/** A signal to the process group reaches us directly and, a moment later, again through the launcher. */
+const SAME_SIGNAL_MS = 1_000;
+
 /**
- * Aborted by the first Ctrl-C, SIGTERM or SIGHUP: drain and stop. A second one ends the process at once, with 128 + its
- * number.
+ * Aborted by the first Ctrl-C, SIGTERM or SIGHUP: drain and stop. A second one, at least SAME_SIGNAL_MS later, ends the
+ * process at once, with 128 + its number.
  */
 export function stopSignal(onFirst?: (name: NodeJS.Signals) => void): AbortSignal {
   const stop = new AbortController();
   const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+  let firstAt = 0;
   for (const [name, number] of Object.entries(numbers))
     process.on(name, () => {
-      if (stop.signal.aborted) process.exit(128 + number);
+      if (stop.signal.aborted) {
+        if (performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(128 + number);
+        return;
+      }
+      firstAt = performance.now();
       onFirst?.(name as NodeJS.Signals);
       stop.abort();
     });

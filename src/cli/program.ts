@@ -186,7 +186,7 @@ function addConfig(program: Command, exitWith: (code: number) => void): void {
     .command('table', { hidden: true })
     .description("the README's table of settings")
     .action(async () => {
-      const { settingsTable } = await import('../config-settings.ts');
+      const { settingsTable } = await import('../config/settings.ts');
       process.stdout.write(settingsTable());
     });
 }

@@ -1,8 +1,8 @@
 /** The flags that stand for settings, on a command; and the settings that come out of them. */
 import type { Command } from 'commander';
+import { SETTING_FLAGS, type SettingFlag, type SettingFlagValues } from '../config/flags.ts';
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
-import { SETTING_FLAGS, type SettingFlag, type SettingFlagValues } from '../setting-flags.ts';
 
 export type SettingOptions = SettingFlagValues & { readonly config?: string };
 
@@ -15,7 +15,7 @@ export function withSettings(command: Command, names?: readonly SettingFlag['nam
 
 /** The settings of flags, environment and file, and a log at their level that has been told of what is odd in them. */
 export async function settingsOf({ config: file, ...flags }: SettingOptions): Promise<{ config: Config; log: Log }> {
-  const { loadConfigWithOrigins } = await import('../config-load.ts');
+  const { loadConfigWithOrigins } = await import('../config/load.ts');
   const { createLog } = await import('../log.ts');
   const { config, notes } = loadConfigWithOrigins({ ...(file !== undefined && { file }), env: process.env, flags });
   const log = createLog({ level: config.log.level });

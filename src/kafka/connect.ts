@@ -32,7 +32,7 @@ export async function openKafka(config: Config, log: Log, onProgress?: (text: st
   const { embeddedAvailability } = await import('./embedded.ts');
   const availability = await embeddedAvailability();
   if (availability.ok) {
-    const { findRunningBroker } = await import('./embedded-running.ts');
+    const { findRunningBroker } = await import('./embedded/running.ts');
     const running = await findRunningBroker(embedded.dataDir);
     return running ? openRunning(running.brokers, config, log) : startAndOpen(config, log, onProgress);
   }
@@ -56,7 +56,7 @@ export async function openRunningKafka(config: Config, log: Log): Promise<OpenKa
       `the in-process log can only be seen from the process that holds it; ask its API instead (http://127.0.0.1:${config.apiPort}/)`,
     );
   if (brokers !== 'auto' && brokers !== 'embedded') return openBrokers(config, log);
-  const { findRunningBroker } = await import('./embedded-running.ts');
+  const { findRunningBroker } = await import('./embedded/running.ts');
   const running = await findRunningBroker(embedded.dataDir);
   if (!running)
     throw new WeirError(

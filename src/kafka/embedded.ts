@@ -7,18 +7,18 @@ import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WeirError } from '../errors.ts';
-import { formatOnce, kafkaLogDir, logsDir, newTemporaryDataDir, openDataDir } from './embedded-data-dir.ts';
-import { type BrokerExit, spawnGuarded } from './embedded-guard.ts';
-import { exists, KAFKA_VERSION, type KafkaJars, kafkaJars } from './embedded-jars.ts';
-import { brokerConfigFile, type DataDirLock, identify, isAlive, killIfThere, lockDataDir } from './embedded-lock.ts';
-import { assertFree, freePort } from './embedded-ports.ts';
-import { brokerReady } from './embedded-ready.ts';
-import { BROKER_LOG, type ExtraListener, loggingProperties, serverProperties } from './embedded-settings.ts';
+import { formatOnce, kafkaLogDir, logsDir, newTemporaryDataDir, openDataDir } from './embedded/folder.ts';
+import { type BrokerExit, spawnGuarded } from './embedded/guard.ts';
+import { exists, KAFKA_VERSION, type KafkaJars, kafkaJars } from './embedded/jars.ts';
+import { brokerConfigFile, type DataDirLock, identify, isAlive, killIfThere, lockDataDir } from './embedded/lock.ts';
+import { assertFree, freePort } from './embedded/ports.ts';
+import { brokerReady } from './embedded/ready.ts';
+import { BROKER_LOG, type ExtraListener, loggingProperties, serverProperties } from './embedded/settings.ts';
 
-export type { BrokerExit } from './embedded-guard.ts';
-export { type EmbeddedAvailability, embeddedAvailability, KAFKA_VERSION } from './embedded-jars.ts';
-export { freePort } from './embedded-ports.ts';
-export type { ExtraListener } from './embedded-settings.ts';
+export type { BrokerExit } from './embedded/guard.ts';
+export { type EmbeddedAvailability, embeddedAvailability, KAFKA_VERSION } from './embedded/jars.ts';
+export { freePort } from './embedded/ports.ts';
+export type { ExtraListener } from './embedded/settings.ts';
 
 export interface EmbeddedOptions {
   /** Kept between starts. Default: `kafka-data` in Weir's folder of the user cache. */

@@ -11,16 +11,12 @@ import { type LedEvent, ringActiveEvent } from '../coordination/events.ts';
 import { firstRing, requireSameRouting } from '../coordination/first-ring.ts';
 import { electLeader, type Leadership, pause } from '../coordination/leader.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
-import type { Leader } from '../coordination/state.ts';
 import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
-import type { PartitionLag } from '../load/load-report.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
-import { describeShards, type ShardDescription } from './describe-shards.ts';
-import type { MemberView, ServiceDetails } from './load-window.ts';
-import { observe } from './observe.ts';
+import { type Observer, observe } from './observe.ts';
 
 export interface ControllerOptions {
   readonly port: KafkaPort;
@@ -33,24 +29,8 @@ export interface ControllerOptions {
   readonly memberName: string;
   /** Unix ms. Default: the system's clock. */
   readonly now?: () => number;
-}
-
-/** For the API and the live line. */
-export interface ControllerSnapshot {
-  /** Who leads, by the control log; null before the first. */
-  readonly leader: Leader | null;
-  /** Whether that is this controller. */
-  readonly leading: boolean;
-  readonly ring: RingEpoch | null;
-  /** That sent a load report of late. */
-  readonly members: readonly MemberView[];
-  readonly services: readonly ServiceDetails[];
-  readonly shards: readonly ShardDescription[];
-  readonly lag: readonly PartitionLag[];
-  /** Newest first. */
-  readonly decisions: readonly Decision[];
-  /** The last tick of this controller's leadership; null while another one leads. */
-  readonly tick: Tick | null;
+  /** While this controller leads: called with each tick whose decisions, if any, are written. */
+  readonly onTick?: (tick: Tick) => void;
 }
 
 export interface Tick {
@@ -63,9 +43,6 @@ export interface Tick {
 }
 
 export interface Controller {
-  snapshot(): ControllerSnapshot;
-  /** Calls with each decision as it is read from `weir.decisions`, whoever made it. */
-  onDecision(listener: (decision: Decision) => void): () => void;
   /** Resolves after `close()`; rejects when the controller cannot go on (unreadable control log, other routing, no authorisation). */
   readonly done: Promise<void>;
   close(): Promise<void>;
@@ -76,10 +53,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { port, names, config, kernels, metrics, log, memberName, now = Date.now } = options;
   const control = await followControlLog(port, names);
   const showRing = (ring: RingEpoch | null) => metrics.ringEpoch.set(ring?.epoch ?? 0);
-  let observer: Awaited<ReturnType<typeof observe>>;
+  let observer: Observer;
   try {
     if (control.state.ring) requireSameRouting(config, control.state.ring, kernels.hash);
-    observer = await observe(port, names, config, { now, log });
+    observer = await observe(port, names, config, { now, log: (fields, text) => log.warn(fields, text) });
   } catch (error) {
     await control.close();
     throw error;
@@ -88,10 +65,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   control.onChange((state) => showRing(state.ring));
   metrics.leader.set(0);
 
-  let tick: Tick | null = null;
-  const duty = new Duty({ ...options, now }, observer, (done) => {
-    tick = done;
-  });
+  const duty = new Duty({ ...options, now }, observer);
   const election = electLeader({
     port,
     groupId: names.controlGroup,
@@ -110,7 +84,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
         await duty.run(lead);
       } finally {
         metrics.leader.set(0);
-        tick = null;
         log.info({ leaderEpoch: lead.leaderEpoch }, 'no longer the leader');
       }
     },
@@ -126,28 +99,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
   done.catch(() => {});
   let closing: Promise<void> | null = null;
   return {
-    snapshot() {
-      const at = now();
-      const { window, decisions } = observer;
-      const { ring, leaders } = control.state;
-      const loads = {
-        traces: window.shards('traces', at),
-        metrics: window.shards('metrics', at),
-        logs: window.shards('logs', at),
-      };
-      return {
-        leader: leaders.get('control') ?? null,
-        leading: election.leadership !== null,
-        ring,
-        members: window.members(at),
-        services: window.services(at),
-        shards: ring ? describeShards(ring, loads, config.control.rebalance) : [],
-        lag: window.lag(at),
-        decisions: [...decisions],
-        tick,
-      };
-    },
-    onDecision: (listener) => observer.onDecision(listener),
     done,
     close() {
       closing ??= end();
@@ -159,21 +110,15 @@ export async function startController(options: ControllerOptions): Promise<Contr
 /** What a leader does. */
 class Duty {
   readonly #options: ControllerOptions & { readonly now: () => number };
-  readonly #observer: Awaited<ReturnType<typeof observe>>;
-  readonly #onTick: (tick: Tick) => void;
+  readonly #observer: Observer;
 
-  constructor(
-    options: ControllerOptions & { readonly now: () => number },
-    observer: Awaited<ReturnType<typeof observe>>,
-    onTick: (tick: Tick) => void,
-  ) {
+  constructor(options: ControllerOptions & { readonly now: () => number }, observer: Observer) {
     this.#options = options;
     this.#observer = observer;
-    this.#onTick = onTick;
   }
 
   async run(lead: Leadership): Promise<void> {
-    const { config, kernels, now, log } = this.#options;
+    const { config, kernels, now, onTick, log } = this.#options;
     if (!lead.state.ring) {
       const ring = firstRing(config, kernels.ring, kernels.hash);
       const outcome = await lead.write({ events: [ringActiveEvent(ring, now())] });
@@ -198,7 +143,7 @@ class Duty {
         if (outcome.kind !== 'committed') return;
         count += decided.actions.length;
       }
-      this.#onTick({ at, inputOffset, verdicts: decided.reasons });
+      onTick?.({ at, inputOffset, verdicts: decided.reasons });
       await pause(config.control.tickMs, lead.signal);
     }
   }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { openKafka, openRunningKafka } from '../../src/kafka/connect.ts';
-import { identify } from '../../src/kafka/embedded-lock.ts';
-import { findRunningBroker } from '../../src/kafka/embedded-running.ts';
+import { identify } from '../../src/kafka/embedded/lock.ts';
+import { findRunningBroker } from '../../src/kafka/embedded/running.ts';
 import { createLog } from '../../src/log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-connect-'));

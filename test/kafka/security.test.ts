@@ -1,6 +1,6 @@
 /** Every way to encrypt and to log in, against real listeners: what works, and what a user reads where it does not. */
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import {
   AclOperationTypes,
@@ -54,6 +54,17 @@ async function refusal(kafka: KafkaInput): Promise<WeirError> {
   );
   expect(opened).toBeInstanceOf(WeirError);
   return opened;
+}
+
+/** Takes connections and says nothing; returns its port. */
+async function startSilentServer(): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    onTestFinished(() => void socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
 }
 
 let topics = 0;
@@ -150,8 +161,7 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
 
     it('refuses a broker whose certificate names another host', async () => {
       const error = await refusal({ brokers: broker.at.MUTUAL, tls: trusting() });
-      expect(error).toMatchObject({ code: 'KAFKA_AUTH', message: expect.stringContaining(SERVER_NAME) });
-      expect(error.message).toContain('serverName');
+      expect(error).toMatchObject({ code: 'KAFKA_AUTH', message: expect.stringContaining('kafka.tls.serverName') });
     });
 
     it('says that a client certificate is missing, or is of an authority that the broker does not know', async () => {
@@ -187,6 +197,12 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
       expect(plainClient).toMatchObject({ message: expect.stringContaining('kafka.tls') });
       const plainBroker = await refusal({ brokers: broker.plain.brokers, tls: trusting(), connectTimeoutMs: 1_000 });
       expect(plainBroker).toMatchObject({ message: expect.stringContaining('kafka.tls') });
+      const plainLogin = await refusal({
+        brokers: broker.at.TLSLOGIN,
+        sasl: { mechanism: 'plain', username: CLIENT_ID, password: PASSWORD },
+        connectTimeoutMs: 1_000,
+      });
+      expect(plainLogin).toMatchObject({ message: expect.stringContaining('kafka.tls') });
     });
   });
 
@@ -271,11 +287,7 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
         code: 'KAFKA_AUTH',
         message: expect.stringContaining(gone),
       });
-      const silent = createServer((socket) => socket.on('error', () => socket.destroy()));
-      await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-      onTestFinished(() => void silent.close());
-      const { port } = silent.address() as { port: number };
-      const tokenEndpoint = `http://127.0.0.1:${port}/token`;
+      const tokenEndpoint = `http://127.0.0.1:${await startSilentServer()}/token`;
       const error = await refusal({
         brokers: broker.at.LOGIN,
         sasl: { ...sasl, tokenEndpoint },
@@ -317,26 +329,15 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
     });
   });
 
-  describe('no broker', () => {
-    it('is told within the connect timeout where nobody listens', async () => {
-      const brokers = `127.0.0.1:${await freePort()}`;
+  it('says within the connect timeout that no broker is there, or that what is there does not answer', async () => {
+    const silent = await startSilentServer();
+    for (const port of [await freePort(), silent]) {
+      const brokers = `127.0.0.1:${port}`;
       const started = performance.now();
       const error = await refusal({ brokers, connectTimeoutMs: 1_000 });
       expect(performance.now() - started).toBeLessThan(2_000);
       expect(error).toMatchObject({ code: 'KAFKA_UNREACHABLE', message: expect.stringContaining(brokers) });
-    });
-
-    it('is told within the connect timeout where those that listen do not answer', async () => {
-      const silent = createServer((socket) => socket.on('error', () => socket.destroy()));
-      await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-      onTestFinished(() => void silent.close());
-      const { port } = silent.address() as { port: number };
-      const brokers = `127.0.0.1:${port},localhost:${port},127.0.0.1:${port}`;
-      const started = performance.now();
-      const error = await refusal({ brokers, connectTimeoutMs: 1_000 });
-      expect(performance.now() - started).toBeLessThan(2_000);
-      expect(error).toMatchObject({ code: 'KAFKA_UNREACHABLE', message: expect.stringContaining('1000 ms') });
-    });
+    }
   });
 
   it('names what a principal may not do', async () => {

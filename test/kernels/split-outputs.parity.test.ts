@@ -70,7 +70,7 @@ describe('routing', () => {
 
   it('takes the top 18 bits of the hash where there are 2^18 slots', async () => {
     const slots = Uint16Array.from({ length: 2 ** 18 }, (_, slot) => (slot * 7) % 300);
-    const values = createCorpus({ seed: 58, signal: 'traces', itemsPerRequest: 100 }).requests(3);
+    const values = createCorpus({ seed: 58, signal: 'traces', itemsPerRequest: 100 }).requests(10);
     const answer = await splitWithAll(
       'traces',
       { values },

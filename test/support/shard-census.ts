@@ -40,13 +40,14 @@ export async function takeCensus(
   return { spans, traces, items, records };
 }
 
-/** All values of partition 0, from the earliest record to the end as it is now. */
+/** All values of a partition, from the earliest record to the end as it is now. */
 export async function* valuesOf(
   port: KafkaPort,
   topic: string,
   isolation: NonNullable<FetchOptions['isolation']> = 'read_committed',
+  partition = 0,
 ) {
-  const reader = port.reader({ topic, partition: 0 }, { isolation });
+  const reader = port.reader({ topic, partition }, { isolation });
   try {
     await reader.seek('latest');
     const end = reader.position;

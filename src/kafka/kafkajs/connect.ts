@@ -59,17 +59,23 @@ async function firstContact(config: Config['kafka'], seeds: readonly BrokerAddre
   } catch (error) {
     if (!(error instanceof ConnectionFault)) throw error;
     const names = seeds.map(({ host, port }) => `${host}:${port}`).join(', ');
-    const hungUp = error.sent && !config.sasl;
     throw new WeirError(
       'KAFKA_UNREACHABLE',
       `no Kafka broker of ${names} answers within ${config.connectTimeoutMs} ms (${error.message}). ` +
-        `Check that it runs and that kafka.brokers (--kafka) names it${
-          hungUp ? ', and whether it expects TLS or SASL (kafka.tls, kafka.sasl)' : ''
-        }.`,
+        `Check that it runs and that kafka.brokers (--kafka) names it${hint(config, error)}.`,
       { cause: error },
     );
   }
   checkVersion(link);
+}
+
+/** Where something listens and hangs up: it may be waiting for another way to be spoken to. */
+function hint(config: Config['kafka'], error: ConnectionFault): string {
+  const { name, code } = (error.cause ?? {}) as { name?: string; code?: string };
+  const hungUp = error.sent || name === 'KafkaJSConnectionClosedError' || code === 'ECONNRESET';
+  if (!hungUp) return '';
+  const otherwise = [config.tls.enabled ? 'no TLS' : 'TLS', ...(config.sasl ? [] : ['SASL'])].join(' or ');
+  return `, and whether it expects ${otherwise} (kafka.tls, kafka.sasl)`;
 }
 
 /** EndTxn 5 came with Kafka 4.0 (KIP-890). */

@@ -201,11 +201,43 @@ function isAuthentication(thrown: unknown): boolean {
 function authenticationError(address: BrokerAddress, settings: LinkSettings, cause: unknown): WeirError {
   if (cause instanceof WeirError) return cause;
   const at = `${address.host}:${address.port}`;
-  const message = asError(cause).message;
-  const tls = typeof (cause as { code?: unknown }).code === 'string';
-  const what = tls ? `the TLS handshake with broker ${at} failed` : `broker ${at} refuses the SASL credentials`;
-  const todo = tls ? 'Check kafka.tls (caFile, serverName, certFile, keyFile)' : 'Check kafka.sasl';
-  return new WeirError('KAFKA_AUTH', `${what} (${message}). ${todo}${settings.ssl ? '' : ' and kafka.tls.enabled'}.`, {
-    cause,
-  });
+  const { code } = cause as { code?: unknown };
+  if (typeof code === 'string') {
+    const { why, todo } = tlsRefusal(code, asError(cause).message);
+    return new WeirError('KAFKA_AUTH', `the TLS handshake with broker ${at} failed (${why}). ${todo}.`, { cause });
+  }
+  const todo = `Check kafka.sasl${settings.ssl ? '' : ' and kafka.tls.enabled'}`;
+  return new WeirError(
+    'KAFKA_AUTH',
+    `broker ${at} refuses the SASL credentials (${asError(cause).message}). ${todo}.`,
+    { cause },
+  );
+}
+
+/** By the code of Node's or OpenSSL's error; an alert is what the broker says of this side. */
+function tlsRefusal(code: string, message: string): { why: string; todo: string } {
+  if (/ALTNAME|HOSTNAME/.test(code)) {
+    return {
+      why: message.replace(/^Connection error: /, ''),
+      todo: 'Where the certificate names another host, set kafka.tls.serverName to that name',
+    };
+  }
+  // OpenSSL's own text has addresses and source lines in it.
+  const why = code
+    .replace(/^ERR_SSL_/, '')
+    .replaceAll('_', ' ')
+    .toLowerCase();
+  if (/ALERT.*(CERTIFICATE|CA$)/.test(code)) {
+    return {
+      why,
+      todo: 'The broker wants another client certificate than it got: check kafka.tls.certFile and kafka.tls.keyFile',
+    };
+  }
+  if (/^(UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|CERT_)/.test(code)) {
+    return {
+      why: message.replace(/^Connection error: /, ''),
+      todo: "Check that kafka.tls.caFile holds the authority of the broker's certificate",
+    };
+  }
+  return { why, todo: 'Check kafka.tls, and that the broker speaks TLS on this port' };
 }

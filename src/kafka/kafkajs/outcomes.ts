@@ -33,6 +33,8 @@ export type Fault =
 export const ErrorCode = {
   none: 0,
   unknownTopicOrPartition: 3,
+  topicAuthorizationFailed: 29,
+  groupAuthorizationFailed: 30,
   topicAlreadyExists: 36,
   memberIdRequired: 79,
   invalidSessionTimeout: 26,

@@ -15,7 +15,7 @@ import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, Transactional
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
 import { type Protocol, requestOf } from './internals.ts';
 import type { Links } from './links.ts';
-import { asError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
+import { asError, BrokerError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
 import { cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
 import type { OutgoingRecord } from './record-batch.ts';
@@ -176,14 +176,26 @@ class KafkaSink implements TransactionalSink {
       topic,
       partitions: partitions.map(({ partition }) => partition),
     }));
-    await this.#transaction('AddPartitionsToTxn', deadline, { topics }, (answer) =>
-      answer.errors.flatMap(({ partitionErrors }) => partitionErrors.map(({ errorCode }) => errorCode)),
-    );
+    await this.#transaction('AddPartitionsToTxn', deadline, { topics }, (answer) => {
+      for (const { topic, partitionErrors } of answer.errors) {
+        for (const { errorCode } of partitionErrors) {
+          if (errorCode === ErrorCode.topicAuthorizationFailed) {
+            throw new BrokerError('AddPartitionsToTxn', errorCode, `topic ${topic}`);
+          }
+        }
+      }
+      return answer.errors.flatMap(({ partitionErrors }) => partitionErrors.map(({ errorCode }) => errorCode));
+    });
   }
 
   async #addOffsets(deadline: number): Promise<void> {
     const { groupId } = this.#options;
-    await this.#transaction('AddOffsetsToTxn', deadline, { groupId }, ({ errorCode }) => [errorCode]);
+    await this.#transaction('AddOffsetsToTxn', deadline, { groupId }, ({ errorCode }) => {
+      if (errorCode === ErrorCode.groupAuthorizationFailed) {
+        throw new BrokerError('AddOffsetsToTxn', errorCode, `group ${groupId}`);
+      }
+      return [errorCode];
+    });
   }
 
   async #commitOffsets(offsets: readonly OffsetToCommit[], deadline: number): Promise<void> {

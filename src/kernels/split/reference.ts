@@ -71,7 +71,8 @@ function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void
   if (overrides.size > MAX_OVERRIDES) {
     throw new RangeError(`${overrides.size} overrides, but there may be ${MAX_OVERRIDES}`);
   }
-  const beyond = [...slots, ...overrides.values()].find((shard) => shard >= shardCount);
+  const isBeyond = (shard: number) => shard >= shardCount;
+  const beyond = slots.find(isBeyond) ?? [...overrides.values()].find(isBeyond);
   if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
 }
 

@@ -1,9 +1,12 @@
-/** Reads one partition from near its end and goes on reading. For what is shown, not for what must be complete. */
+/** Reads one partition from near its end and goes on reading. For what is shown and decided on, not for what must be complete. */
 import type { KafkaPort, Poll, TopicPartition } from '../kafka/port.ts';
 
+/** How long one poll waits. Only `close()` notices. */
 const POLL_WAIT_MS = 500;
 
 export interface PartitionTail {
+  /** Next offset to be read. */
+  readonly position: bigint;
   /** Rejects when reading turns out to be impossible; resolves after `close()`. */
   readonly done: Promise<void>;
   close(): Promise<void>;
@@ -23,10 +26,10 @@ export async function tailPartition(
   const { earliest, latest } = offsets ?? { earliest: 0n, latest: 0n };
   const start = latest - BigInt(recordsBack);
   const reader = port.reader(at, { isolation: 'read_committed' });
-  await reader.seek(start > earliest ? start : earliest);
-
   const caughtUp = Promise.withResolvers<void>();
-  const run = async () => {
+
+  async function run(): Promise<void> {
+    await reader.seek(start > earliest ? start : earliest);
     for (;;) {
       if (reader.position >= latest) caughtUp.resolve();
       const outcome = await reader.poll(POLL_WAIT_MS);
@@ -39,12 +42,21 @@ export async function tailPartition(
           outcome.poll.release();
         }
     }
-  };
+  }
+
   const done = run();
-  await Promise.race([caughtUp.promise, done]);
+  try {
+    await Promise.race([caughtUp.promise, done]);
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
   // Whoever cares awaits `done`; for others a failure shows in figures that stand still.
   done.catch(() => {});
   return {
+    get position() {
+      return reader.position;
+    },
     done,
     async close() {
       await reader.close();

@@ -5,11 +5,11 @@
 import { readFileSync } from 'node:fs';
 import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { type Config, configSchema } from './config.ts';
-import { describeSettings, keysUnder, type Setting } from './config-settings.ts';
-import { WeirError } from './errors.ts';
+import { type Config, configSchema } from '../config.ts';
+import { WeirError } from '../errors.ts';
+import { SETTING_FLAGS, type SettingFlagValues } from './flags.ts';
 import { nearest } from './nearest.ts';
-import { SETTING_FLAGS, type SettingFlagValues } from './setting-flags.ts';
+import { describeSettings, keysUnder, type Setting } from './settings.ts';
 
 export interface ConfigSources {
   /** YAML or JSON. Absent: WEIR_CONFIG, else none. */

@@ -1,6 +1,6 @@
 /** Loopback ports for the embedded broker. */
 import { createServer } from 'node:net';
-import { WeirError } from '../errors.ts';
+import { WeirError } from '../../errors.ts';
 
 /**
  * Below the range that the system gives to outgoing connections: there a client that tries again and again while the broker

@@ -3,16 +3,16 @@
  *   kafka/               Kafka's own data, of one cluster for ever
  *   logs/                what Kafka and its JVM say
  *   weir-embedded.json   which cluster, and which Kafka wrote it
- *   weir.lock            who runs it (see embedded-lock.ts)
+ *   weir.lock            who runs it (see lock.ts)
  *   server.properties, log4j2.properties   written anew at each start
  */
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, mkdtemp, readFile, realpath, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { WeirError } from '../errors.ts';
-import { KAFKA_VERSION, type KafkaJars, weirCacheDir } from './embedded-jars.ts';
-import { NODE_ID, properties } from './embedded-settings.ts';
+import { WeirError } from '../../errors.ts';
+import { KAFKA_VERSION, type KafkaJars, weirCacheDir } from './jars.ts';
+import { NODE_ID, properties } from './settings.ts';
 
 export const kafkaLogDir = (dataDir: string) => join(dataDir, 'kafka');
 export const logsDir = (dataDir: string) => join(dataDir, 'logs');

@@ -8,7 +8,7 @@ import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { WeirError } from '../errors.ts';
+import { WeirError } from '../../errors.ts';
 
 const run = promisify(execFile);
 

@@ -1,7 +1,7 @@
 /** The schema of src/config.ts as a flat list of settings: for the README's table, the environment and the texts of errors. */
 import { z } from 'zod';
-import { configSchema } from './config.ts';
-import { SETTING_FLAGS } from './setting-flags.ts';
+import { configSchema } from '../config.ts';
+import { SETTING_FLAGS } from './flags.ts';
 
 export interface Setting {
   /** Such as `kafka.tls.caFile`. */

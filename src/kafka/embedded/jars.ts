@@ -9,8 +9,8 @@ import { access, copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { WeirError } from '../errors.ts';
-import { properties, serverProperties } from './embedded-settings.ts';
+import { WeirError } from '../../errors.ts';
+import { properties, serverProperties } from './settings.ts';
 
 const run = promisify(execFile);
 

@@ -1,8 +1,8 @@
 /** Finds the embedded broker that another Weir on this machine runs, so that commands and further roles work on it too. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openDataDir } from './embedded-data-dir.ts';
-import { brokerConfigFile, isAlive, type ProcessIdentity } from './embedded-lock.ts';
+import { openDataDir } from './folder.ts';
+import { brokerConfigFile, isAlive, type ProcessIdentity } from './lock.ts';
 
 export interface RunningBroker {
   /** HOST:PORT */
