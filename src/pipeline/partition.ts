@@ -49,7 +49,7 @@ export async function runPartition(partition: AssignedPartition, deps: Partition
     log.warn({ outcome: ended.kind, cause: ended.cause.message }, 'no commit, opening the partition anew');
     await pause(backoffMs, partition.signal);
     backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS);
-    if (!(await mayReopen(partition))) {
+    if (!(await mayReopen(partition)) && !partition.signal.aborted) {
       log.warn('the group has given the partition to another member, leaving it');
       await aborted(partition.signal);
     }

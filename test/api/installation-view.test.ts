@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ApiEvent } from '../../src/api/documents.ts';
 import { type InstallationView, openInstallationView } from '../../src/api/installation-view.ts';
-import { LoadWindow, quantileMs } from '../../src/api/load-window.ts';
 import { defaultConfig } from '../../src/config.ts';
 import { type Decision, encodeDecision } from '../../src/control/decision.ts';
 import { encodeEvent } from '../../src/coordination/events.ts';
@@ -17,49 +16,32 @@ import type { InstanceLoad, LoadReport, ShardLoad } from '../../src/load/load-re
 import { createLog } from '../../src/log.ts';
 import { namesFor } from '../../src/names.ts';
 import { ensureTopics } from '../../src/topics.ts';
+import { instanceLoad, report as reportUntil, shardLoad } from '../load/reports.ts';
 
 const config = defaultConfig({ prefix: 'v.', topics: { ingestPartitions: 2 }, routing: { traces: { shards: 4 } } });
 const names = namesFor('v.');
 const log = createLog({ level: 'silent' });
 const NOW = 1_800_000_000_000;
 
-const shard = (id: number, bytes: number): ShardLoad => ({
-  shard: id,
-  items: bytes / 100,
-  bytes,
-  errors: 0,
-  latencySumNs: 0,
-  latencyMinNs: 0,
-  latencyMaxNs: 0,
-});
-
-const instance = (over: Partial<InstanceLoad> = {}): InstanceLoad => ({
-  service: 'checkout',
-  instance: 'a',
-  items: 10,
-  bytes: 1_000,
-  requests: 10,
-  requestErrors: 1,
-  requestLatencySumNs: 0,
-  requestLatency: [bucketOf(10_000_000n), 10],
-  cpuUtilisation: 0.5,
-  memoryUtilisation: null,
-  ...over,
-});
+const instance = (over: Partial<InstanceLoad> = {}): InstanceLoad =>
+  instanceLoad('checkout', 'a', {
+    items: 10,
+    bytes: 1_000,
+    requests: 10,
+    requestErrors: 1,
+    requestLatency: [bucketOf(10_000_000n), 10],
+    cpuUtilisation: 0.5,
+    ...over,
+  });
 
 /** Of one second, ending `secondsAgo` before now. */
-const report = (secondsAgo: number, shards: ShardLoad[], over: Partial<LoadReport> = {}): LoadReport => ({
-  reporter: { id: 'p-1', role: 'process', version: '0.1.0' },
-  fromUnixMs: NOW - secondsAgo * 1_000 - 1_000,
-  toUnixMs: NOW - secondsAgo * 1_000,
-  ringEpoch: 1,
-  part: 0,
-  parts: 1,
-  signals: [{ signal: 'traces', shards, instances: [instance()], slots: null }],
-  lag: [{ topic: 'v.otlp_spans', partition: 1, records: 3 }],
-  instancesLeftOut: 0,
-  ...over,
-});
+const report = (secondsAgo: number, shards: ShardLoad[], over: Partial<LoadReport> = {}): LoadReport =>
+  reportUntil(NOW - secondsAgo * 1_000, {
+    reporter: { id: 'p-1', role: 'process', version: '0.1.0' },
+    signals: [{ signal: 'traces', shards, instances: [instance()], slots: null }],
+    lag: [{ topic: 'v.otlp_spans', partition: 1, records: 3 }],
+    ...over,
+  });
 
 const decision = (id: string): Decision => ({
   version: 1,
@@ -153,9 +135,9 @@ describe('the view of an installation', () => {
     it('shows load as rates over the window, and which shards are hot or idle', async () => {
       await writeFirstRing();
       const reports = [
-        report(0, [shard(0, 1_000), shard(1, 9_000)]),
-        report(1, [shard(0, 1_000), shard(2, 3_000), shard(1, 9_000)]),
-        report(40, [shard(3, 99_000)]),
+        report(40, [shardLoad(3, 99_000)]),
+        report(1, [shardLoad(0, 1_000), shardLoad(2, 3_000), shardLoad(1, 9_000)]),
+        report(0, [shardLoad(0, 1_000), shardLoad(1, 9_000)]),
       ];
       await write(names.load, ...reports.map(encodeLoadReport));
       const { windowSeconds, shards } = await (await open()).shards();
@@ -168,7 +150,7 @@ describe('the view of an installation', () => {
 
     it('calls no shard of a trickle hot, as the controller leaves it alone', async () => {
       await writeFirstRing();
-      await write(names.load, encodeLoadReport(report(0, [shard(1, 9_000)])));
+      await write(names.load, encodeLoadReport(report(0, [shardLoad(1, 9_000)])));
       const { shards } = await (await open()).shards();
       expect(shards.find(({ name }) => name === 'traces-0001')).toMatchObject({
         health_status: 'healthy',
@@ -178,8 +160,11 @@ describe('the view of an installation', () => {
 
     it('shows members with their partitions, and counts a report that was sent twice once', async () => {
       const earlier = report(1, [], { fromUnixMs: NOW - 1_000 });
-      const one = report(0, [shard(0, 1_000)], { lag: [] });
-      const other = report(0, [shard(1, 500)], { reporter: { id: 'p-2', role: 'process', version: '0.1.0' }, lag: [] });
+      const one = report(0, [shardLoad(0, 1_000)], { lag: [] });
+      const other = report(0, [shardLoad(1, 500)], {
+        reporter: { id: 'p-2', role: 'process', version: '0.1.0' },
+        lag: [],
+      });
       await write(names.load, ...[earlier, one, one, other, one].map(encodeLoadReport));
       const { members } = await (await open()).members();
       expect(members).toMatchObject([
@@ -215,11 +200,17 @@ describe('the view of an installation', () => {
     });
 
     it('goes past records that are no reports and no decisions', async () => {
-      await write(names.load, Buffer.from('\xff\xff', 'latin1'), encodeLoadReport(report(0, [shard(0, 100)])));
+      await write(names.load, Buffer.from('\xff\xff', 'latin1'), encodeLoadReport(report(0, [shardLoad(0, 100)])));
       await write(names.decisions, Buffer.from('nonsense'), encodeDecision(decision('7-1')));
       const view = await open();
       expect((await view.members()).members).toHaveLength(1);
       expect((await view.decisions(5)).decisions.map(({ id }) => id)).toEqual(['7-1']);
+    });
+
+    it('leaves out decisions of a later version, and fields that it does not know', async () => {
+      const json = (over: object) => Buffer.from(JSON.stringify({ ...decision('7-1'), ...over }));
+      await write(names.decisions, json({ version: 2 }), json({ id: '7-2', added: 'later' }));
+      expect((await (await open()).decisions(5)).decisions).toEqual([decision('7-2')]);
     });
 
     it('gives the newest decisions first', async () => {
@@ -279,38 +270,5 @@ describe('the view of an installation', () => {
       await vi.waitFor(async () => expect((await view.decisions(1)).decisions[0]?.id).toBe('7-2'), { timeout: 5_000 });
       expect(events).toHaveLength(3);
     });
-  });
-});
-
-describe('the load window', () => {
-  it('forgets what is older than the window', () => {
-    let now = NOW;
-    const window = new LoadWindow(15_000, () => now);
-    window.add(report(0, [shard(0, 100)]));
-    expect(window.shards('traces').get(0)?.bytesPerSecond).toBe(100);
-    now += 60_000;
-    expect([window.seconds, window.shards('traces').size, window.reports().length]).toEqual([0, 0, 0]);
-  });
-
-  it('takes the latest utilisation that an instance told', () => {
-    const window = new LoadWindow(15_000, () => NOW);
-    const withCpu = (secondsAgo: number, cpuUtilisation: number | null) =>
-      report(secondsAgo, [], {
-        signals: [{ signal: 'metrics', shards: [], instances: [instance({ cpuUtilisation })], slots: null }],
-      });
-    for (const each of [withCpu(3, 0.2), withCpu(2, 0.9), withCpu(1, null)]) window.add(each);
-    expect(window.services()[0]?.cpu).toBe(0.9);
-  });
-
-  it('finds quantiles within the width of a bucket', () => {
-    const buckets = new Map([
-      [bucketOf(1_000_000n), 98],
-      [bucketOf(900_000_000n), 2],
-    ]);
-    expect(quantileMs(buckets, 0.5)).toBeGreaterThan(1 / 1.12);
-    expect(quantileMs(buckets, 0.5)).toBeLessThan(1.12);
-    expect(quantileMs(buckets, 0.99)).toBeGreaterThan(900 / 1.12);
-    expect(quantileMs(buckets, 0.99)).toBeLessThan(900 * 1.12);
-    expect(quantileMs(new Map(), 0.5)).toBeNull();
   });
 });

@@ -5,7 +5,7 @@ import {
   type ServiceAggregate,
   type SplitAggregates,
 } from '../../src/kernels/split/kernel.ts';
-import type { InstanceLoad, LoadReport, Reporter } from '../../src/load/load-report.ts';
+import type { InstanceLoad, LoadReport, Reporter, ShardLoad } from '../../src/load/load-report.ts';
 
 export const REPORTER: Reporter = { id: 'process-1', role: 'process', version: '0.1.0' };
 
@@ -44,6 +44,11 @@ export function serviceAggregate(service: string, instance: string, requests = 1
     requestLatencySumNs: requests * 1_000_000,
     requestLatency,
   };
+}
+
+/** Of items of 100 bytes each. */
+export function shardLoad(shard: number, bytes: number): ShardLoad {
+  return { shard, items: bytes / 100, bytes, errors: 0, latencySumNs: 0, latencyMinNs: 0, latencyMaxNs: 0 };
 }
 
 export function instanceLoad(service: string, instance: string, over: Partial<InstanceLoad> = {}): InstanceLoad {

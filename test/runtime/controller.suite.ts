@@ -9,12 +9,12 @@ import { type ControlLogFollower, followControlLog } from '../../src/coordinatio
 import { ensureFirstRing, firstRing } from '../../src/coordination/first-ring.ts';
 import type { KafkaPort, Producer } from '../../src/kafka/port.ts';
 import { encodeLoadReport } from '../../src/load/codec.ts';
-import type { InstanceLoad, ShardLoad, SignalLoad, SlotLoad } from '../../src/load/load-report.ts';
+import type { InstanceLoad, SignalLoad, SlotLoad } from '../../src/load/load-report.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import type { Names } from '../../src/names.ts';
 import { type Controller, startController, type Tick } from '../../src/runtime/controller.ts';
 import { createControlTopics, kernels, produce, readAll } from '../coordination/cluster.ts';
-import { instanceLoad, report } from '../load/reports.ts';
+import { instanceLoad, report, shardLoad } from '../load/reports.ts';
 
 /** Time that the test moves; one for all controllers. Far from the real one, so that a use of that would show. */
 class TestClock {
@@ -251,10 +251,6 @@ function busyCart(cpuUtilisation: number): SignalLoad[] {
     (instance): InstanceLoad => instanceLoad('cart', instance, { requests: 10, cpuUtilisation }),
   );
   return [{ signal: 'traces', shards: [], instances, slots: null }];
-}
-
-function shardLoad(shard: number, bytes: number): ShardLoad {
-  return { shard, items: 10, bytes, errors: 0, latencySumNs: 0, latencyMinNs: 0, latencyMaxNs: 0 };
 }
 
 function slotLoad(nowMs: number, slotBytes: number[]): SlotLoad {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bucketOf } from '../../src/kernels/split/kernel.ts';
 import type { InstanceLoad, LoadReport, ShardLoad, SlotLoad } from '../../src/load/load-report.ts';
 import { LoadWindow } from '../../src/runtime/load-window.ts';
-import { instanceLoad, REPORTER, report } from '../load/reports.ts';
+import { instanceLoad, REPORTER, report, shardLoad } from '../load/reports.ts';
 
 const WINDOW_MS = 15_000;
 const create = (maxRows?: number) => {
@@ -11,15 +11,6 @@ const create = (maxRows?: number) => {
   window.begin(0);
   return window;
 };
-const shard = (id: number, bytes: number): ShardLoad => ({
-  shard: id,
-  items: bytes / 100,
-  bytes,
-  errors: 0,
-  latencySumNs: 0,
-  latencyMinNs: 0,
-  latencyMaxNs: 0,
-});
 const traces = (of: { shards?: ShardLoad[]; instances?: InstanceLoad[]; slots?: SlotLoad }) => ({
   signals: [
     { signal: 'traces' as const, shards: of.shards ?? [], instances: of.instances ?? [], slots: of.slots ?? null },
@@ -28,15 +19,36 @@ const traces = (of: { shards?: ShardLoad[]; instances?: InstanceLoad[]; slots?: 
 const from = (id: string) => ({ reporter: { ...REPORTER, id } });
 
 describe('the load window', () => {
-  it('means over the window, and over what has passed of the first one', () => {
+  it('means over what the reports in it cover', () => {
     const window = create();
+    expect(window.coveredSeconds(0)).toBe(0);
     for (let to = 1_000; to <= 30_000; to += 1_000) {
-      window.add(report(to, traces({ shards: [shard(3, 1_500)] })), to);
+      window.add(report(to, traces({ shards: [shardLoad(3, 1_500)] })), to);
       if (to === 5_000) expect(window.shards('traces', to).get(3)!.bytesPerSecond).toBe(1_500);
     }
-    expect(window.shards('traces', 30_000).get(3)).toMatchObject({ bytesPerSecond: 1_500, itemsPerSecond: 15 });
-    expect(window.shards('traces', 37_500).get(3)!.bytesPerSecond).toBe(800);
-    expect(window.shards('traces', 45_000).size).toBe(0);
+    expect(window.coveredSeconds(30_000)).toBe(15);
+    expect(window.shards('traces', 30_000).get(3)).toEqual({ bytesPerSecond: 1_500, itemsPerSecond: 15 });
+    // A shard that was in the first half of what is covered only.
+    window.add(report(31_000), 31_000);
+    expect(window.shards('traces', 37_500).get(3)!.bytesPerSecond).toBeCloseTo((1_500 * 8) / 9);
+    expect(window.coveredSeconds(37_500)).toBe(9);
+    expect(window.shards('traces', 46_000).size).toBe(0);
+    expect(window.coveredSeconds(46_000)).toBe(0);
+  });
+
+  it('shows the rates of the last reports at once, however late it begins', () => {
+    const window = new LoadWindow({ windowMs: WINDOW_MS, slotIntervalMs: 10_000 });
+    for (const to of [96_000, 97_000, 98_000]) window.add(report(to, traces({ shards: [shardLoad(3, 900)] })), 100_000);
+    expect(window.shards('traces', 100_000).get(3)!.bytesPerSecond).toBe(900);
+  });
+
+  it('covers at least a second and at most the window, whatever reporters say', () => {
+    const short = create();
+    short.add(report(20_000, { fromUnixMs: 19_900, ...traces({ shards: [shardLoad(0, 50)] }) }), 20_000);
+    expect(short.coveredSeconds(20_000)).toBe(1);
+    const long = create();
+    long.add(report(60_000, { fromUnixMs: 1_000, ...traces({ shards: [shardLoad(0, 150)] }) }), 60_000);
+    expect([long.coveredSeconds(60_000), long.shards('traces', 60_000).get(0)!.bytesPerSecond]).toEqual([15, 10]);
   });
 
   it('warms up for one window', () => {
@@ -47,31 +59,42 @@ describe('the load window', () => {
 
   it('adds up reporters, and takes a repeated report once', () => {
     const window = create();
-    const one = report(20_000, { ...from('a'), ...traces({ shards: [shard(0, 15_000)] }), parts: 2 });
+    const one = report(20_000, { ...from('a'), ...traces({ shards: [shardLoad(0, 15_000)] }), parts: 2 });
     expect(window.add(one, 20_000)).toBe(true);
     expect(window.add(one, 20_000)).toBe(false);
     expect(window.add({ ...one, part: 1 }, 20_000)).toBe(true);
     expect(window.add({ ...one, toUnixMs: 19_000 }, 20_000)).toBe(false);
     expect(window.add({ ...one, ...from('b') }, 20_000)).toBe(true);
-    expect(window.shards('traces', 20_000).get(0)!.bytesPerSecond).toBe(3_000);
+    expect(window.shards('traces', 20_000).get(0)!.bytesPerSecond).toBe(45_000);
     expect(window.members(20_000).map(({ id, bytesPerSecond }) => [id, bytesPerSecond])).toEqual([
-      ['a', 2_000],
-      ['b', 1_000],
+      ['a', 30_000],
+      ['b', 15_000],
     ]);
   });
 
   it('leaves out what was already too old when it came', () => {
-    expect(create().add(report(5_000, traces({ shards: [shard(0, 1)] })), 20_000)).toBe(false);
+    expect(create().add(report(5_000, traces({ shards: [shardLoad(0, 1)] })), 20_000)).toBe(false);
   });
 
-  it('drops an instance that falls silent after the window, and a member a slot interval later', () => {
+  it('drops an instance and a member that have been silent for the window', () => {
     const window = create();
     for (let to = 20_000; to <= 30_000; to += 1_000)
       window.add(report(to, traces({ instances: [instanceLoad('cart', 'a', { requests: 30 })] })), to);
     expect(window.services(44_999).map(({ service }) => service)).toEqual(['cart']);
     expect(window.services(45_000)).toEqual([]);
-    expect(window.members(55_000)).toHaveLength(1);
-    expect(window.members(55_001)).toEqual([]);
+    expect(window.members(44_999)).toMatchObject([{ id: REPORTER.id, lastHeardUnixMs: 30_000 }]);
+    expect(window.members(45_000)).toEqual([]);
+  });
+
+  it('names the partitions of the last lag report of a member, all its parts', () => {
+    const window = create();
+    const lag = (...partitions: number[]) => partitions.map((partition) => ({ topic: 't', partition, records: 1 }));
+    window.add(report(20_000, { lag: lag(1, 2) }), 20_000);
+    window.add(report(21_000, { lag: lag(1), parts: 2 }), 21_000);
+    window.add(report(21_000, { lag: lag(5), part: 1, parts: 2 }), 21_000);
+    window.add(report(30_000), 30_000);
+    expect(window.members(30_000)).toMatchObject([{ partitions: ['t/1', 't/5'] }]);
+    expect(window.members(36_000)).toMatchObject([{ partitions: [] }]);
   });
 
   it('keeps an instance that is heard once a minute, with its last CPU, between two times', () => {
@@ -87,16 +110,44 @@ describe('the load window', () => {
     expect(window.services(330_000)).toEqual([]);
   });
 
-  it('says rates, mean and 95th percentile of an instance', () => {
+  it('says rates, share of errors and latencies of an instance, and of its service', () => {
     const window = create();
-    const latency = [bucketOf(1_000_000n), 90, bucketOf(200_000_000n), 10];
-    const of = { requests: 100, requestErrors: 5, requestLatencySumNs: 2.09e9, requestLatency: latency };
-    window.add(report(20_000, traces({ instances: [instanceLoad('cart', 'a', { items: 150, ...of })] })), 20_000);
-    const [instance] = window.services(20_000)[0]!.instances;
-    expect(instance).toMatchObject({ itemsPerSecond: 10, meanLatencyMs: 20.9, cpu: null });
-    expect(instance!.requestsPerSecond).toBeCloseTo(100 / 15);
-    // The end of the bucket that holds 200 ms: 2^27 * 1.5 ns.
-    expect(instance!.p95LatencyMs).toBeCloseTo(201.326592, 6);
+    const a = { requests: 98, requestErrors: 4, requestLatency: [bucketOf(1_000_000n), 98] };
+    const b = { requests: 2, requestErrors: 0, requestLatency: [bucketOf(900_000_000n), 2], cpuUtilisation: 0.3 };
+    const instances = [
+      instanceLoad('cart', 'b', b),
+      instanceLoad('cart', 'a', { items: 150, bytes: 30, ...a, cpuUtilisation: 0.4 }),
+      instanceLoad('cart', 'c', { memoryUtilisation: 0.5 }),
+    ];
+    window.add(report(20_000, { fromUnixMs: 10_000, ...traces({ instances }) }), 20_000);
+    const [cart] = window.services(20_000);
+    const rates = { itemsPerSecond: 15, bytesPerSecond: 3 };
+    expect(cart).toMatchObject({ service: 'cart', ...rates, requestsPerSecond: 10, errorShare: 0.04, memory: 0.5 });
+    expect(cart!.cpu).toBeCloseTo(0.35);
+    expect(cart!.instances).toMatchObject([
+      { instance: 'a', ...rates, requestsPerSecond: 9.8, errorShare: 4 / 98, cpu: 0.4, memory: null },
+      { instance: 'b', requestsPerSecond: 0.2, errorShare: 0, cpu: 0.3 },
+      { instance: 'c', requestsPerSecond: 0, errorShare: 0, p50Ms: null, p99Ms: null, cpu: null, memory: 0.5 },
+    ]);
+    for (const [said, ms] of [
+      [cart!.p50Ms, 1],
+      [cart!.p99Ms, 900],
+      [cart!.instances[0]!.p99Ms, 1],
+    ] as const) {
+      expect(said).toBeGreaterThan(ms / 1.12);
+      expect(said).toBeLessThan(ms * 1.12);
+    }
+  });
+
+  it('takes the latest utilisation that an instance told', () => {
+    const window = create();
+    for (const [to, cpuUtilisation] of [
+      [17_000, 0.2],
+      [18_000, 0.9],
+      [19_000, null],
+    ] as const)
+      window.add(report(to, traces({ instances: [instanceLoad('cart', 'a', { cpuUtilisation })] })), to);
+    expect(window.services(20_000)[0]!.cpu).toBe(0.9);
   });
 
   it('takes the last slots of each reporter, over the time they cover', () => {
@@ -122,14 +173,18 @@ describe('the load window', () => {
       ]),
     );
     expect(restBytesPerSecond).toBe(4_000);
+    // Also once the reports have left the window, until two more are overdue.
+    expect(window.view(50_000).signals.traces.slotBytesPerSecond.get(7)).toBe(3_000);
     expect(window.view(65_001).signals.traces.slotBytesPerSecond.size).toBe(0);
   });
 
   it('lets the oldest reports go early when there are too many rows', () => {
     const window = create(10);
     for (let to = 16_000; to <= 20_000; to += 1_000)
-      window.add(report(to, traces({ shards: [0, 1, 2, 3].map((id) => shard(id, 1_500)) })), to);
-    expect(window.shards('traces', 20_000).get(0)!.bytesPerSecond).toBe(200);
+      window.add(report(to, traces({ shards: [0, 1, 2, 3].map((id) => shardLoad(id, 1_500)) })), to);
+    // The last two.
+    expect(window.coveredSeconds(20_000)).toBe(2);
+    expect(window.shards('traces', 20_000).get(0)!.bytesPerSecond).toBe(1_500);
   });
 
   it('has exactly the sums of the reports in the window, whatever came and went', () => {
@@ -149,13 +204,17 @@ describe('the load window', () => {
           const one = report(now, {
             ...from(id),
             ...traces({
-              shards: shards.map(([of, bytes]) => shard(of, bytes)),
+              shards: shards.map(([of, bytes]) => shardLoad(of, bytes)),
               instances: requests.map(([instance, count]) => instanceLoad('s', instance, { requests: count })),
             }),
           });
           if (window.add(one, now)) taken.push(one);
         }
-        const within = taken.filter(({ toUnixMs }) => toUnixMs > now - WINDOW_MS).flatMap(({ signals }) => signals);
+        const reports = taken.filter(({ toUnixMs }) => toUnixMs > now - WINDOW_MS);
+        const within = reports.flatMap(({ signals }) => signals);
+        const oldest = Math.min(...reports.map(({ fromUnixMs }) => fromUnixMs));
+        const newest = Math.max(...reports.map(({ toUnixMs }) => toUnixMs));
+        const seconds = Math.min(Math.max(newest - oldest, 1_000), WINDOW_MS) / 1_000;
         const bytes = new Map<number, number>();
         const requests = new Map<string, number>();
         for (const { shards, instances } of within) {
@@ -163,11 +222,13 @@ describe('the load window', () => {
           for (const of of instances) requests.set(of.instance, (requests.get(of.instance) ?? 0) + of.requests);
         }
         const seen = window.shards('traces', now);
-        expect(new Map([...seen].map(([id, rates]) => [id, Math.round(rates.bytesPerSecond * 15)]))).toEqual(bytes);
+        expect(new Map([...seen].map(([id, rates]) => [id, Math.round(rates.bytesPerSecond * seconds)]))).toEqual(
+          bytes,
+        );
         const services = window.services(now).flatMap(({ instances }) => instances);
         for (const [instance, count] of requests) {
           const found = services.find((one) => one.instance === instance)!;
-          expect(Math.round(found.requestsPerSecond * 15)).toBe(count);
+          expect(Math.round(found.requestsPerSecond * seconds)).toBe(count);
         }
       }),
     );
