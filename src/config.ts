@@ -202,7 +202,7 @@ export const configSchema = z
     poll: z
       .strictObject({
         maxRecords: positive(512).describe('most records of a poll'),
-        maxBytes: positive(8_000_000).describe('most value bytes of a poll'),
+        maxBytes: positive(4_000_000).describe('most value bytes of a poll'),
         maxOutputRatio: z
           .number()
           .min(1)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeLoadReport, encodeLoadReport } from '../../src/load/codec.ts';
-import { encodeAll, LoadAccumulator } from '../../src/load/load-accumulator.ts';
+import { LoadAccumulator } from '../../src/load/load-accumulator.ts';
 import { MAX_REPORT_BYTES, MAX_REPORTED_SLOTS } from '../../src/load/load-report.ts';
 import { cpuMetric } from './metrics.ts';
 import { aggregates, REPORTER, serviceAggregate, shardAggregate } from './reports.ts';
@@ -71,7 +71,7 @@ describe('the load accumulator', () => {
       load.add(signal, aggregates({ slotBytes }));
     }
     const reports = load.drain(10_000);
-    const encoded = encodeAll(reports);
+    const encoded = reports.map(encodeLoadReport);
     expect(Math.max(...encoded.map((value) => value.length))).toBeLessThanOrEqual(MAX_REPORT_BYTES);
     expect(encoded.length).toBeGreaterThan(5);
     const decoded = encoded.map((value) => decodeLoadReport(value)!);

@@ -1,0 +1,75 @@
+/**
+ * Fills reports row by row; a row that does not fit any more opens the next one. Its size is told as it is encoded, so that none comes
+ * out above MAX_REPORT_BYTES.
+ */
+import type { Signal } from '../signals.ts';
+import { encodeInstance, encodeLag, encodeShard, encodeSlots } from './codec.ts';
+import {
+  type InstanceLoad,
+  type LoadReport,
+  MAX_REPORT_BYTES,
+  type PartitionLag,
+  type ShardLoad,
+  type SlotLoad,
+} from './load-report.ts';
+
+/** Room for tag and length around a row, the report's own fields and the signal's. */
+const ROW_OVERHEAD_BYTES = 8;
+const REPORT_OVERHEAD_BYTES = 1_024;
+
+interface OpenPart {
+  bytes: number;
+  readonly signals: Map<Signal, { shards: ShardLoad[]; instances: InstanceLoad[]; slots: SlotLoad | null }>;
+  readonly lag: PartitionLag[];
+}
+
+export class ReportParts {
+  readonly #parts: OpenPart[] = [{ bytes: REPORT_OVERHEAD_BYTES, signals: new Map(), lag: [] }];
+
+  addShard(signal: Signal, shard: ShardLoad): void {
+    this.#signal(signal, encodeShard(shard).length).shards.push(shard);
+  }
+
+  addInstance(signal: Signal, instance: InstanceLoad): void {
+    this.#signal(signal, encodeInstance(instance).length).instances.push(instance);
+  }
+
+  addSlots(signal: Signal, slots: SlotLoad): void {
+    this.#signal(signal, encodeSlots(slots).length).slots = slots;
+  }
+
+  addLag(lag: PartitionLag): void {
+    this.#room(encodeLag(lag).length).lag.push(lag);
+  }
+
+  reports(head: Omit<LoadReport, 'part' | 'parts' | 'signals' | 'lag'>): LoadReport[] {
+    return this.#parts.map((part, index) => ({
+      ...head,
+      // Told once, not once a part.
+      instancesLeftOut: index === 0 ? head.instancesLeftOut : 0,
+      part: index,
+      parts: this.#parts.length,
+      signals: [...part.signals].map(([signal, rows]) => ({ signal, ...rows })),
+      lag: part.lag,
+    }));
+  }
+
+  #signal(signal: Signal, bytes: number) {
+    const part = this.#room(bytes);
+    const rows = part.signals.get(signal) ?? { shards: [], instances: [], slots: null };
+    part.signals.set(signal, rows);
+    return rows;
+  }
+
+  #room(bytes: number): OpenPart {
+    const needed = bytes + ROW_OVERHEAD_BYTES;
+    const last = this.#parts.at(-1)!;
+    if (last.bytes + needed <= MAX_REPORT_BYTES) {
+      last.bytes += needed;
+      return last;
+    }
+    const next: OpenPart = { bytes: REPORT_OVERHEAD_BYTES + needed, signals: new Map(), lag: [] };
+    this.#parts.push(next);
+    return next;
+  }
+}
