@@ -34,7 +34,9 @@ export function createLog({ level, stream, human, color }: LogOptions): Log {
   };
   if (!(human ?? terminal)) return pino(options, target);
   const colored = color ?? (terminal && !process.env.NO_COLOR);
-  return pino(options, { write: (line: string) => target.write(`${humanLine(line, colored)}\n`) });
+  // Wipes what stands on the terminal's last line, which is the live line of `weir up`: it comes back by itself.
+  const wipe = terminal ? '\r\x1b[K' : '';
+  return pino(options, { write: (line: string) => target.write(`${wipe}${humanLine(line, colored)}\n`) });
 }
 
 const SECRET = /^(password|passphrase|.*secret|token|access_?token|authorization|sasl\.jaas\.config)$/i;

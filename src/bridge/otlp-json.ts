@@ -7,6 +7,7 @@
  * is the same as absent. A key given twice, and two members of one oneof, are errors.
  */
 import { isUtf8 } from 'node:buffer';
+import { TooLarge, varintBytes, WireBuffer } from '../protobuf/wire-buffer.ts';
 import type { Signal } from '../signals.ts';
 import {
   FIRST_OF_FALSE,
@@ -18,7 +19,6 @@ import {
   sameBytes,
 } from './json-reader.ts';
 import { type Field, type Message, REQUESTS, type ScalarType } from './otlp-json-fields.ts';
-import { ProtobufWriter, TooLarge, varintBytes } from './protobuf-writer.ts';
 
 export type JsonConversion =
   | { readonly kind: 'converted'; readonly body: Uint8Array }
@@ -42,6 +42,9 @@ export function otlpJsonToProtobuf(signal: Signal, json: Uint8Array, maxBytes: n
 
 /** Messages within messages; protobuf decoders commonly stop at 100, so deeper ones could not be read by anyone. */
 const MAX_DEPTH = 100;
+/** Memory of a conversion that is kept for the next one. */
+const KEPT_BYTES = 4 * 1024 * 1024;
+let kept: Buffer = Buffer.alloc(0);
 /** The longest encoding of a number. */
 const NUMBER_BYTES = 10;
 
@@ -74,7 +77,7 @@ const EXPECTED: Readonly<Record<ScalarType, string>> = {
 
 class Conversion {
   private readonly json: JsonReader;
-  private readonly out: ProtobufWriter;
+  private readonly out: WireBuffer;
   private depth = 0;
   /** Where the reader stands: a key for each message it is in, and the index for a repeated one, else -1. */
   private readonly pathNames: string[] = [];
@@ -82,7 +85,7 @@ class Conversion {
 
   constructor(json: Buffer, maxBytes: number) {
     this.json = new JsonReader(json, () => this.path());
-    this.out = new ProtobufWriter(maxBytes);
+    this.out = new WireBuffer(kept, maxBytes);
   }
 
   run(request: Message): Uint8Array {
@@ -91,7 +94,9 @@ class Conversion {
     this.fields(request);
     json.space();
     if (json.at < json.json.length) json.fail('the end');
-    return this.out.finish();
+    const body = this.out.finish();
+    if (this.out.out.length <= KEPT_BYTES) kept = this.out.out;
+    return body;
   }
 
   /** A message's fields, without tag and length. */

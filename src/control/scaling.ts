@@ -29,17 +29,17 @@ export function scalingWish(service: ServiceView, policy: ScalingPolicy, windowM
   const out: Required<Reason>[] = [];
   if (cpu !== null && above(cpu, policy.cpuHigh)) {
     const wish = wholeInstances((n * cpu) / policy.cpuHighTarget);
-    const text = `mean CPU ${percent(cpu)} is above ${percent(policy.cpuHigh)}: ${wish} instances bring it to ${percent(policy.cpuHighTarget)}`;
+    const text = `mean CPU ${percent(cpu)} is above ${percent(policy.cpuHigh)}: ${instances(wish)} would bring it to ${percent(policy.cpuHighTarget)}`;
     out.push({ rule: 'cpu-high', observed: cpu, threshold: policy.cpuHigh, window: windowMs, wish, text });
   }
   if (memory !== null && above(memory, policy.memoryHigh)) {
     const wish = Math.max(n + 1, wholeInstances((n * memory) / policy.memoryTarget));
-    const text = `mean memory ${percent(memory)} is above ${percent(policy.memoryHigh)}: ${wish} instances relieve it`;
+    const text = `mean memory ${percent(memory)} is above ${percent(policy.memoryHigh)}: ${instances(wish)} would relieve it`;
     out.push({ rule: 'memory-high', observed: memory, threshold: policy.memoryHigh, window: windowMs, wish, text });
   }
   if (above(meanRps, policy.maxRpsPerInstance)) {
     const wish = wholeInstances(totalRps / policy.maxRpsPerInstance);
-    const text = `${round(meanRps)} requests/s an instance is above ${policy.maxRpsPerInstance}: ${wish} instances serve ${round(totalRps)} requests/s`;
+    const text = `${round(meanRps)} requests/s an instance is above ${policy.maxRpsPerInstance}: ${instances(wish)} would serve ${round(totalRps)} requests/s`;
     out.push({
       rule: 'rps-high',
       observed: meanRps,
@@ -58,7 +58,7 @@ export function scalingWish(service: ServiceView, policy: ScalingPolicy, windowM
   if (out.length > 0 || cpu === null || !above(policy.cpuLow, cpu) || n === 1) return null;
   const wish = Math.max(1, wholeInstances((n * cpu) / policy.cpuLowTarget));
   if (wish >= n) return null;
-  const text = `mean CPU ${percent(cpu)} is below ${percent(policy.cpuLow)}: ${wish} instances bring it to ${percent(policy.cpuLowTarget)}`;
+  const text = `mean CPU ${percent(cpu)} is below ${percent(policy.cpuLow)}: ${instances(wish)} would bring it to ${percent(policy.cpuLowTarget)}`;
   const reason = { rule: 'cpu-low', observed: cpu, threshold: policy.cpuLow, window: windowMs, wish, text };
   return { ...common, action: 'scale_in', priority: 'normal', to: wish, reasons: [reason] };
 }
@@ -100,3 +100,5 @@ function percent(share: number): string {
 function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
+
+const instances = (count: number) => (count === 1 ? '1 instance' : `${count} instances`);

@@ -1,100 +1,136 @@
 /**
- * Load reports as protobuf (`proto/weir/v1/load.proto` has the field table). Written by hand: rows are encoded one by one, so that
- * the accumulator knows each row's size and where to split.
+ * Load reports as protobuf (`proto/weir/v1/load.proto` has the field table). Written by hand: rows can be measured one by one, so that
+ * a report is split where it has to be.
  */
+import { ProtobufError, ProtobufReader } from '../protobuf/reader.ts';
+import { ProtobufWriter } from '../protobuf/writer.ts';
 import type { Signal } from '../signals.ts';
-import type {
-  InstanceLoad,
-  LoadReport,
-  PartitionLag,
-  Reporter,
-  ShardLoad,
-  SignalLoad,
-  SlotLoad,
+import {
+  type InstanceLoad,
+  type LoadReport,
+  MAX_REPORT_BYTES,
+  type PartitionLag,
+  type Reporter,
+  type ShardLoad,
+  type SignalLoad,
+  type SlotLoad,
 } from './load-report.ts';
-import { WireError, WireReader, WireWriter } from './wire.ts';
 
 const SIGNAL_NUMBERS: Readonly<Record<Signal, number>> = { traces: 1, metrics: 2, logs: 3 };
 const SIGNAL_NAMES: readonly (Signal | undefined)[] = [undefined, 'traces', 'metrics', 'logs'];
 const ROLES: readonly string[] = ['bridge', 'process', 'control', 'deliver'] satisfies Reporter['role'][];
 
+/** All that is encoded here: whatever it is, it is done before the next begins. */
+const out = new ProtobufWriter(MAX_REPORT_BYTES);
+
 export function encodeLoadReport(report: LoadReport): Uint8Array {
-  const out = new WireWriter();
-  const reporter = new WireWriter();
-  reporter.string(1, report.reporter.id);
-  reporter.string(2, report.reporter.role);
-  reporter.string(3, report.reporter.version);
-  out.bytes(1, reporter.finish());
-  out.uint(2, report.fromUnixMs);
-  out.uint(3, report.toUnixMs);
-  out.uint(4, report.ringEpoch);
-  out.uint(5, report.part);
-  out.uint(6, report.parts);
-  for (const signal of report.signals) {
-    const inner = new WireWriter();
-    inner.uint(1, SIGNAL_NUMBERS[signal.signal]);
-    for (const shard of signal.shards) inner.bytes(2, encodeShard(shard));
-    for (const instance of signal.instances) inner.bytes(3, encodeInstance(instance));
-    if (signal.slots) inner.bytes(4, encodeSlots(signal.slots));
-    out.bytes(7, inner.finish());
+  const { reporter } = report;
+  out.clear();
+  out.message(1, () => {
+    string(1, reporter.id);
+    string(2, reporter.role);
+    string(3, reporter.version);
+  });
+  uint(2, report.fromUnixMs);
+  uint(3, report.toUnixMs);
+  uint(4, report.ringEpoch);
+  uint(5, report.part);
+  uint(6, report.parts);
+  for (const { signal, shards, instances, slots } of report.signals) {
+    out.message(7, () => {
+      uint(1, SIGNAL_NUMBERS[signal]);
+      for (const shard of shards) out.message(2, () => writeShard(shard));
+      for (const instance of instances) out.message(3, () => writeInstance(instance));
+      if (slots) out.message(4, () => writeSlots(slots));
+    });
   }
-  for (const lag of report.lag) out.bytes(8, encodeLag(lag));
-  out.uint(9, report.instancesLeftOut);
+  for (const lag of report.lag) out.message(8, () => writeLag(lag));
+  uint(9, report.instancesLeftOut);
   return out.finish();
 }
 
-export function encodeShard(shard: ShardLoad): Uint8Array {
-  const out = new WireWriter();
-  out.uint(1, shard.shard);
-  out.uint(2, shard.items);
-  out.uint(3, shard.bytes);
-  out.uint(4, shard.errors);
-  out.double(5, shard.latencySumNs);
-  out.double(6, shard.latencyMinNs);
-  out.double(7, shard.latencyMaxNs);
-  return out.finish();
+/** How many bytes a row takes in a report, without its own tag and length. */
+export const shardBytes = (shard: ShardLoad): number => measure(() => writeShard(shard));
+export const instanceBytes = (instance: InstanceLoad): number => measure(() => writeInstance(instance));
+export const slotsBytes = (slots: SlotLoad): number => measure(() => writeSlots(slots));
+export const lagBytes = (lag: PartitionLag): number => measure(() => writeLag(lag));
+
+function measure(write: () => void): number {
+  out.clear();
+  write();
+  return out.lengthBytes;
 }
 
-export function encodeInstance(instance: InstanceLoad): Uint8Array {
-  const out = new WireWriter();
-  out.string(1, instance.service);
-  out.string(2, instance.instance);
-  out.uint(3, instance.items);
-  out.uint(4, instance.bytes);
-  out.uint(5, instance.requests);
-  out.uint(6, instance.requestErrors);
-  out.double(7, instance.requestLatencySumNs);
-  const [buckets, counts] = unzip(instance.requestLatency);
-  out.packed(8, buckets);
-  out.packed(9, counts);
-  if (instance.cpuUtilisation !== null) out.presentDouble(10, instance.cpuUtilisation);
-  if (instance.memoryUtilisation !== null) out.presentDouble(11, instance.memoryUtilisation);
-  return out.finish();
+function writeShard(shard: ShardLoad): void {
+  uint(1, shard.shard);
+  uint(2, shard.items);
+  uint(3, shard.bytes);
+  uint(4, shard.errors);
+  double(5, shard.latencySumNs);
+  double(6, shard.latencyMinNs);
+  double(7, shard.latencyMaxNs);
 }
 
-export function encodeSlots(slots: SlotLoad): Uint8Array {
-  const out = new WireWriter();
-  out.uint(1, slots.fromUnixMs);
-  out.uint(2, slots.toUnixMs);
-  const [numbers, bytes] = unzip(slots.slotBytes);
-  out.packed(3, numbers);
-  out.packed(4, bytes);
-  out.uint(5, slots.restSlots);
-  out.uint(6, slots.restBytes);
-  return out.finish();
+function writeInstance(instance: InstanceLoad): void {
+  string(1, instance.service);
+  string(2, instance.instance);
+  uint(3, instance.items);
+  uint(4, instance.bytes);
+  uint(5, instance.requests);
+  uint(6, instance.requestErrors);
+  double(7, instance.requestLatencySumNs);
+  packedPairs(8, 9, instance.requestLatency);
+  // With presence: 0 is told, too.
+  if (instance.cpuUtilisation !== null) out.double(10, instance.cpuUtilisation);
+  if (instance.memoryUtilisation !== null) out.double(11, instance.memoryUtilisation);
 }
 
-export function encodeLag(lag: PartitionLag): Uint8Array {
-  const out = new WireWriter();
-  out.string(1, lag.topic);
-  out.uint(2, lag.partition);
-  out.uint(3, lag.records);
-  return out.finish();
+function writeSlots(slots: SlotLoad): void {
+  uint(1, slots.fromUnixMs);
+  uint(2, slots.toUnixMs);
+  packedPairs(3, 4, slots.slotBytes);
+  uint(5, slots.restSlots);
+  uint(6, slots.restBytes);
 }
 
-/** Fields, signals and roles of later versions are left out. Throws WireError on bytes that are no report. */
+function writeLag(lag: PartitionLag): void {
+  string(1, lag.topic);
+  uint(2, lag.partition);
+  uint(3, lag.records);
+}
+
+// Without presence, as proto3 has it: a default value is left out.
+
+/** A whole number from 0 to 2^53 - 1. */
+function uint(field: number, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not a whole number from 0: ${value}`);
+  if (value !== 0) out.varint(field, value);
+}
+
+function double(field: number, value: number): void {
+  if (value !== 0) out.double(field, value);
+}
+
+function string(field: number, value: string): void {
+  if (value !== '') out.string(field, value);
+}
+
+/** key, value, key, value, …: all keys in one field, all values in another. */
+function packedPairs(keyField: number, valueField: number, pairs: readonly number[]): void {
+  if (pairs.length === 0) return;
+  out.packed(
+    keyField,
+    pairs.filter((_, i) => i % 2 === 0),
+  );
+  out.packed(
+    valueField,
+    pairs.filter((_, i) => i % 2 === 1),
+  );
+}
+
+/** Fields, signals and roles of later versions are left out. Throws ProtobufError on bytes that are no report. */
 export function decodeLoadReport(bytes: Uint8Array): LoadReport | null {
-  const reader = new WireReader(bytes);
+  const reader = new ProtobufReader(bytes);
   const reporter = { id: '', role: '', version: '' };
   const signals: SignalLoad[] = [];
   const lag: PartitionLag[] = [];
@@ -122,7 +158,7 @@ export function decodeLoadReport(bytes: Uint8Array): LoadReport | null {
   return { reporter: reporter as Reporter, ...numbers, signals, lag };
 }
 
-function decodeSignal(reader: WireReader): SignalLoad | null {
+function decodeSignal(reader: ProtobufReader): SignalLoad | null {
   let signal: Signal | undefined;
   const shards: ShardLoad[] = [];
   const instances: InstanceLoad[] = [];
@@ -136,7 +172,7 @@ function decodeSignal(reader: WireReader): SignalLoad | null {
   return signal === undefined ? null : { signal, shards, instances, slots };
 }
 
-function decodeShard(reader: WireReader): ShardLoad {
+function decodeShard(reader: ProtobufReader): ShardLoad {
   const load = { shard: 0, items: 0, bytes: 0, errors: 0, latencySumNs: 0, latencyMinNs: 0, latencyMaxNs: 0 };
   while (reader.next()) {
     if (reader.field === 1) load.shard = reader.uint();
@@ -150,7 +186,7 @@ function decodeShard(reader: WireReader): ShardLoad {
   return load;
 }
 
-function decodeInstance(reader: WireReader): InstanceLoad {
+function decodeInstance(reader: ProtobufReader): InstanceLoad {
   const load = {
     service: '',
     instance: '',
@@ -180,7 +216,7 @@ function decodeInstance(reader: WireReader): InstanceLoad {
   return { ...load, requestLatency: zip(buckets, counts) };
 }
 
-function decodeSlots(reader: WireReader): SlotLoad {
+function decodeSlots(reader: ProtobufReader): SlotLoad {
   const load = { fromUnixMs: 0, toUnixMs: 0, restSlots: 0, restBytes: 0 };
   const slots: number[] = [];
   const bytes: number[] = [];
@@ -195,7 +231,7 @@ function decodeSlots(reader: WireReader): SlotLoad {
   return { ...load, slotBytes: zip(slots, bytes) };
 }
 
-function decodeLag(reader: WireReader): PartitionLag {
+function decodeLag(reader: ProtobufReader): PartitionLag {
   const lag = { topic: '', partition: 0, records: 0 };
   while (reader.next()) {
     if (reader.field === 1) lag.topic = reader.string();
@@ -205,17 +241,7 @@ function decodeLag(reader: WireReader): PartitionLag {
   return lag;
 }
 
-function unzip(pairs: readonly number[]): [first: number[], second: number[]] {
-  const first: number[] = [];
-  const second: number[] = [];
-  for (let i = 0; i < pairs.length; i += 2) {
-    first.push(pairs[i]!);
-    second.push(pairs[i + 1]!);
-  }
-  return [first, second];
-}
-
 function zip(first: readonly number[], second: readonly number[]): number[] {
-  if (first.length !== second.length) throw new WireError(`${first.length} keys, but ${second.length} values`);
+  if (first.length !== second.length) throw new ProtobufError(`${first.length} keys, but ${second.length} values`);
   return first.flatMap((key, i) => [key, second[i]!]);
 }

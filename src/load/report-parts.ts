@@ -1,9 +1,6 @@
-/**
- * Fills reports row by row; a row that does not fit any more opens the next one. Its size is told as it is encoded, so that none comes
- * out above MAX_REPORT_BYTES.
- */
+/** Fills reports row by row; a row with which one would be above MAX_REPORT_BYTES opens the next. */
 import type { Signal } from '../signals.ts';
-import { encodeInstance, encodeLag, encodeShard, encodeSlots } from './codec.ts';
+import { instanceBytes, lagBytes, shardBytes, slotsBytes } from './codec.ts';
 import {
   type InstanceLoad,
   type LoadReport,
@@ -27,19 +24,19 @@ export class ReportParts {
   readonly #parts: OpenPart[] = [{ bytes: REPORT_OVERHEAD_BYTES, signals: new Map(), lag: [] }];
 
   addShard(signal: Signal, shard: ShardLoad): void {
-    this.#signal(signal, encodeShard(shard).length).shards.push(shard);
+    this.#signal(signal, shardBytes(shard)).shards.push(shard);
   }
 
   addInstance(signal: Signal, instance: InstanceLoad): void {
-    this.#signal(signal, encodeInstance(instance).length).instances.push(instance);
+    this.#signal(signal, instanceBytes(instance)).instances.push(instance);
   }
 
   addSlots(signal: Signal, slots: SlotLoad): void {
-    this.#signal(signal, encodeSlots(slots).length).slots = slots;
+    this.#signal(signal, slotsBytes(slots)).slots = slots;
   }
 
   addLag(lag: PartitionLag): void {
-    this.#room(encodeLag(lag).length).lag.push(lag);
+    this.#room(lagBytes(lag)).lag.push(lag);
   }
 
   reports(head: Omit<LoadReport, 'part' | 'parts' | 'signals' | 'lag'>): LoadReport[] {

@@ -28,7 +28,7 @@
  * `process.memory.usage` by the container's limit). An instance that says it in several ways is judged by the first family of the
  * table, and there by utilisation before usage. The last value wins; values are clamped to 0..1.
  */
-import { WireError, WireReader } from './wire.ts';
+import { ProtobufError, ProtobufReader } from '../protobuf/reader.ts';
 
 export const FAMILIES = ['process', 'container', 'pod', 'system'] as const;
 export type Family = (typeof FAMILIES)[number];
@@ -97,7 +97,7 @@ export function readingOf(metric: Uint8Array): Reading | null {
   try {
     return parse(metric);
   } catch (error) {
-    if (error instanceof WireError) return null;
+    if (error instanceof ProtobufError) return null;
     throw error;
   }
 }
@@ -107,7 +107,7 @@ export function readingOf(metric: Uint8Array): Reading | null {
  * Gauge and Sum: data_points 1 message, repeated.
  */
 function parse(metric: Uint8Array): Reading | null {
-  const reader = new WireReader(metric);
+  const reader = new ProtobufReader(metric);
   let meaning: Meaning | undefined;
   let percent = false;
   const points: Point[] = [];
@@ -142,7 +142,7 @@ interface Point {
  * NumberDataPoint: as_double 4 double, as_int 6 sfixed64, attributes 7 message, flags 8 uint32 (bit 0: no value).
  * KeyValue: key 1 string, value 2 message. AnyValue: string_value 1 string, int_value 3 varint.
  */
-function parsePoint(reader: WireReader): Point | null {
+function parsePoint(reader: ProtobufReader): Point | null {
   let value: number | null = null;
   let state = '';
   let logicalCpu = '';
@@ -158,7 +158,7 @@ function parsePoint(reader: WireReader): Point | null {
   return value === null || !Number.isFinite(value) ? null : { value, state, logicalCpu };
 }
 
-function parseAttribute(reader: WireReader): { key: string; text: string } {
+function parseAttribute(reader: ProtobufReader): { key: string; text: string } {
   let key = '';
   let text = '';
   while (reader.next()) {

@@ -1,4 +1,6 @@
 /** Spans of the corpus: traces of a few spans that go through several services, lightly interleaved. */
+
+import type { ProtobufWriter } from '../protobuf/writer.ts';
 import type { CorpusShape, ItemSource } from './corpus.ts';
 import {
   type AttributeValue,
@@ -10,7 +12,6 @@ import {
   STATEMENTS,
   USER_AGENTS,
 } from './corpus-vocabulary.ts';
-import type { ProtobufWriter } from './protobuf-writer.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 export interface ItemContext {

@@ -1,5 +1,5 @@
 /** What the corpus talks about: services, hosts, URLs, statements, and how an attribute is written. */
-import type { ProtobufWriter } from './protobuf-writer.ts';
+import type { ProtobufWriter } from '../protobuf/writer.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 /** A float is a double even where it is whole: `{ double: 1 }`; a bare number is an int. */

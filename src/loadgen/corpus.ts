@@ -7,12 +7,13 @@
  * with everything around them. A corpus goes on for ever; measure on at least 200 distinct requests, cycled, or the
  * processor's caches flatter the figures.
  */
+
+import { ProtobufWriter } from '../protobuf/writer.ts';
 import type { Signal } from '../signals.ts';
 import { createLogSource } from './corpus-logs.ts';
 import { createMetricSource } from './corpus-metrics.ts';
 import { createSpanSource } from './corpus-spans.ts';
 import { attribute, createFleet } from './corpus-vocabulary.ts';
-import { ProtobufWriter } from './protobuf-writer.ts';
 import { createSeededRandom, mix32 } from './seeded-random.ts';
 
 export interface CorpusOptions {

@@ -8,23 +8,20 @@ export interface Console {
   /** One step of the start or the end. */
   progress(text: string): void;
   started(where: { grpc: string; http: string; api: string; kafka: OpenKafka; demo: boolean }): void;
-  /** Begins the line of figures. */
-  figures(metrics: Metrics, view: ApiView | undefined): { close(): Promise<void> };
+  /** Begins the line of figures. `shards`: of all signals. */
+  figures(metrics: Metrics, shards: number, view: ApiView | undefined): { close(): Promise<void> };
 }
 
 const TERMINAL_INTERVAL_MS = 1_000;
 const PLAIN_INTERVAL_MS = 10_000;
 
 export function openConsole(stdout: NodeJS.WriteStream): Console {
-  let lineOpen = false;
-  const write = (text: string) => {
-    if (lineOpen) stdout.write('\n');
-    lineOpen = false;
-    stdout.write(`${text}\n`);
-  };
+  // On a terminal the last line may be the live line; the next one comes within a second.
+  const wipe = stdout.isTTY ? '\r\x1b[K' : '';
+  const write = (text: string) => stdout.write(`${wipe}${text}\n`);
 
   return {
-    progress: write,
+    progress: (text) => void write(text),
 
     started({ grpc, http, api, kafka, demo }) {
       const inspect = kafka.embedded ? '' : ` --kafka ${kafka.brokers}`;
@@ -45,7 +42,7 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
       );
     },
 
-    figures(metrics, view) {
+    figures(metrics, shards, view) {
       const terminal = stdout.isTTY === true;
       let last = { in: 0, out: 0, at: performance.now() };
       let lastDecision = '';
@@ -57,15 +54,13 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
         const now = { in: await total(metrics.itemsIn), out: await total(metrics.itemsRouted), at: performance.now() };
         const seconds = (now.at - last.at) / 1e3;
         const rate = (count: number) => Math.round(count / seconds).toLocaleString('en');
-        const shards = (await metrics.itemsRouted.get()).values.length;
+        const busy = (await metrics.itemsRouted.get()).values.length;
         const line =
           `in ${rate(now.in - last.in)} items/s  out ${rate(now.out - last.out)} items/s  ` +
-          `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${shards} shards with data  ` +
+          `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${busy} of ${shards} shards  ` +
           `last decision: ${lastDecision || 'none yet'}`;
         last = now;
-        if (terminal) stdout.write(`\r\x1b[K${line.slice(0, (stdout.columns || 120) - 1)}`);
-        else stdout.write(`${line}\n`);
-        lineOpen = terminal;
+        stdout.write(terminal ? `${wipe}${line.slice(0, (stdout.columns || 120) - 1)}` : `${line}\n`);
       };
       const timer = setInterval(() => void show(), terminal ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS);
       return {

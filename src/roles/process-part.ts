@@ -8,6 +8,8 @@ import { startLoadReporter } from '../pipeline/report.ts';
 import { SIGNALS } from '../signals.ts';
 import type { Part, RoleContext } from './run.ts';
 
+const PATIENCE_MS = 2_000;
+
 export async function startProcessPart(context: RoleContext): Promise<Part & { readonly processor: Processor | null }> {
   const { config, names, kafka, topics, kernels, metrics, log } = context;
   const closing = new AbortController();
@@ -20,10 +22,13 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
   done.catch(() => undefined);
 
   async function run(): Promise<void> {
-    if (follower.state.ring === null) {
+    // In `weir up` the controller is about to write it; only a longer wait is worth a word.
+    const patience = setTimeout(() => {
       log.info(`waiting for ring epoch 1 on ${names.control}: start \`weir control\`, or run \`weir topics --create\``);
-    }
-    const { ring } = await follower.waitFor((state) => state.ring !== null, { signal: closing.signal });
+    }, PATIENCE_MS);
+    const { ring } = await follower
+      .waitFor((state) => state.ring !== null, { signal: closing.signal })
+      .finally(() => clearTimeout(patience));
     if (ring === null) throw new TypeError('no ring');
     requireSameRouting(config, ring, kernels.hash);
     for (const signal of SIGNALS) kernels.split.setRouting(signal, routingOf(ring.signals[signal]));
@@ -43,6 +48,7 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
       log,
     });
     reporter.setRingEpoch(ring.epoch);
+    if (closing.signal.aborted) return reporter.close();
     processor = startProcessor({
       port: kafka.port,
       config,

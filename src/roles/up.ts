@@ -1,5 +1,6 @@
 /** `weir up`: every role in one process, with the traffic of a simulated shop unless `--no-demo`. */
 import type { Config } from '../config.ts';
+import { SIGNALS } from '../signals.ts';
 import { startBridgePart } from './bridge-part.ts';
 import { type Console, openConsole } from './console.ts';
 import { startControlPart } from './control-part.ts';
@@ -21,7 +22,7 @@ export async function runUp(config: Config, options: RoleOptions): Promise<void>
     onStarted(context, api, parts) {
       screen.started({ ...addresses, api: api.url, kafka: context.kafka, demo: config.demo });
       const view = parts.find((part) => part.view)?.view;
-      const figures = screen.figures(context.metrics, view);
+      const figures = screen.figures(context.metrics, shardCount(config), view);
       if (!config.demo) return figures;
       const demo = startShop(addresses);
       return {
@@ -41,3 +42,5 @@ async function startShop({ grpc, http }: { grpc: string; http: string }) {
   const { startDemo } = await import('../demo/traffic.ts');
   return startDemo({ grpc: `http://${grpc}`, http: `http://${http}` });
 }
+
+const shardCount = ({ routing }: Config) => SIGNALS.reduce((sum, signal) => sum + routing[signal].shards, 0);

@@ -3,8 +3,8 @@ import type { Config } from '../config.ts';
 import type { KafkaPort, Poll } from '../kafka/port.ts';
 import { decodeLoadReport } from '../load/codec.ts';
 import type { LoadReport } from '../load/load-report.ts';
-import { WireError } from '../load/wire.ts';
 import type { Names } from '../names.ts';
+import { ProtobufError } from '../protobuf/reader.ts';
 import { LoadWindow } from './load-window.ts';
 import { tailPartition } from './partition-tail.ts';
 
@@ -64,7 +64,7 @@ function reportOf(poll: Poll, index: number): LoadReport | null {
   try {
     return decodeLoadReport(value);
   } catch (error) {
-    if (error instanceof WireError) return null;
+    if (error instanceof ProtobufError) return null;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import protobuf from 'protobufjs';
 import { describe, expect, it } from 'vitest';
 import { decodeLoadReport, encodeLoadReport } from '../../src/load/codec.ts';
 import type { LoadReport } from '../../src/load/load-report.ts';
-import { WireError } from '../../src/load/wire.ts';
+import { ProtobufError } from '../../src/protobuf/reader.ts';
 import { report } from './reports.ts';
 
 const proto = protobuf.loadSync(fileURLToPath(new URL('../../proto/weir/v1/load.proto', import.meta.url)));
@@ -118,11 +118,11 @@ describe('the load report codec', () => {
     const signals = [{ signal: 'traces' as const, shards: [], instances: [], slots: null }];
     const bytes = encodeLoadReport(report(1_000, { signals, lag: [{ topic: 't', partition: 1, records: 2 }] }));
     for (let end = 1; end < bytes.length; end++) {
-      let outcome: LoadReport | null | WireError;
+      let outcome: LoadReport | null | ProtobufError;
       try {
         outcome = decodeLoadReport(bytes.subarray(0, end));
       } catch (error) {
-        expect(error).toBeInstanceOf(WireError);
+        expect(error).toBeInstanceOf(ProtobufError);
         continue;
       }
       // Cut between two fields: a report that has less.

@@ -1,6 +1,6 @@
 /** Requests put together by hand, field by field, for the cases that no SDK sends. */
 import { type AttributeValue, attribute } from '../../src/loadgen/corpus-vocabulary.ts';
-import { ProtobufWriter } from '../../src/loadgen/protobuf-writer.ts';
+import { ProtobufWriter } from '../../src/protobuf/writer.ts';
 
 /** The fields that `write` writes. */
 export function fields(write: (writer: ProtobufWriter) => void): Uint8Array {

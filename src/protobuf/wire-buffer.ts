@@ -1,32 +1,40 @@
-/** Protobuf's wire format into one growing buffer. `reserve` comes first; the writes themselves check nothing. */
+/**
+ * Protobuf's wire format (https://protobuf.dev/programming-guides/encoding) into one growing buffer. `reserve` comes first; the
+ * writes themselves check nothing, for the bridge's JSON path pays for each. Whoever thinks in fields takes `writer.ts`, which is on top.
+ *
+ * | wire type | what follows the tag |
+ * |---|---|
+ * | 0 | varint |
+ * | 1 | 8 bytes LE |
+ * | 2 | varint length, then that many bytes |
+ * | 5 | 4 bytes LE |
+ */
 
 /** More than `maxBytes` were asked for. */
 export class TooLarge extends Error {}
 
-/** Memory that is kept for the next writer. */
-const KEPT_BYTES = 4 * 1024 * 1024;
 /** A reserve asks for more than is then used: a message that just fits must not be refused for that. */
 const RESERVE_SLACK_BYTES = 1_024;
 
-let kept: Buffer = Buffer.alloc(0);
-
-export class ProtobufWriter {
-  out: Buffer = kept;
+export class WireBuffer {
+  /** Written up to `length`. Another one after a `reserve`. */
+  out: Buffer;
   length = 0;
   private readonly maxBytes: number;
 
-  constructor(maxBytes: number) {
+  /** `out` is to begin with, and replaced by a larger one as needed. */
+  constructor(out: Buffer, maxBytes = Number.POSITIVE_INFINITY) {
+    this.out = out;
     this.maxBytes = maxBytes;
   }
 
-  /** A copy of what was written. Ends the writer. */
+  /** A copy of what was written. Throws TooLarge. */
   finish(): Uint8Array {
     if (this.length > this.maxBytes) throw new TooLarge();
-    const written = Buffer.from(this.out.subarray(0, this.length));
-    if (this.out.length <= KEPT_BYTES) kept = this.out;
-    return written;
+    return Buffer.from(this.out.subarray(0, this.length));
   }
 
+  /** Throws TooLarge. */
   reserve(bytes: number): void {
     const needed = this.length + bytes;
     if (needed <= this.out.length) return;
@@ -101,6 +109,7 @@ export class ProtobufWriter {
   }
 }
 
+/** Bytes that `value`, below 2^32, takes as a varint. */
 export function varintBytes(value: number): number {
   let bytes = 1;
   for (let rest = value >>> 7; rest > 0; rest >>>= 7) bytes++;
