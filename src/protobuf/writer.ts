@@ -96,8 +96,8 @@ export class ProtobufWriter {
   }
 
   #varint(value: number | bigint): void {
-    if (typeof value === 'number' && value >= 0 && Number.isSafeInteger(value)) {
-      this.#wire.varint64(Math.floor(value / 2 ** 32), value >>> 0);
+    if (typeof value === 'number' && value >>> 0 === value) {
+      this.#wire.varint(value);
       return;
     }
     const bits = BigInt.asUintN(64, BigInt(value));

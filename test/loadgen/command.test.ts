@@ -1,0 +1,95 @@
+/** `weir load` against a running bridge: what it says it sent is what Kafka holds. */
+import { Writable } from 'node:stream';
+import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../src/kafka/embedded.ts';
+import { describeSummary, type LoadOptions, runLoad } from '../../src/loadgen/command.ts';
+import { type Rig, startRig } from '../bridge/rig.ts';
+import { decodeItems } from '../support/otlp-schema.ts';
+
+const OPTIONS: LoadOptions = {
+  protocol: 'grpc',
+  target: '',
+  signal: 'traces',
+  rate: 20_000,
+  itemsPerRequest: 50,
+  seconds: 1,
+  connections: 2,
+  maxInFlight: 64,
+  gzip: false,
+  headers: {},
+  services: 12,
+  skew: 0,
+  seed: 1,
+};
+
+let rig: Rig | undefined;
+afterEach(async () => {
+  await rig?.close();
+  rig = undefined;
+});
+
+function screen() {
+  const lines: string[] = [];
+  const stdout = new Writable({
+    write(chunk, _, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  return { lines, stdout, signal: new AbortController().signal };
+}
+
+describe('weir load', () => {
+  for (const protocol of ['grpc', 'http'] as const) {
+    for (const gzip of [false, true]) {
+      it(`sends over ${protocol}${gzip ? ', compressed,' : ''} what it counts`, async () => {
+        rig = await startRig();
+        const target = protocol === 'grpc' ? rig.bridge.grpcAddress : rig.bridge.httpAddress;
+        const { lines, ...io } = screen();
+        const summary = await runLoad({ ...OPTIONS, protocol, target, gzip, headers: { tenant: 'acme' } }, io);
+        expect(summary.accepted).toBe(summary.sent);
+        expect(summary.refusals.size).toBe(0);
+        const stored = await rig.stored('traces');
+        expect(stored).toHaveLength(summary.accepted);
+        expect(stored.flatMap(({ value }) => decodeItems('traces', value))).toHaveLength(summary.items);
+        expect(
+          stored.every(({ headers }) => headers.some(([name, value]) => name === 'tenant' && value === 'acme')),
+        ).toBe(true);
+        // One second at 20,000 spans a second, unless the machine was too busy to send them all.
+        expect(summary.items + summary.missed * OPTIONS.itemsPerRequest).toBeGreaterThan(15_000);
+        expect(summary.p99Ms).toBeGreaterThanOrEqual(summary.p50Ms);
+        expect(lines.join('')).toMatch(/spans\/s/);
+        expect(describeSummary(summary, 'traces')).toContain(
+          `${summary.accepted} of ${summary.sent} requests accepted`,
+        );
+      });
+    }
+  }
+
+  it('keeps within the requests that may be in flight, and as fast as they are answered, without a rate', async () => {
+    rig = await startRig();
+    const { lines: _, ...io } = screen();
+    const target = rig.bridge.httpAddress;
+    const summary = await runLoad({ ...OPTIONS, protocol: 'http', target, rate: 0, maxInFlight: 2, seconds: 1 }, io);
+    expect(summary.accepted).toBeGreaterThan(10);
+    expect(summary.missed).toBe(0);
+  });
+
+  it('says what the server refused', async () => {
+    rig = await startRig({ config: { bridge: { maxRequestBytes: 25_000 } } });
+    const { lines: _, ...io } = screen();
+    const failed = runLoad({ ...OPTIONS, protocol: 'http', target: rig.bridge.httpAddress, itemsPerRequest: 500 }, io);
+    await expect(failed).rejects.toMatchObject({ code: 'LOAD_TARGET', message: expect.stringContaining('413') });
+  });
+
+  it('says in one sentence that nobody listens there', async () => {
+    const target = `127.0.0.1:${await freePort()}`;
+    for (const protocol of ['grpc', 'http'] as const) {
+      const { lines: _, ...io } = screen();
+      await expect(runLoad({ ...OPTIONS, protocol, target, seconds: 1 }, io)).rejects.toMatchObject({
+        code: 'LOAD_TARGET',
+        message: expect.stringContaining(target),
+      });
+    }
+  });
+});
