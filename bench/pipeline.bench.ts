@@ -5,11 +5,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { defaultConfig } from '../src/config.ts';
+import { freePort } from '../src/kafka/embedded/ports.ts';
 import { startEmbedded } from '../src/kafka/embedded.ts';
 import { connectKafka } from '../src/kafka/kafkajs/index.ts';
 import type { KafkaPort } from '../src/kafka/port.ts';
@@ -195,14 +195,5 @@ function exitOf(child: ChildProcess): Promise<void> {
     const ended = (code: number | null) => (code === 0 ? resolve() : reject(new Error(`child ended with ${code}`)));
     if (child.exitCode !== null) ended(child.exitCode);
     else child.once('exit', ended);
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
   });
 }

@@ -28,7 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['bridge', 'pipeline', 'runtime', 'api', 'demo', 'loadgen'],
   ['coordination', 'control', 'load'],
   ['kernels', 'kafka', 'topics'],
-  ['log', 'metrics', 'names', 'config', 'errors', 'signals'],
+  ['abortable', 'log', 'metrics', 'names', 'config', 'errors', 'protobuf', 'signals'],
 ];
 
 const placeOf = (path: string) =>

@@ -2,7 +2,7 @@
 import grpc from '@grpc/grpc-js';
 import type { Signal } from '../signals.ts';
 import type { Intake, Transport } from './intake.ts';
-import { listenError, probeAddress } from './listen.ts';
+import { type Endpoint, type EndpointOptions, listenError, probeAddress } from './listen.ts';
 import { REFUSALS, type Refusal, statusToProtobuf } from './refusal.ts';
 
 const TRANSPORT: Transport = 'grpc';
@@ -18,20 +18,7 @@ for (const [signal, service] of Object.entries(SERVICES)) SIGNAL_OF_PATH.set(`/$
 /** Export*ServiceResponse without partial_success: everything was accepted. */
 const SUCCESS = Buffer.alloc(0);
 
-export interface GrpcEndpoint {
-  /** host:port. */
-  readonly address: string;
-  /** Ends idle connections, then all that are left after `graceMs`. */
-  close(graceMs: number): Promise<void>;
-}
-
-export async function startGrpc(options: {
-  host: string;
-  port: number;
-  maxRequestBytes: number;
-  intake: Intake;
-}): Promise<GrpcEndpoint> {
-  const { host, port, maxRequestBytes, intake } = options;
+export async function startGrpc({ host, port, maxRequestBytes, intake }: EndpointOptions): Promise<Endpoint> {
   const server = new grpc.Server({
     'grpc.max_receive_message_length': maxRequestBytes,
     interceptors: [ownRefusals(intake, maxRequestBytes)],

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { gunzip } from 'node:zlib';
 import type { Signal } from '../signals.ts';
 import type { Intake, Transport } from './intake.ts';
-import { listenError } from './listen.ts';
+import { type Endpoint, type EndpointOptions, listenError } from './listen.ts';
 import { otlpJsonToProtobuf } from './otlp-json.ts';
 import { REFUSALS, type Refusal, type RefusalReason, statusToJson, statusToProtobuf } from './refusal.ts';
 
@@ -25,20 +25,7 @@ const REQUEST_TIMEOUT_MS = 60_000;
 /** Longer than the interval at which exporters usually send, so that they keep their connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
-export interface HttpEndpoint {
-  /** host:port. */
-  readonly address: string;
-  /** Ends idle connections, then all that are left after `graceMs`. */
-  close(graceMs: number): Promise<void>;
-}
-
-export async function startHttp(options: {
-  host: string;
-  port: number;
-  maxRequestBytes: number;
-  intake: Intake;
-}): Promise<HttpEndpoint> {
-  const { host, port, maxRequestBytes, intake } = options;
+export async function startHttp({ host, port, maxRequestBytes, intake }: EndpointOptions): Promise<Endpoint> {
   const server = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS },
     (request, response) => {

@@ -1,5 +1,22 @@
+/** What the bridge's two endpoints have in common: what they are, and what goes wrong when they start to listen. */
 import { createServer } from 'node:net';
 import { WeirError } from '../errors.ts';
+import type { Intake } from './intake.ts';
+
+export interface EndpointOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly maxRequestBytes: number;
+  readonly intake: Intake;
+}
+
+/** Where exporters send to. */
+export interface Endpoint {
+  /** host:port. */
+  readonly address: string;
+  /** Ends idle connections, then all that are left after `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
 
 /** Turns what the system says about an address into a sentence that names the setting. */
 export function listenError(cause: Error, host: string, port: number, flag: string): WeirError {

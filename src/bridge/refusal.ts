@@ -3,6 +3,7 @@
  * Retry-After are tried again, everything else drops the data (https://opentelemetry.io/docs/specs/otlp/#failures).
  */
 import { status as grpc } from '@grpc/grpc-js';
+import { ProtobufWriter } from '../protobuf/writer.ts';
 
 interface Answer {
   readonly grpc: number;
@@ -61,31 +62,24 @@ const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
  * Duration              1 seconds int64 · 2 nanos int32
  */
 export function statusToProtobuf({ reason, message, retryAfterMs }: Refusal): Buffer {
-  const fields = [varintField(1, REFUSALS[reason].grpc), bytesField(2, Buffer.from(message))];
+  const writer = new ProtobufWriter(256);
+  writer.varint(1, REFUSALS[reason].grpc);
+  writer.string(2, message);
   if (retryAfterMs !== null) {
-    const duration = Buffer.concat([
-      varintField(1, Math.floor(retryAfterMs / 1_000)),
-      varintField(2, (retryAfterMs % 1_000) * 1_000_000),
-    ]);
-    fields.push(
-      bytesField(3, Buffer.concat([bytesField(1, Buffer.from(RETRY_INFO)), bytesField(2, bytesField(1, duration))])),
-    );
+    writer.message(3, () => {
+      writer.string(1, RETRY_INFO);
+      writer.message(2, () => {
+        writer.message(1, () => {
+          writer.varint(1, Math.floor(retryAfterMs / 1_000));
+          writer.varint(2, (retryAfterMs % 1_000) * 1_000_000);
+        });
+      });
+    });
   }
-  return Buffer.concat(fields);
+  return writer.finish();
 }
 
 export function statusToJson({ reason, message, retryAfterMs }: Refusal): string {
   const details = retryAfterMs === null ? [] : [{ '@type': RETRY_INFO, retryDelay: `${retryAfterMs / 1_000}s` }];
   return JSON.stringify({ code: REFUSALS[reason].grpc, message, details });
-}
-
-const varintField = (number: number, value: number): Buffer => Buffer.from([number << 3, ...varint(value)]);
-
-const bytesField = (number: number, value: Buffer): Buffer =>
-  Buffer.concat([Buffer.from([(number << 3) | 2, ...varint(value.length)]), value]);
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  for (; value > 0x7f; value = Math.floor(value / 128)) bytes.push((value & 0x7f) | 0x80);
-  return [...bytes, value];
 }

@@ -1,4 +1,5 @@
 /** Tails the control log and folds it: every member's view of what is true. */
+import { abortable } from '../abortable.ts';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
@@ -173,18 +174,4 @@ class Tail implements ControlLogFollower {
 
 function closed(topic: string): Error {
   return new Error(`the follower of ${topic} was closed`);
-}
-
-/** Rejects with the signal's reason as soon as that is aborted. */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -1,4 +1,5 @@
 /** Ring epoch 1, out of the configuration alone: whoever makes it makes the same. Later epochs are proposals. */
+import { abortable } from '../abortable.ts';
 import type { Config } from '../config.ts';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort } from '../kafka/port.ts';
@@ -6,7 +7,7 @@ import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import { type Names, namesFor } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { abortable, followControlLog } from './control-log.ts';
+import { followControlLog } from './control-log.ts';
 import { encodeEvent, ringActiveEvent } from './events.ts';
 import type { RingEpoch, ShardState, SignalRing } from './ring-epoch.ts';
 

@@ -12,6 +12,7 @@
  * newer generation, or it and the rightful leader would fence each other for ever.
  */
 import { randomUUID } from 'node:crypto';
+import { aborted, pause } from '../abortable.ts';
 import type {
   AssignedPartition,
   CommitOutcome,
@@ -167,7 +168,7 @@ class Candidate implements Election {
     if (!(await partition.confirm()))
       throw new TermFailed('the candidate came too late', { cause: new Error('the group has gone on without us') });
     const sink = await port
-      .openSink({ fencingKey, groupId, transactionTimeoutMs })
+      .openSink({ fencingKey, groupId, transactionTimeoutMs, signal: partition.signal })
       .catch((cause: unknown) => Promise.reject(new TermFailed('the sink could not be opened', { cause })));
     const ending = new AbortController();
     const end = (reason: unknown) => ending.abort(reason);
@@ -267,23 +268,4 @@ class TermFailed extends Error {}
 
 function asError(reason: unknown): Error {
   return reason instanceof Error ? reason : new Error(String(reason));
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-}
-
-/** Ends early when the signal is aborted. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const stop = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-      resolve();
-    };
-    const timer = setTimeout(stop, ms);
-    signal.addEventListener('abort', stop, { once: true });
-  });
 }

@@ -71,7 +71,9 @@ export interface AssignedPartition extends PartitionReader {
   readonly signal: AbortSignal;
   /**
    * Asks the group, with a heartbeat of its own, whether this member still holds this generation. To be asked before a
-   * sink is opened again: a member that was paused and woke up late would otherwise fence the rightful owner.
+   * sink is opened again: a member that was paused and woke up late would otherwise fence the rightful owner. After a no
+   * `signal` is aborted and the member joins anew, also when the group never said it: whoever waits for `signal` is not
+   * left to wait while heartbeats on another connection keep the generation alive.
    */
   confirm(): Promise<boolean>;
 }
@@ -145,6 +147,8 @@ export interface SinkOptions {
   readonly groupId: string;
   /** The broker aborts a transaction that stays open longer. */
   readonly transactionTimeoutMs: number;
+  /** Aborted: opening, which may take as long as a predecessor's transaction, is not tried any more and rejects. */
+  readonly signal?: AbortSignal;
 }
 
 /** One transaction at a time. */
@@ -218,8 +222,13 @@ export interface Admin {
   listTopics(): Promise<readonly string[]>;
   /** Topics that do not exist are left out. */
   describeTopics(names: readonly string[]): Promise<readonly TopicDescription[]>;
-  /** Offsets of the group on every partition of the topic; of pending transactions only what is committed. */
+  /** Offsets of the group on every partition of the topic; of pending transactions only what is committed. For display. */
   committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]>;
+  /**
+   * The group's offset on one partition, for whoever goes on from there. Never one that a transaction which is not over could
+   * still change: that is waited for, and it rejects when it takes too long.
+   */
+  committedOffset(groupId: string, at: TopicPartition): Promise<CommittedOffset>;
   offsets(topic: string): Promise<readonly PartitionOffsets[]>;
   /**
    * Records that a read_committed reader at the group's committed offset still has before it. Transaction markers take

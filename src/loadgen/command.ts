@@ -3,6 +3,7 @@
  * at its time whether or not earlier ones were answered, and its latency counts from when it was due, so that a slow server
  * cannot hide behind a generator that waits for it. What is more than `maxInFlight` requests behind is counted as missed.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WeirError } from '../errors.ts';
 import { ITEM_NAMES, type Signal } from '../signals.ts';
 import { createCorpus } from './corpus.ts';
@@ -176,5 +177,3 @@ export function describeSummary(summary: LoadSummary, signal: Signal): string {
   if (missed > 0) lines.push(`${missed} not sent: more than the allowed requests were in flight`);
   return lines.join('\n');
 }
-
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

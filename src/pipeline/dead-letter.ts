@@ -1,6 +1,7 @@
 /** What becomes of a record that could not be taken: its bytes as they are, and headers that say where from and why. */
 import type { Headers, Poll, Value } from '../kafka/port.ts';
 import { RECORD_STATUS, type RecordStatus } from '../kernels/split/kernel.ts';
+import { headerBytes } from './kept-headers.ts';
 
 export type DeadLetterReason = Exclude<keyof typeof RECORD_STATUS, 'ok'>;
 
@@ -26,13 +27,11 @@ export function deadLetter(poll: Poll, index: number, status: RecordStatus, maxV
     ['weir-source', text.encode(`${poll.topic}/${poll.partition}/${poll.offset(index)}`)],
   ];
   const original = poll.headers(index);
-  const originalBytes = original.reduce((sum, [name, header]) => sum + name.length + header.length + 10, 0);
-  if (value === null || value.length + originalBytes <= maxValueBytes) {
-    return { value, headers: [...own, ...original], reason };
-  }
+  const valueBytes = value?.length ?? 0;
+  if (valueBytes + headerBytes(original) <= maxValueBytes) return { value, headers: [...own, ...original], reason };
   return {
-    value: value.subarray(0, maxValueBytes),
-    headers: [...own, ['weir-cut-from', text.encode(String(value.length))]],
+    value: value?.subarray(0, maxValueBytes) ?? null,
+    headers: [...own, ['weir-cut-from', text.encode(String(valueBytes))]],
     reason,
   };
 }

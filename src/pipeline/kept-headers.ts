@@ -6,9 +6,16 @@ import type { Headers, Poll } from '../kafka/port.ts';
 
 /** The kernel's limit for one call. */
 export const MAX_GROUPS = 64;
+/**
+ * Bytes of a combination that shares a call with others. What the largest takes is missing to the shard records of the
+ * whole call, so one record with a header of megabytes would bury all records around it.
+ */
+const SHARED_HEADER_BYTES = 8_192;
+/** Beside a header's name and value: their lengths. */
+const HEADER_OVERHEAD_BYTES = 10;
 
 export interface HeaderGroups {
-  /** Records from the front whose combinations fit into MAX_GROUPS. */
+  /** Records from the front whose combinations fit into MAX_GROUPS, one above SHARED_HEADER_BYTES alone. */
   readonly count: number;
   /** Group of each of them. */
   readonly groups: Uint8Array;
@@ -18,12 +25,21 @@ export interface HeaderGroups {
 
 const NONE: Headers = [];
 
+/** Most that the headers take in a record. */
+export function headerBytes(headers: Headers): number {
+  return headers.reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + value.length + HEADER_OVERHEAD_BYTES,
+    0,
+  );
+}
+
 /** Groups of the records [from, poll.count). A header that comes more than once counts with its first value. */
 export function groupByKeptHeaders(poll: Poll, from: number, kept: readonly string[]): HeaderGroups {
   const groups = new Uint8Array(poll.count - from);
   if (kept.length === 0) return { count: groups.length, groups, headers: [NONE] };
   const ids = new Map<string, number>();
   const headers: Headers[] = [];
+  let alone = false;
   for (let i = 0; i < groups.length; i++) {
     const all = poll.headers(from + i);
     const pairs: Headers =
@@ -31,7 +47,11 @@ export function groupByKeptHeaders(poll: Poll, from: number, kept: readonly stri
     const combination = pairs.map(([name, value]) => `${name}=${Buffer.from(value).toString('base64')}`).join('&');
     let id = ids.get(combination);
     if (id === undefined) {
-      if (headers.length === MAX_GROUPS) return { count: i, groups: groups.subarray(0, i), headers };
+      const large = headerBytes(pairs) > SHARED_HEADER_BYTES;
+      if (headers.length === MAX_GROUPS || alone || (large && headers.length > 0)) {
+        return { count: i, groups: groups.subarray(0, i), headers };
+      }
+      alone = large;
       id = headers.length;
       ids.set(combination, id);
       headers.push(pairs);

@@ -3,6 +3,7 @@
  * is what makes a hand-over exactly once.
  */
 import type { Logger } from 'pino';
+import { abortable, aborted, pause } from '../abortable.ts';
 import type { AssignedPartition, CommitOutcome, KafkaPort, TransactionalSink } from '../kafka/port.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
@@ -115,19 +116,20 @@ async function openPartition(
   assigned: AssignedPartition,
   { port, names, transactionTimeoutMs, ringEpoch }: PartitionDeps,
 ): Promise<{ sink: TransactionalSink; ringEpoch: number }> {
-  const { topic, partition } = assigned;
+  const { topic, partition, signal } = assigned;
+  // Whatever is waited for here ends with the signal: a partition that cannot be opened must not hold up a rebalance.
   const sink = await port.openSink({
     fencingKey: names.processorKey(topic, partition),
     groupId: names.processGroup,
     transactionTimeoutMs,
+    signal,
   });
   try {
-    const committed = (await port.admin.committedOffsets(names.processGroup, topic)).find(
-      (offset) => offset.partition === partition,
-    );
-    await assigned.seek(committed?.offset ?? 'earliest');
-    const writtenUnder = ringEpochOf(committed?.metadata ?? '') ?? 0;
-    return { sink, ringEpoch: await ringEpoch(writtenUnder, assigned.signal) };
+    const committed = port.admin.committedOffset(names.processGroup, { topic, partition });
+    const { offset, metadata } = await abortable(committed, signal);
+    await assigned.seek(offset ?? 'earliest');
+    const writtenUnder = ringEpochOf(metadata) ?? 0;
+    return { sink, ringEpoch: await ringEpoch(writtenUnder, signal) };
   } catch (error) {
     await sink.close();
     throw error;
@@ -155,20 +157,3 @@ async function standOrSkip(
   );
   await aborted(partition.signal);
 }
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-
-const pause = (ms: number, signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done, { once: true });
-  });

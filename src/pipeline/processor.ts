@@ -135,8 +135,11 @@ export function startProcessor(deps: ProcessorDeps): Processor {
     done: member.done,
     async close() {
       clearInterval(lagTimer);
-      await member.close();
-      await reporter.close();
+      try {
+        await member.close();
+      } finally {
+        await reporter.close();
+      }
     },
   };
 }

@@ -37,9 +37,12 @@ export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
   let sending: Promise<void> | null = null;
   const timer = setInterval(() => {
     // While Kafka is slow the totals grow in value, not in number: the next report covers the longer time.
-    sending ??= send().finally(() => {
-      sending = null;
-    });
+    sending ??= send()
+      // A producer that was closed under it, or a report that cannot be encoded: no reason for the process to end.
+      .catch((err: Error) => log.error({ err }, 'a load report could not be sent'))
+      .finally(() => {
+        sending = null;
+      });
   }, deps.intervalMs);
 
   async function send(): Promise<void> {

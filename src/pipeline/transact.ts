@@ -7,7 +7,7 @@ import { RECORD_STATUS, type SplitAggregates, type SplitKernel, type SplitResult
 import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
 import { type DeadLetterReason, deadLetter } from './dead-letter.ts';
-import { groupByKeptHeaders } from './kept-headers.ts';
+import { groupByKeptHeaders, headerBytes } from './kept-headers.ts';
 
 /** What a record takes beside its value in `max.message.bytes`: batch header, lengths, our headers. */
 const RECORD_OVERHEAD_BYTES = 2_048;
@@ -86,15 +86,8 @@ async function splitFrom(poll: Poll, from: number, kernel: SplitKernel, settings
   const { count, groups, headers } = groupByKeptHeaders(poll, from, settings.keepHeaders);
   const values = Array.from({ length: count }, (_, i) => poll.value(from + i));
   const inputBytes = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
-  const headerBytes = headers.reduce(
-    (most, group) =>
-      Math.max(
-        most,
-        group.reduce((sum, [name, value]) => sum + name.length + value.length + 10, 0),
-      ),
-    0,
-  );
-  const maxRecordBytes = settings.maxShardMessageBytes - RECORD_OVERHEAD_BYTES - headerBytes;
+  const maxRecordBytes =
+    settings.maxShardMessageBytes - RECORD_OVERHEAD_BYTES - Math.max(...headers.map((group) => headerBytes(group)));
   const input = { values, groups };
   const { maxOutputRatio } = settings;
   const limits = { maxRecordBytes, maxOutputBytes: maxOutputRatio * Math.max(inputBytes, SMALL_OUTPUT_BYTES) };

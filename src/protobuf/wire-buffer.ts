@@ -29,7 +29,7 @@ export class WireBuffer {
   }
 
   /** A copy of what was written. Throws TooLarge. */
-  finish(): Uint8Array {
+  finish(): Buffer {
     if (this.length > this.maxBytes) throw new TooLarge();
     return Buffer.from(this.out.subarray(0, this.length));
   }

@@ -77,7 +77,7 @@ export class ProtobufWriter {
   }
 
   /** The message, as a copy; the writer starts anew. */
-  finish(): Uint8Array {
+  finish(): Buffer {
     const message = this.#wire.finish();
     this.clear();
     return message;

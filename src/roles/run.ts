@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { aborted } from '../abortable.ts';
 import type { ApiView } from '../api/documents.ts';
 import { type Api, startApi } from '../api/server.ts';
 import type { Config } from '../config.ts';
@@ -102,9 +103,3 @@ export async function runParts(
     for (const err of failures) log.error({ err }, 'not everything could be closed in order');
   }
 }
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });

@@ -3,13 +3,14 @@
  * the decisions, and with the events by which a later leader repeats none of them.
  */
 import type { Logger } from 'pino';
+import { pause } from '../abortable.ts';
 import type { Config } from '../config.ts';
 import { type Condition, type Decided, decide, type Verdict } from '../control/decide.ts';
 import { type Decision, type DecisionStamp, decisionKey, encodeDecision } from '../control/decision.ts';
 import { followControlLog } from '../coordination/control-log.ts';
 import { type LedEvent, ringActiveEvent } from '../coordination/events.ts';
 import { firstRing, requireSameRouting } from '../coordination/first-ring.ts';
-import { electLeader, type Leadership, pause } from '../coordination/leader.ts';
+import { electLeader, type Leadership } from '../coordination/leader.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';

@@ -1,5 +1,6 @@
 /** A bridge on free ports, before an in-process log or any other Kafka, and what the tests ask of them. */
 import { pino } from 'pino';
+import protobuf from 'protobufjs';
 import { type Bridge, startBridge } from '../../src/bridge/bridge.ts';
 import { type ConfigInput, defaultConfig } from '../../src/config.ts';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
@@ -147,44 +148,22 @@ export class HeldProducer implements Producer {
   async close(): Promise<void> {}
 }
 
-/** Fields of a google.rpc.Status, and whether RetryInfo is among its details. */
-export function decodeStatus(bytes: Uint8Array): { code: number; message: string; retryAfterMs: number | null } {
-  let code = 0;
-  let message = '';
-  let retryAfterMs: number | null = null;
-  for (const [field, value] of fieldsOf(bytes)) {
-    if (field === 1) code = value as number;
-    if (field === 2) message = Buffer.from(value as Uint8Array).toString();
-    if (field !== 3) continue;
-    const any = new Map(fieldsOf(value as Uint8Array));
-    if (Buffer.from(any.get(1) as Uint8Array).toString() !== 'type.googleapis.com/google.rpc.RetryInfo') continue;
-    const delay = new Map(fieldsOf(any.get(2) as Uint8Array)).get(1) as Uint8Array;
-    const duration = new Map(fieldsOf(delay));
-    retryAfterMs = ((duration.get(1) as number) ?? 0) * 1_000 + ((duration.get(2) as number) ?? 0) / 1e6;
-  }
-  return { code, message, retryAfterMs };
-}
+const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
+const google = protobuf.parse(`
+    syntax = "proto3";
+    message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+    message Any { string type_url = 1; bytes value = 2; }
+    message RetryInfo { Duration retry_delay = 1; }
+    message Duration { int64 seconds = 1; int32 nanos = 2; }
+  `).root;
 
-/** For messages of varints and bytes. */
-function fieldsOf(bytes: Uint8Array): Array<[field: number, value: number | Uint8Array]> {
-  const fields: Array<[number, number | Uint8Array]> = [];
-  let at = 0;
-  const varint = () => {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = bytes[at++]!;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-    }
-  };
-  while (at < bytes.length) {
-    const tag = varint();
-    const number = varint();
-    if (tag % 8 === 0) fields.push([tag >> 3, number]);
-    else {
-      fields.push([tag >> 3, bytes.subarray(at, at + number)]);
-      at += number;
-    }
-  }
-  return fields;
+/** Fields of a google.rpc.Status, and what RetryInfo among its details says. */
+export function decodeStatus(bytes: Uint8Array): { code: number; message: string; retryAfterMs: number | null } {
+  const decode = (type: string, message: Uint8Array) =>
+    google.lookupType(type).toObject(google.lookupType(type).decode(message), { longs: Number, defaults: true });
+  const { code, message, details } = decode('Status', bytes);
+  const info = details.find(({ typeUrl }: { typeUrl: string }) => typeUrl === RETRY_INFO);
+  if (!info) return { code, message, retryAfterMs: null };
+  const { seconds, nanos } = decode('RetryInfo', info.value).retryDelay;
+  return { code, message, retryAfterMs: seconds * 1_000 + nanos / 1e6 };
 }

@@ -222,17 +222,23 @@ describe('the end of a run', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-  ] as const)('is at once on a second %s', async (name, code) => {
+  ] as const)('is at once on a second %s, but not on the first one that comes twice', async (name, code) => {
     const { child, said, ended } = script(`
       await exitAfter(async () => {
         setInterval(() => {}, 1000);
-        stopSignal().addEventListener('abort', () => console.log('draining'));
+        stopSignal().addEventListener('abort', () => {
+          console.log('draining');
+          setTimeout(() => console.log('still draining'), 1_100);
+        });
         console.log('ready');
         await new Promise(() => {});
       });`);
     await said('ready');
     child.kill(name);
     await said('draining');
+    // As the launcher sends on what the process group has got already.
+    child.kill(name);
+    await said('still draining');
     child.kill(name);
     expect((await ended).status).toBe(code);
   });

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import type { AssignedPartition, KafkaPort } from '../../src/kafka/port.ts';
-import { type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts';
+import { END_TXN, HEARTBEAT, type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts';
 import type { RealKafka } from '../support/real-kafka.ts';
 import { untilAborted } from './suite/crew.ts';
 import { bytes, eventually, readUntil } from './suite/scene.ts';
@@ -109,6 +109,60 @@ export function outagesContract({ brokers, proxied }: RealKafka): void {
       expect(await successor.commit([])).toEqual({ kind: 'committed' });
       await eventually(async () => expect(await textsOf(topic)).toEqual(['committed', 'again']));
       await successor.close();
+    });
+
+    it('shows an owner no offset that a transaction may still change, however long that stays open', async () => {
+      const [topic, key, group] = [await newTopic(), name('key'), name('group')];
+      const options = { fencingKey: key, groupId: group, transactionTimeoutMs: 30_000 };
+      const at = { topic, partition: 0 };
+      const sink = await port.openSink(options);
+      expect(await sink.commit([{ ...at, offset: 1n, metadata: 'm' }])).toEqual({ kind: 'committed' });
+      const swallowed = proxy.swallow(END_TXN, 0);
+      const committing = sink.commit([{ ...at, offset: 2n }]);
+      await swallowed;
+      let shown: unknown;
+      const asked = direct.admin.committedOffset(group, at).then((offset) => {
+        shown = offset;
+        return offset;
+      });
+      // Whoever only looks is told meanwhile.
+      expect(await direct.admin.committedOffsets(group, topic)).toEqual([{ partition: 0, offset: 1n, metadata: 'm' }]);
+      await delay(500);
+      expect(shown).toBeUndefined();
+      proxy.refuse(true);
+      expect((await committing).kind).toBe('reopen');
+      const successor = await direct.openSink(options);
+      expect(await asked).toEqual({ partition: 0, offset: 1n, metadata: 'm' });
+      expect(await successor.commit([{ ...at, offset: 3n }])).toEqual({ kind: 'committed' });
+      expect((await direct.admin.committedOffset(group, at)).offset).toBe(3n);
+      await successor.close();
+    });
+
+    it('joins anew when a partition could not be confirmed, also while heartbeats keep the generation', async () => {
+      const [topic, group] = [await newTopic(), name('group')];
+      const given: AssignedPartition[] = [];
+      const member = port.joinGroup(
+        { groupId: group, topics: [topic], sessionTimeoutMs: 6_000, heartbeatIntervalMs: 1_500 },
+        {
+          async run(partition) {
+            given.push(partition);
+            await untilAborted(partition.signal);
+          },
+        },
+      );
+      await eventually(() => expect(given).toHaveLength(1));
+      const first = given[0]!;
+      const beats = proxy.requests(HEARTBEAT);
+      await eventually(() => expect(proxy.requests(HEARTBEAT)).toBeGreaterThan(beats));
+      const swallowed = proxy.swallow(HEARTBEAT, 0);
+      const confirmed = first.confirm();
+      await swallowed;
+      expect(await confirmed).toBe(false);
+      // Beats on the member's own connection were answered all the time.
+      await eventually(() => expect(given).toHaveLength(2));
+      expect(first.signal.aborted).toBe(true);
+      expect(await given[1]!.confirm()).toBe(true);
+      await member.close();
     });
 
     it('keeps a group member, which confirms nothing meanwhile, through an outage longer than its session', async () => {

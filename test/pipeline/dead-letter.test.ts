@@ -52,6 +52,16 @@ describe('deadLetter', () => {
     expect(letter.headers.some(([name]) => name === 'big')).toBe(false);
   });
 
+  it('counts a name by its bytes, and drops the headers of a null record, too', () => {
+    const wide = pollOf(new Uint8Array(100), [['\ufffd'.repeat(400), new Uint8Array(0)]]);
+    expect(deadLetter(wide, 0, RECORD_STATUS.malformed, 1_000).headers).toHaveLength(3);
+    const empty = pollOf(null, [['big', new Uint8Array(2_000)]]);
+    const letter = deadLetter(empty, 0, RECORD_STATUS.null_value, 1_000);
+    expect(letter.value).toBeNull();
+    expect(letter.headers.some(([name]) => name === 'big')).toBe(false);
+    expect(header(letter.headers, 'weir-cut-from')).toBe('0');
+  });
+
   it('refuses to bury a record that was taken', () => {
     expect(() => deadLetter(pollOf(bytes(''), []), 0, RECORD_STATUS.ok, 1_000)).toThrow(RangeError);
   });

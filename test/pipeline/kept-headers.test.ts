@@ -54,6 +54,14 @@ describe('groupByKeptHeaders', () => {
     expect(groups).toHaveLength(MAX_GROUPS);
   });
 
+  it('leaves a record whose kept headers are large to a call of its own', () => {
+    const large = tenant('x'.repeat(9_000));
+    const poll = pollOf([tenant('a'), large, large, tenant('b')]);
+    expect(groupByKeptHeaders(poll, 0, ['tenant']).count).toBe(1);
+    expect([...groupByKeptHeaders(poll, 1, ['tenant']).groups]).toEqual([0, 0]);
+    expect(groupByKeptHeaders(poll, 3, ['tenant']).headers).toEqual([[['tenant', bytes('b')]]]);
+  });
+
   it('counts from where it is told to', () => {
     expect(groupByKeptHeaders(pollOf([tenant('a'), tenant('b')]), 1, ['tenant']).headers).toEqual([
       [['tenant', bytes('b')]],

@@ -94,6 +94,26 @@ export function processorSuite(name: string, connect: () => Promise<KafkaPort>):
         expect((await rig.metrics.recordsIn.get()).values).toEqual([{ labels: { signal: 'traces' }, value: 6 }]);
       });
 
+      it('takes what lies around a record whose kept header leaves no room for anything else', async () => {
+        const [before, after] = createCorpus({ seed: 7, signal: 'traces', itemsPerRequest: 30 }).requests(2) as [
+          Uint8Array,
+          Uint8Array,
+        ];
+        const large = createCorpus({ seed: 8, signal: 'traces', itemsPerRequest: 1 }).next();
+        expect(large.length).toBeLessThan(1_500);
+        const room = rig.config.topics.maxMessageBytes - large.length - 200;
+        await rig.send('traces', [before]);
+        await rig.send('traces', [large], { headers: [['tenant', new Uint8Array(room).fill(0x61)]] });
+        await rig.send('traces', [after]);
+        await rig.startProcessor();
+        await rig.drained();
+        const [letter, ...others] = await deadLetters();
+        expect(others).toEqual([]);
+        expect([letter?.reason, letter?.source]).toEqual(['item_too_large', `${rig.names.ingest('traces')}/0/1`]);
+        const out = (await shardValues('traces')).flatMap((value) => decodeItems('traces', value));
+        expect(asMultiset(out)).toEqual(asMultiset([before, after].flatMap((value) => decodeItems('traces', value))));
+      });
+
       it('never mixes records whose kept header differs', async () => {
         const requests = createCorpus({ seed: 9, signal: 'traces', itemsPerRequest: 50 }).requests(2);
         const encoder = new TextEncoder();

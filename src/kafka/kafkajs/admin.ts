@@ -1,4 +1,4 @@
-import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicSpec } from '../port.ts';
+import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicPartition, TopicSpec } from '../port.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
 import { fetchRequest } from './fetch-request.ts';
 import { requestOf } from './internals.ts';
@@ -159,10 +159,20 @@ export class KafkaAdmin implements Admin {
         missing = partitions.filter((partition) => !stable.has(partition));
         if (missing.length > 0) await pause(STEP_MS);
       }
-      return partitions.map((partition) => {
-        const { offset, metadata } = stable.get(partition)!;
-        return { partition, offset: offset < 0n ? null : offset, metadata };
-      });
+      return partitions.map((partition) => committedOf(stable.get(partition)!));
+    });
+  }
+
+  /**
+   * Only with require_stable: after the group coordinator has moved, an answer without it may show the offset as it was
+   * before the last commits, until the followers have caught up.
+   */
+  async committedOffset(groupId: string, { topic, partition }: TopicPartition): Promise<CommittedOffset> {
+    return this.#retrying(`to read the offsets of group ${groupId}`, async () => {
+      const [fetched] = await this.#fetchOffsets(groupId, topic, [partition], true);
+      if (!fetched) throw new ConnectionFault(`no answer for ${topic}/${partition}`, { sent: true });
+      check('OffsetFetch', fetched.errorCode, `group ${groupId}, ${topic}/${partition}`);
+      return committedOf(fetched);
     });
   }
 
@@ -267,3 +277,9 @@ export class KafkaAdmin implements Admin {
     }
   }
 }
+
+const committedOf = ({ partition, offset, metadata }: FetchedOffset): CommittedOffset => ({
+  partition,
+  offset: offset < 0n ? null : offset,
+  metadata,
+});

@@ -124,9 +124,12 @@ export class Membership implements GroupMember {
       return {
         reader,
         abort,
-        assigned: assignedPartition(reader, settled, abort.signal, () =>
-          this.#session.confirm(settled, this.#closing.signal),
-        ),
+        assigned: assignedPartition(reader, settled, abort.signal, async () => {
+          const held = await this.#session.confirm(settled, this.#closing.signal);
+          // It may be this question alone that found no way to the group: then only a new generation gives an answer.
+          if (!held) finish('lost');
+          return held;
+        }),
       };
     });
     let failed: Error | undefined;

@@ -1,7 +1,7 @@
 /**
  * Batches on their way to the leaders of their partitions: at most one batch of a partition at a time, all batches for one
- * leader in one request. The transactional sink and
- * the idempotent producer both stand on it.
+ * leader in one request, or in several where one would be too large for the broker. The transactional sink and the
+ * idempotent producer both stand on it.
  */
 import type { ClusterView } from './cluster.ts';
 import type { BrokerAddress } from './link.ts';
@@ -15,6 +15,11 @@ import { type OutgoingRecord, type ProducerIdentity, recordBytes } from './recor
  * larger record goes alone.
  */
 const SHARED_BATCH_BYTES = 1_000_000;
+/**
+ * Of one request, unless one batch is larger. A broker hangs up on requests above `socket.request.max.bytes` (100 MiB by
+ * default), and a transaction that needs one would be tried again for ever.
+ */
+const REQUEST_BYTES = 32 * 1024 * 1024;
 
 /** Sequence numbers of one producer id, by partition; they wrap after 2^31 - 1. */
 export class Sequences {
@@ -78,27 +83,30 @@ export async function produceOnce<B extends OutgoingBatch>(
       }
     }),
   );
+  const requests = [...byLeader.values()].flatMap(({ leader, batches }) =>
+    cutRequests(batches).map((together) => ({ leader, together })),
+  );
   await Promise.all(
-    [...byLeader.values()].map(async (group) => {
+    requests.map(async ({ leader, together }) => {
       try {
-        const link = await links.to(group.leader);
+        const link = await links.to(leader);
         const request = produceRequest({
           transactionalId: options.transactionalId,
           // The broker gives up first, so that its answer still comes.
           timeoutMs: Math.ceil(options.timeoutMs * 0.8),
-          batches: group.batches,
+          batches: together,
         });
         const produced = await link.request(request, options.timeoutMs);
         const answers = new Map(produced.map((answer) => [nameOf(answer), answer.errorCode]));
-        for (const batch of group.batches) {
+        for (const batch of together) {
           const code = answers.get(nameOf(batch));
           if (code === ErrorCode.none || code === ErrorCode.duplicateSequence) results.set(batch, { stored: true });
           else if (code === undefined) fail(batch, new ConnectionFault('no answer for this partition', { sent: true }));
           else fail(batch, new BrokerError('Produce', code, nameOf(batch)));
         }
       } catch (error) {
-        cluster.forgetLeaderships(group.leader);
-        for (const batch of group.batches) fail(batch, asError(error));
+        cluster.forgetLeaderships(leader);
+        for (const batch of together) fail(batch, asError(error));
       }
     }),
   );
@@ -108,6 +116,23 @@ export async function produceOnce<B extends OutgoingBatch>(
     }
   }
   return results;
+}
+
+function cutRequests<B extends OutgoingBatch>(batches: readonly B[]): B[][] {
+  const requests: B[][] = [];
+  let bytes = 0;
+  for (const batch of batches) {
+    const more = batch.records.reduce((sum, record) => sum + recordBytes(record), 0);
+    const last = requests.at(-1);
+    if (last && bytes + more <= REQUEST_BYTES) {
+      last.push(batch);
+      bytes += more;
+    } else {
+      requests.push([batch]);
+      bytes = more;
+    }
+  }
+  return requests;
 }
 
 const nameOf = ({ topic, partition }: { topic: string; partition: number }) => `${topic}/${partition}`;

@@ -19,8 +19,9 @@ export async function retry<T>(
     } catch (error) {
       if (!options.again(error) || options.signal?.aborted || performance.now() + stepMs > options.deadline)
         throw error;
+      await pause(stepMs, options.signal);
+      if (options.signal?.aborted) throw error;
     }
-    await pause(stepMs, options.signal);
   }
 }
 

@@ -36,7 +36,7 @@ export interface SinkParts {
 
 /** Throws when the coordinator cannot be had within the time, WeirError KAFKA_DENIED when it may not be used. */
 export async function openSink(options: SinkOptions, parts: SinkParts): Promise<TransactionalSink> {
-  const { fencingKey, transactionTimeoutMs } = options;
+  const { fencingKey, transactionTimeoutMs, signal } = options;
   // Asking again is harmless here: whatever an unanswered attempt did, the next one fences.
   const opened = await retry(
     async () => {
@@ -56,6 +56,7 @@ export async function openSink(options: SinkOptions, parts: SinkParts): Promise<
       maxStepMs: STEP_MS * 5,
       // Another one opens the same key at this moment: the last one to do so has it.
       again: (error) => isPassing(error) || faultOf(error) === 'fenced',
+      ...(signal && { signal }),
     },
   ).catch((error) => {
     if (faultOf(error) === 'denied') throw denied(`to use transactional id ${fencingKey}`, error);

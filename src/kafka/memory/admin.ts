@@ -1,5 +1,6 @@
 import { WeirError } from '../../errors.ts';
-import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicSpec } from '../port.ts';
+import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicPartition, TopicSpec } from '../port.ts';
+import { BrokerError } from './broker-errors.ts';
 import { type Client, retried } from './client.ts';
 
 export const DESCRIPTION = 'in-process log (not Kafka: data lives in this process)';
@@ -58,13 +59,18 @@ export class MemoryAdmin implements Admin {
   }
 
   committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
-    const { offsets } = this.#client.broker;
     return retried(this.#client, 'OffsetFetch', `Reading the offsets of group ${groupId}`, () =>
-      this.#partitions(topic).map((_, partition) => {
-        const stored = offsets.find(groupId, topic, partition);
-        return { partition, offset: stored ? BigInt(stored.offset) : null, metadata: stored?.metadata ?? '' };
-      }),
+      this.#partitions(topic).map((_, partition) => this.#committed(groupId, topic, partition)),
     );
+  }
+
+  committedOffset(groupId: string, { topic, partition }: TopicPartition): Promise<CommittedOffset> {
+    return retried(this.#client, 'OffsetFetch', `Reading the offsets of group ${groupId}`, () => {
+      if (this.#client.broker.offsets.isPending(groupId, topic, partition)) {
+        throw new BrokerError('UNSTABLE_OFFSET_COMMIT', `${topic}/${partition} has an offset in an open transaction`);
+      }
+      return this.#committed(groupId, topic, partition);
+    });
   }
 
   offsets(topic: string): Promise<readonly PartitionOffsets[]> {
@@ -91,6 +97,11 @@ export class MemoryAdmin implements Admin {
           }),
         ),
     );
+  }
+
+  #committed(groupId: string, topic: string, partition: number): CommittedOffset {
+    const stored = this.#client.broker.offsets.find(groupId, topic, partition);
+    return { partition, offset: stored ? BigInt(stored.offset) : null, metadata: stored?.metadata ?? '' };
   }
 
   #partitions(topic: string) {

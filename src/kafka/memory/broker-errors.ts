@@ -12,6 +12,7 @@ export const BROKER_ERRORS = {
   INVALID_PRODUCER_ID_MAPPING: { canRetry: false },
   PRODUCER_FENCED: { canRetry: false },
   INVALID_TXN_STATE: { canRetry: false },
+  UNSTABLE_OFFSET_COMMIT: { canRetry: true },
   KAFKA_STORAGE_ERROR: { canRetry: true },
   UNKNOWN_MEMBER_ID: { canRetry: false },
   ILLEGAL_GENERATION: { canRetry: false },

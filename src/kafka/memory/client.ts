@@ -21,13 +21,14 @@ export async function retried<T>(
   doing: string,
   serve: () => T,
   timeoutMs: number = REQUEST_TIMEOUT_MS,
+  signal?: AbortSignal,
 ): Promise<T> {
   const deadlineMs = broker.clock.now() + timeoutMs;
   for (;;) {
     try {
       return await wire.request(name, serve);
     } catch (error) {
-      if (!(error instanceof BrokerError) || !error.canRetry) throw error;
+      if (!(error instanceof BrokerError) || !error.canRetry || signal?.aborted) throw error;
       if (broker.clock.now() + RETRY_DELAY_MS > deadlineMs) {
         throw new WeirError('KAFKA_UNREACHABLE', `${doing} did not succeed within ${timeoutMs} ms: ${error.message}`, {
           cause: error,

@@ -113,7 +113,11 @@ export class MemoryMember implements GroupMember {
     if (!this.#stopped.aborted) {
       for (const at of partitions) {
         const { signal } = tenure;
-        const confirm = () => this.#confirm(memberId, generation);
+        const confirm = async () => {
+          const holds = await this.#confirm(memberId, generation);
+          if (!holds) tenure.abort();
+          return holds;
+        };
         const held = { generation, memberId, signal, confirm };
         const partition = new MemoryAssignedPartition(this.#client, at, this.#options.fetch, held);
         const run = this.#guarded(() => this.#handlers.run(partition));

@@ -22,6 +22,13 @@ export class GroupOffsets {
     this.#pending.set(producerId, pending);
   }
 
+  /** Whether an open transaction holds an offset of the partition. */
+  isPending(groupId: string, topic: string, partition: number): boolean {
+    const holds = ({ groupId: of, offset }: { groupId: string; offset: OffsetToCommit }) =>
+      of === groupId && offset.topic === topic && offset.partition === partition;
+    return [...this.#pending.values()].some((pending) => pending.some(holds));
+  }
+
   endTransaction(producerId: number, outcome: 'committed' | 'aborted'): void {
     if (outcome === 'committed') {
       for (const { groupId, offset } of this.#pending.get(producerId) ?? []) this.#store(groupId, offset);

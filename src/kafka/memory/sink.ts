@@ -20,13 +20,14 @@ interface StagedPartition extends TopicPartition {
 }
 
 export async function openSink(client: Client, options: SinkOptions): Promise<TransactionalSink> {
-  const { fencingKey, transactionTimeoutMs } = options;
+  const { fencingKey, transactionTimeoutMs, signal } = options;
   const identity = await retried(
     client,
     'InitProducerId',
     `Opening the transactional sink ${fencingKey}`,
     () => client.broker.transactions.initProducerId(fencingKey, transactionTimeoutMs),
     transactionTimeoutMs,
+    signal,
   );
   return new MemorySink(client, options, identity);
 }

@@ -59,6 +59,27 @@ describe('a client whose requests get lost', () => {
     }
   }
 
+  it('shows an owner no offset that an open transaction may still change', async () => {
+    const faults = createFaults();
+    const sink = await open(kafka.connect(faults.intercept));
+    const resume = faults.stall(({ name }) => name === 'EndTxn');
+    const committing = sink.commit([{ topic: 't', partition: 0, offset: 1n }]);
+    await clock.settle();
+    const { admin } = kafka.connect();
+    let shown: unknown;
+    const asked = admin.committedOffset('g', { topic: 't', partition: 0 }).then((offset) => {
+      shown = offset;
+    });
+    await clock.settle();
+    expect(shown).toBeUndefined();
+    expect((await admin.committedOffsets('g', 't'))[0]!.offset).toBeNull();
+    resume();
+    expect((await committing).kind).toBe('committed');
+    await clock.advance(20);
+    await asked;
+    expect(shown).toEqual({ partition: 0, offset: 1n, metadata: '' });
+  });
+
   it('is fenced when it was paused in the middle of its transaction, and woke up late', async () => {
     for (const name of requests) {
       const faults = createFaults();

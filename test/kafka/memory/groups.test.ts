@@ -108,12 +108,23 @@ describe('groups in simulated time', () => {
     await clock.settle();
     const old = joined.partitions[0]!;
     kafka.expireMember('g', joined.memberId());
-    expect(await old.confirm()).toBe(false);
+    await clock.settle();
     expect(old.signal.aborted).toBe(false);
     await clock.advance(2 * HEARTBEAT_MS);
     expect(old.signal.aborted).toBe(true);
     expect(joined.held()).toEqual([0, 1, 2, 3]);
     expect(await joined.partitions.at(-1)!.confirm()).toBe(true);
+  });
+
+  it('tell a member that asks whether it is still one, and then let it wait no longer', async () => {
+    const joined = join(kafka.connect());
+    await clock.settle();
+    const old = joined.partitions[0]!;
+    kafka.expireMember('g', joined.memberId());
+    expect(await old.confirm()).toBe(false);
+    expect(old.signal.aborted).toBe(true);
+    await clock.advance(2 * HEARTBEAT_MS);
+    expect(joined.held()).toEqual([0, 1, 2, 3]);
   });
 
   it('go on without a member that does not come back within the rebalance timeout', async () => {
