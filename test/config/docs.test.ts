@@ -6,10 +6,10 @@ import type { Command } from 'commander';
 import { afterAll, describe, expect, it } from 'vitest';
 import { indexPage } from '../../src/api/index-page.ts';
 import { buildProgram } from '../../src/cli/program.ts';
+import { SETTING_FLAGS } from '../../src/config/flags.ts';
 import { loadConfigWithOrigins } from '../../src/config/load.ts';
 import { describeSettings } from '../../src/config/settings.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
-import { SETTING_FLAGS } from '../../src/config/flags.ts';
 
 const read = (name: string) => readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
 const docs = read('kafka.md');

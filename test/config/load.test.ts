@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { defaultConfig } from '../../src/config.ts';
 import { type ConfigSources, effectiveSettings, loadConfig, loadConfigWithOrigins } from '../../src/config/load.ts';
+import { defaultConfig } from '../../src/config.ts';
 import { WeirError } from '../../src/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-config-'));

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { configSchema } from '../../src/config.ts';
-import { describeSettings, envOf, keysUnder, settingsTable } from '../../src/config/settings.ts';
-import { editDistance, nearest } from '../../src/config/nearest.ts';
 import { SETTING_FLAGS } from '../../src/config/flags.ts';
+import { editDistance, nearest } from '../../src/config/nearest.ts';
+import { describeSettings, envOf, keysUnder, settingsTable } from '../../src/config/settings.ts';
+import { configSchema } from '../../src/config.ts';
 
 describe('the list of settings', () => {
   it('says of every setting what it means and what is allowed', () => {

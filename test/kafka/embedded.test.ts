@@ -9,9 +9,9 @@ import { createInterface } from 'node:readline';
 import { Kafka, logLevel } from 'kafkajs';
 import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WeirError } from '../../src/errors.ts';
-import { type EmbeddedBroker, embeddedAvailability, freePort, startEmbedded } from '../../src/kafka/embedded.ts';
 import { identify, lockDataDir } from '../../src/kafka/embedded/lock.ts';
 import { properties } from '../../src/kafka/embedded/settings.ts';
+import { type EmbeddedBroker, embeddedAvailability, freePort, startEmbedded } from '../../src/kafka/embedded.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 
 const MiB = 1024 * 1024;
