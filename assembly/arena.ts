@@ -147,4 +147,19 @@ export const SELECTOR_NAMES: usize = OVERRIDE_TABLES + 3 * OVERRIDE_TABLE_STRIDE
 /** Keys that are decoded: 8 B for service.name, 8 B for the selecting attribute. */
 export const KEY_SCRATCH: usize = SELECTOR_NAMES + 3 * <usize>MAX_SELECTOR_BYTES + GUARD;
 
-export const TABLES_END: usize = KEY_SCRATCH + 32 + GUARD;
+// --- The other kernels; each has its columns in a file of its own ---
+
+/** Keys and results of one batched call (hash, ring look-up): written by the host, read by the kernel, and the other way round. */
+export const BATCH_BYTES: usize = 2 << 20;
+export const BATCH: usize = ((KEY_SCRATCH + 32 + 63) & ~63) + GUARD;
+/** State of the score kernel: backends as a struct of arrays. Stays from call to call. */
+export const SCORE_BYTES: usize = 1 << 20;
+export const SCORE: usize = BATCH + BATCH_BYTES + GUARD;
+/** State of the aggregate kernel: shards, histograms, heavy hitters. Stays from call to call. */
+export const AGGREGATION_BYTES: usize = 14 << 20;
+export const AGGREGATION: usize = SCORE + SCORE_BYTES + GUARD;
+/** Tables of CRC32C, 16 x 256 x u32. */
+export const CRC_TABLES_BYTES: usize = 16 << 10;
+export const CRC_TABLES: usize = AGGREGATION + AGGREGATION_BYTES + GUARD;
+
+export const TABLES_END: usize = CRC_TABLES + CRC_TABLES_BYTES + GUARD;

@@ -7,6 +7,11 @@ import { endLists, outputBytes, touched } from './lists';
 
 export { collectSlots } from './aggregate';
 export {
+  AGGREGATION,
+  AGGREGATION_BYTES,
+  BATCH,
+  BATCH_BYTES,
+  CRC_TABLES,
   DIRECTORY,
   GUARD,
   HISTOGRAMS,
@@ -28,6 +33,8 @@ export {
   SAMPLES,
   SAMPLES_BYTES,
   SCOPES,
+  SCORE,
+  SCORE_BYTES,
   SELECTOR_NAMES,
   SHARD_AGGREGATES,
   SLACK,

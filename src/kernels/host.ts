@@ -75,6 +75,13 @@ export interface KernelExports {
   readonly SELECTOR_NAMES: Address;
   readonly MAX_SELECTOR_BYTES: Address;
   readonly KEY_SCRATCH: Address;
+  readonly BATCH: Address;
+  readonly BATCH_BYTES: Address;
+  readonly SCORE: Address;
+  readonly SCORE_BYTES: Address;
+  readonly AGGREGATION: Address;
+  readonly AGGREGATION_BYTES: Address;
+  readonly CRC_TABLES: Address;
   readonly TABLES_END: Address;
 }
 
