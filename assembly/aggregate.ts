@@ -3,12 +3,9 @@
  * their CPU and memory. Done on the record's samples while they are in the cache.
  */
 import {
-  AGGREGATE_BYTES,
   AGGREGATE_ERRORS,
-  AGGREGATE_ITEMS,
   AGGREGATE_LATENCY_MAX,
   AGGREGATE_LATENCY_MIN,
-  AGGREGATE_LATENCY_SUM,
   AGGREGATE_REQUEST_ERRORS,
   AGGREGATE_REQUEST_LATENCY_SUM,
   AGGREGATE_REQUESTS,
@@ -69,21 +66,24 @@ export function beginAggregates(): void {
   watched = 0;
   totalItems = 0;
   totalItemBytes = 0;
-  memory.fill(SHARD_AGGREGATES, 0, (<usize>shardCount) << 6);
+  for (let shard: u32 = 0; shard < shardCount; shard++) clearAggregate(SHARD_AGGREGATES + ((<usize>shard) << 6));
+}
+
+/** Nothing is below the least latency of no item. */
+function clearAggregate(at: usize): void {
+  memory.fill(at, 0, AGGREGATE_REQUESTS);
+  store<f64>(at, Infinity, AGGREGATE_LATENCY_MIN);
 }
 
 function addTo(at: usize, column: usize, value: f64): void {
   store<f64>(at + column, load<f64>(at + column) + value);
 }
 
+/** Two columns at once: items and bytes, errors and latency sum. Each sum is in input order. */
 function addItem(at: usize, bytes: f64, errors: f64, latency: f64): void {
-  const items = load<f64>(at, AGGREGATE_ITEMS);
-  const least = load<f64>(at, AGGREGATE_LATENCY_MIN);
-  store<f64>(at, items + 1, AGGREGATE_ITEMS);
-  addTo(at, AGGREGATE_BYTES, bytes);
-  addTo(at, AGGREGATE_ERRORS, errors);
-  addTo(at, AGGREGATE_LATENCY_SUM, latency);
-  store<f64>(at, items == 0 || latency < least ? latency : least, AGGREGATE_LATENCY_MIN);
+  v128.store(at, f64x2.add(v128.load(at), f64x2(1, bytes)));
+  v128.store(at, f64x2.add(v128.load(at, AGGREGATE_ERRORS), f64x2(errors, latency)), AGGREGATE_ERRORS);
+  store<f64>(at, min<f64>(load<f64>(at, AGGREGATE_LATENCY_MIN), latency), AGGREGATE_LATENCY_MIN);
   store<f64>(at, max<f64>(load<f64>(at, AGGREGATE_LATENCY_MAX), latency), AGGREGATE_LATENCY_MAX);
 }
 
@@ -93,6 +93,18 @@ function latencyBucket(latencyNs: u64): u32 {
   const octave = 63 - <u32>clz<u64>(latencyNs);
   const quarter = <u32>(latencyNs >> (<u64>octave - 2)) & 3;
   return min<u32>(1 + (octave - 10) * 4 + quarter, LAST_BUCKET);
+}
+
+/** Eight bytes at a time: memory.compare takes them one by one. */
+function isSame(a: usize, b: usize, bytes: u32): bool {
+  let left = bytes;
+  for (; left >= 8; left -= 8) {
+    if (load<u64>(a) != load<u64>(b)) return false;
+    a += 8;
+    b += 8;
+  }
+  // Of the next eight only what is left counts; the input region has slack behind it.
+  return left == 0 || (load<u64>(a) ^ load<u64>(b)) << (64 - ((<u64>left) << 3)) == 0;
 }
 
 /** The row of a resource's instance; NO_ROOM when there are too many. */
@@ -111,8 +123,8 @@ function internInstance(resource: usize): u32 {
       load<u64>(row, INSTANCE_HASH) == hash &&
       load<u32>(row, INSTANCE_SERVICE_BYTES) == serviceBytes &&
       load<u32>(row, INSTANCE_NAME_BYTES) == nameBytes &&
-      memory.compare(<usize>load<u32>(row, INSTANCE_SERVICE_AT), serviceAt, <usize>serviceBytes) == 0 &&
-      memory.compare(<usize>load<u32>(row, INSTANCE_NAME_AT), nameAt, <usize>nameBytes) == 0
+      isSame(<usize>load<u32>(row, INSTANCE_SERVICE_AT), serviceAt, serviceBytes) &&
+      isSame(<usize>load<u32>(row, INSTANCE_NAME_AT), nameAt, nameBytes)
     ) {
       return entry - 1;
     }
@@ -121,6 +133,7 @@ function internInstance(resource: usize): u32 {
   if (instances == MAX_INSTANCES) return NO_ROOM;
   const row = INSTANCES + ((<usize>instances) << 7);
   memory.fill(row, 0, 128);
+  clearAggregate(row);
   memory.fill(HISTOGRAMS + ((<usize>instances) << 9), 0, 512);
   store<u64>(row, hash, INSTANCE_HASH);
   store<u32>(row, <u32>serviceAt, INSTANCE_SERVICE_AT);

@@ -12,17 +12,17 @@ export const NIL: u32 = 0xffffffff;
 export const SLACK: usize = 128;
 
 export const MAX_RECORDS: u32 = 65_536;
-export const MAX_ITEMS: u32 = 524_288;
+export const MAX_ITEMS: u32 = 262_144;
 export const MAX_RESOURCES: u32 = 131_072;
-export const MAX_SCOPES: u32 = 262_144;
+export const MAX_SCOPES: u32 = 131_072;
 export const MAX_SHARDS: u32 = 4_096;
 export const MAX_GROUPS: u32 = 64;
 export const MAX_INSTANCES: u32 = 4_096;
 export const MAX_WATCHED: u32 = 1_024;
 export const MAX_OVERRIDES: u32 = 1_024;
 export const MAX_SLOTS: u32 = 1 << 18;
-/** A run of kept fields lies before, between or after the items of a scope, or the scopes of a resource. */
-const MAX_RUNS: u32 = MAX_ITEMS + 2 * MAX_SCOPES + MAX_RESOURCES;
+/** A run of kept fields lies before, between or after the items of a scope, the scopes of a resource, or the resources of a request. */
+const MAX_RUNS: u32 = MAX_ITEMS + 2 * MAX_SCOPES + 2 * MAX_RESOURCES + MAX_RECORDS;
 const LISTS_MAX: u32 = MAX_SHARDS * MAX_GROUPS;
 
 // --- Input of a call, written by the host ---
@@ -77,10 +77,17 @@ export const SCOPE_RUN_TO: usize = 12;
 /** Runs of neighbouring fields that are kept as they are, 8 B: address u32, bytes u32. */
 export const RUNS: usize = SCOPES + ((<usize>MAX_SCOPES) << 4) + GUARD;
 
+/** Records with fields beside their resources, 16 B: resources [from, to), runs [from, to). */
+export const REQUESTS: usize = RUNS + ((<usize>MAX_RUNS) << 3) + GUARD;
+export const REQUEST_RESOURCE_FROM: usize = 0;
+export const REQUEST_RESOURCE_TO: usize = 4;
+export const REQUEST_RUN_FROM: usize = 8;
+export const REQUEST_RUN_TO: usize = 12;
+
 // --- Lists: what goes where ---
 
 /** Rows of the shard lists, 16 B: address u32, bytes u32 (neighbouring items are one row), scope u32 | FIRST, row before it in the list + 1 u32 (0: none). */
-export const ROWS: usize = RUNS + ((<usize>MAX_RUNS) << 3) + GUARD;
+export const ROWS: usize = REQUESTS + ((<usize>MAX_RECORDS) << 4) + GUARD;
 export const ROW_AT: usize = 0;
 export const ROW_BYTES: usize = 4;
 export const ROW_SCOPE: usize = 8;
@@ -98,8 +105,8 @@ export const TOUCHED: usize = LISTS + ((<usize>LISTS_MAX) << 4) + GUARD;
 
 // --- Output of a call, read by the host ---
 
-/** Output records in reverse order, 16 B: list u32, address u32, bytes u32, unused u32. */
-export const DIRECTORY: usize = TOUCHED + ((<usize>LISTS_MAX) << 2) + GUARD;
+/** Output records in reverse order, 16 B: list u32, address u32, bytes u32, unused u32. Where the samples were: a call is scanned before it is emitted, and the host reads this at once. */
+export const DIRECTORY: usize = SAMPLES;
 
 /** Aggregates, f64 columns: items, bytes, errors, latency sum, min, max; of instances also requests, request errors, request latency sum. */
 export const AGGREGATE_ITEMS: usize = 0;
@@ -112,7 +119,7 @@ export const AGGREGATE_REQUESTS: usize = 48;
 export const AGGREGATE_REQUEST_ERRORS: usize = 56;
 export const AGGREGATE_REQUEST_LATENCY_SUM: usize = 64;
 /** One a shard, 64 B. */
-export const SHARD_AGGREGATES: usize = DIRECTORY + ((<usize>MAX_ITEMS) << 4) + GUARD;
+export const SHARD_AGGREGATES: usize = TOUCHED + ((<usize>LISTS_MAX) << 2) + GUARD;
 /** One an instance, 128 B: the aggregate, then hash u64 and the texts as in RESOURCES. */
 export const INSTANCES: usize = SHARD_AGGREGATES + ((<usize>MAX_SHARDS) << 6) + GUARD;
 export const INSTANCE_HASH: usize = 72;
@@ -127,15 +134,15 @@ export const INSTANCE_INDEX_SLOTS: u32 = 2 * MAX_INSTANCES;
 export const INSTANCE_INDEX: usize = HISTOGRAMS + ((<usize>MAX_INSTANCES) << 9) + GUARD;
 /** Watched metrics, 12 B: resource u32, address and bytes of the Metric message u32 u32. */
 export const WATCHED: usize = INSTANCE_INDEX + ((<usize>INSTANCE_INDEX_SLOTS) << 2) + GUARD;
-/** Item bytes a slot, u32; one bit a slot that has any; and the pairs (slot, bytes) that the host reads, u32 u32. */
+/** Item bytes a slot, u32; one bit a slot that has any; and the pairs (slot, bytes) that the host reads at once, u32 u32, where the samples were. */
 export const SLOT_BYTES: usize = WATCHED + <usize>MAX_WATCHED * 12 + GUARD;
 export const SLOT_BITS: usize = SLOT_BYTES + ((<usize>MAX_SLOTS) << 2) + GUARD;
-export const SLOT_PAIRS: usize = SLOT_BITS + (<usize>MAX_SLOTS >> 3) + GUARD;
+export const SLOT_PAIRS: usize = SAMPLES;
 
 // --- Routing, one of each a signal, written by the host ---
 
 /** Owner of each slot, u16. */
-export const SLOT_TABLES: usize = SLOT_PAIRS + ((<usize>MAX_SLOTS) << 3) + GUARD;
+export const SLOT_TABLES: usize = SLOT_BITS + (<usize>MAX_SLOTS >> 3) + GUARD;
 export const SLOT_TABLE_STRIDE: usize = (<usize>MAX_SLOTS) << 1;
 /** Overrides, open addressing, 16 B: hash u64, shard u32 (NIL: free), unused u32. */
 export const OVERRIDE_SLOTS: u32 = 2 * MAX_OVERRIDES;
@@ -162,4 +169,10 @@ export const AGGREGATION: usize = SCORE + SCORE_BYTES + GUARD;
 export const CRC_TABLES_BYTES: usize = 16 << 10;
 export const CRC_TABLES: usize = AGGREGATION + AGGREGATION_BYTES + GUARD;
 
-export const TABLES_END: usize = CRC_TABLES + CRC_TABLES_BYTES + GUARD;
+/** Slot table of the hash kernel's `owners16`, u16 a slot: not that of a signal's routing, so that a look-up disturbs no split. */
+export const LOOKUP_SLOTS: usize = CRC_TABLES + CRC_TABLES_BYTES + GUARD;
+
+/** Slot table of the ring kernel's look-ups: u16 a slot, or a byte. */
+export const RING_SLOTS: usize = LOOKUP_SLOTS + SLOT_TABLE_STRIDE + GUARD;
+
+export const TABLES_END: usize = RING_SLOTS + SLOT_TABLE_STRIDE + GUARD;

@@ -1,13 +1,19 @@
 /**
  * Writes the shard lists as requests, each from its end backwards: what a length counts is written before the length, so
- * that none is computed twice and nothing is moved. Byte layout: resource { kept fields, scopes { kept fields, items } },
- * tags of one byte, shortest lengths.
+ * that none is computed twice and nothing is moved. Byte layout: kept fields of the request, resource
+ * { kept fields, scopes { kept fields, items } }, tags of one byte, shortest lengths.
  */
 import {
   DIRECTORY,
   FIRST,
   LIST_LAST,
   LISTS,
+  NIL,
+  REQUEST_RESOURCE_FROM,
+  REQUEST_RESOURCE_TO,
+  REQUEST_RUN_FROM,
+  REQUEST_RUN_TO,
+  REQUESTS,
   RESOURCE_RUN_FROM,
   RESOURCE_RUN_TO,
   RESOURCES,
@@ -25,6 +31,7 @@ import {
   TOUCHED,
 } from './arena';
 import { endLists, touched } from './lists';
+import { requests } from './scan';
 import { varintBytes, writeVarint } from './wire';
 
 const RESOURCE_X_TAG: u32 = 0x0a;
@@ -80,6 +87,22 @@ function frameBack(at: usize, end: usize, tag: u32): usize {
   return at;
 }
 
+/** Puts what the resource's request holds beside its resources before it, if it is the first of that request in the output. */
+function copyRequestBack(end: usize, resource: u32, resourceBefore: u32): usize {
+  let low: u32 = 0;
+  let high = requests;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (load<u32>(REQUESTS + ((<usize>middle) << 4), REQUEST_RESOURCE_TO) <= resource) low = middle + 1;
+    else high = middle;
+  }
+  const row = REQUESTS + ((<usize>low) << 4);
+  if (low == requests) return end;
+  const from = load<u32>(row, REQUEST_RESOURCE_FROM);
+  if (resource < from || (resourceBefore != NIL && resourceBefore >= from)) return end;
+  return copyRunsBack(end, load<u32>(row, REQUEST_RUN_FROM), load<u32>(row, REQUEST_RUN_TO));
+}
+
 /**
  * Emits the lists in [low, high), the last of TOUCHED first, each from its last record back: read from its end, DIRECTORY
  * is in order. Gives the count of its entries; the lowest byte written is in emittedFrom.
@@ -115,6 +138,7 @@ export function emit(low: usize, high: usize): u32 {
           const resourceRow = RESOURCES + ((<usize>resource) << 5);
           at = copyRunsBack(at, load<u32>(resourceRow, RESOURCE_RUN_FROM), load<u32>(resourceRow, RESOURCE_RUN_TO));
           at = frameBack(at, resourceEnd, RESOURCE_X_TAG);
+          if (requests != 0) at = copyRequestBack(at, resource, first ? NIL : load<u32>(nextScopeRow, SCOPE_RESOURCE));
           resourceEnd = at;
           scopeEnd = at;
         }

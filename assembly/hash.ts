@@ -16,6 +16,11 @@ function mergeLane(hash: u64, lane: u64): u64 {
   return (hash ^ round(0, lane)) * PRIME_1 + PRIME_4;
 }
 
+function mergeLanes(a: u64, b: u64, c: u64, d: u64): u64 {
+  const hash = rotl<u64>(a, 1) + rotl<u64>(b, 7) + rotl<u64>(c, 12) + rotl<u64>(d, 18);
+  return mergeLane(mergeLane(mergeLane(mergeLane(hash, a), b), c), d);
+}
+
 function mix8(hash: u64, input: u64): u64 {
   return rotl<u64>(hash ^ round(0, input), 27) * PRIME_1 + PRIME_4;
 }
@@ -70,12 +75,12 @@ export function hashEnd(at: usize, bytes: u32, total: u64): u64 {
     at += stripes;
     bytes -= stripes;
   }
-  let hash = hashSeed + PRIME_5;
-  if (total >= STRIPE) {
-    hash = rotl<u64>(lane1, 1) + rotl<u64>(lane2, 7) + rotl<u64>(lane3, 12) + rotl<u64>(lane4, 18);
-    hash = mergeLane(mergeLane(mergeLane(mergeLane(hash, lane1), lane2), lane3), lane4);
-  }
-  hash += total;
+  const hash = total >= STRIPE ? mergeLanes(lane1, lane2, lane3, lane4) : hashSeed + PRIME_5;
+  return hashTail(hash + total, at, bytes);
+}
+
+/** What is below a stripe. */
+function hashTail(hash: u64, at: usize, bytes: u32): u64 {
   for (; bytes >= 8; bytes -= 8, at += 8) hash = mix8(hash, load<u64>(at));
   if (bytes >= 4) {
     hash = rotl<u64>(hash ^ (<u64>load<u32>(at) * PRIME_1), 23) * PRIME_2 + PRIME_3;
@@ -86,15 +91,36 @@ export function hashEnd(at: usize, bytes: u32, total: u64): u64 {
   return avalanche(hash);
 }
 
-/** Hash of a key that lies in one piece, seed 0. */
-export function hashBytes(at: usize, bytes: u32): u64 {
-  hashBegin(0);
-  return hashEnd(at, bytes, bytes);
+/** Hash of a key that lies in one piece: the lanes stay in registers. */
+export function hashSeeded(at: usize, bytes: u32, seed: u64): u64 {
+  if (bytes < STRIPE) return hashTail(seed + PRIME_5 + bytes, at, bytes);
+  let a = seed + PRIME_1 + PRIME_2;
+  let b = seed + PRIME_2;
+  let c = seed;
+  let d = seed - PRIME_1;
+  const tail = bytes & (STRIPE - 1);
+  for (const end = at + <usize>(bytes - tail); at < end; at += STRIPE) {
+    a = round(a, load<u64>(at));
+    b = round(b, load<u64>(at, 8));
+    c = round(c, load<u64>(at, 16));
+    d = round(d, load<u64>(at, 24));
+  }
+  return hashTail(mergeLanes(a, b, c, d) + bytes, at, tail);
 }
 
-/** hashBytes of 16 bytes, a trace id, without lanes, loops and memory. */
+/** hashSeeded with seed 0. */
+export function hashBytes(at: usize, bytes: u32): u64 {
+  return hashSeeded(at, bytes, 0);
+}
+
+/** hashSeeded of 16 bytes, a trace id, without lanes, loops and memory. */
+export function hash16Seeded(low: u64, high: u64, seed: u64): u64 {
+  return avalanche(mix8(mix8(seed + PRIME_5 + 16, low), high));
+}
+
+/** hash16Seeded with seed 0. */
 export function hash16(low: u64, high: u64): u64 {
-  return avalanche(mix8(mix8(PRIME_5 + 16, low), high));
+  return hash16Seeded(low, high, 0);
 }
 
 /** hashBytes of the 8 bytes of a u64. */

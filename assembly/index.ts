@@ -4,6 +4,7 @@ import { instances, totalItemBytes, totalItems, watched } from './aggregate';
 import { MAX_SHARDS, MAX_SLOTS, SHARD_AGGREGATES, SLOT_BITS, SLOT_BYTES } from './arena';
 import { emittedFrom } from './emit';
 import { endLists, outputBytes, touched } from './lists';
+import { faultAt, faultReason } from './nesting';
 
 export { collectSlots } from './aggregate';
 export {
@@ -19,6 +20,7 @@ export {
   INSTANCES,
   KEY_SCRATCH,
   LISTS,
+  LOOKUP_SLOTS,
   MAX_ITEMS,
   MAX_RECORDS,
   MAX_RESOURCES,
@@ -27,7 +29,9 @@ export {
   MAX_SHARDS,
   OVERRIDE_TABLES,
   RECORDS,
+  REQUESTS,
   RESOURCES,
+  RING_SLOTS,
   ROWS,
   RUNS,
   SAMPLES,
@@ -47,11 +51,37 @@ export {
   TOUCHED,
   WATCHED,
 } from './arena';
+export { CRC_SCRATCH_BYTES, crcUpdate } from './crc32c';
 export { emit } from './emit';
-export { hashBegin, hashEnd, hashStripes } from './hash';
-export { ringAdd, ringBegin, ringOwners } from './ring';
+export { fnv1a64 } from './fnv';
+export { hashBegin, hashEnd, hashSeeded, hashStripes } from './hash';
+export { hashKeys, hashKeys16, ownersOf16 } from './hash-batch';
+export { addHitters, beginHitters, restoreHitters } from './heavy-hitters';
+export { murmurEnd, murmurWords } from './murmur';
+export { validate } from './nesting';
+export { ringAdd, ringBegin, ringHashes, ringLookUp, ringOwners, ringSetSlots } from './ring';
 export { addOverride, setRouting } from './routing';
+export {
+  addHugeSamples,
+  addSamples,
+  beginAggregate,
+  clearAggregate,
+  HISTOGRAM_BYTES,
+  settleAggregate,
+} from './samples';
 export { scan } from './scan';
+export {
+  scoreBegin,
+  scoreLocate,
+  scoreOf,
+  scorePick,
+  scorePickBatch,
+  scorePickNear,
+  scorePickTwo,
+  scoreSeed,
+  scoreUpdate,
+} from './score';
+export { addSlots, addToSlot, beginSlots, takeSlots } from './slot-counters';
 
 /** Sum of the costs of the scanned records: what their outputs take at most, SLACK not included. */
 export function scannedOutputBytes(): f64 {
@@ -76,6 +106,15 @@ export function itemCount(): u32 {
 
 export function itemByteCount(): u32 {
   return totalItemBytes;
+}
+
+/** Of the last validate that said no. */
+export function faultAddress(): usize {
+  return faultAt;
+}
+
+export function faultReasonCode(): u32 {
+  return faultReason;
 }
 
 export function lowestEmitted(): usize {

@@ -56,9 +56,17 @@ function clearList(list: u32): void {
 
 /**
  * Puts the record's samples into their lists. False, and no trace of them, when the outputs would take more than
- * `maxOutputBytes`. No item alone is above `maxRecordBytes`: scan has refused such a record.
+ * `maxOutputBytes`. No item alone is above `maxRecordBytes`: scan has refused such a record. Its scopes are those from
+ * `firstScope` on; `requestBytes` are what each output that gets items of it holds beside its resources.
  */
-export function linkSamples(samples: u32, group: u32, maxRecordBytes: u64, maxOutputBytes: u64): bool {
+export function linkSamples(
+  samples: u32,
+  group: u32,
+  firstScope: u32,
+  requestBytes: u64,
+  maxRecordBytes: u64,
+  maxOutputBytes: u64,
+): bool {
   const firstRow = rows;
   const touchedBefore = touched;
   const groupLists = LISTS + ((<usize>group * <usize>shardCount) << 4);
@@ -81,6 +89,7 @@ export function linkSamples(samples: u32, group: u32, maxRecordBytes: u64, maxOu
       cost += <u64>load<u32>(scopeRow, SCOPE_FIELD_BYTES) + FRAME_BYTES;
       if (lastScope == 0 || load<u32>(SCOPES + ((<usize>(lastScope - 1)) << 4), SCOPE_RESOURCE) != resource) {
         cost += <u64>load<u32>(RESOURCES + ((<usize>resource) << 5), RESOURCE_FIELD_BYTES) + FRAME_BYTES;
+        if (lastScope <= firstScope) cost += requestBytes;
       }
     }
     if (last == 0) {
@@ -96,6 +105,7 @@ export function linkSamples(samples: u32, group: u32, maxRecordBytes: u64, maxOu
         <u64>bytes +
         <u64>load<u32>(scopeRow, SCOPE_FIELD_BYTES) +
         <u64>load<u32>(resourceRow, RESOURCE_FIELD_BYTES) +
+        requestBytes +
         2 * FRAME_BYTES;
     }
     store<u64>(list, fill + cost, LIST_FILL);

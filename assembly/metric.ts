@@ -1,11 +1,15 @@
 /** Metric  1 name LEN, 2 description LEN, 3 unit LEN, 5 gauge LEN, 7 sum LEN, 9 histogram LEN, others */
 import { FLAG_WATCHED, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
 import { hashBytes } from './hash';
+import { checkNested, ITEMS, nestedIn } from './nesting';
 import { fallbackHash } from './resource';
-import { BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
-import { positionOf, readLength, readTag, skipValue, valueOf } from './wire';
+import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
+import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
 const NAME: u32 = 0x0a;
+const METRIC: u32 = ITEMS + 1;
+/** request 0, ResourceMetrics 1, ScopeMetrics 2, Metric 3: of what is in a metric. */
+const INSIDE_DEPTH: u32 = 4;
 
 /** Names of what an instance says of its CPU and memory begin with process. container. k8s. or system. */
 function isWatched(at: usize, bytes: u32): bool {
@@ -29,14 +33,21 @@ export function walkMetric(p: usize, end: usize, sample: usize, byResource: u64)
     const tag = readTag(p, end);
     if (tag == 0) return false;
     p = positionOf(tag);
-    if (valueOf(tag) == NAME) {
+    const field = valueOf(tag);
+    if ((field & 7) == LEN) {
       const length = readLength(p, end);
       if (length == 0) return false;
-      nameAt = positionOf(length);
-      nameBytes = valueOf(length);
-      p = nameAt + <usize>nameBytes;
+      const at = positionOf(length);
+      p = at + <usize>valueOf(length);
+      if (field == NAME) {
+        nameAt = at;
+        nameBytes = valueOf(length);
+      } else {
+        const nested = nestedIn(METRIC, field >> 3);
+        if (nested != 0 && !checkNested(at, p, nested, INSIDE_DEPTH)) return false;
+      }
     } else {
-      p = skipValue(p, end, valueOf(tag));
+      p = skipValue(p, end, field);
       if (p == 0) return false;
     }
   }
@@ -46,7 +57,9 @@ export function walkMetric(p: usize, end: usize, sample: usize, byResource: u64)
 
   let hash = byResource;
   if (selector == BY_METRIC_NAME && nameBytes > 0) hash = hashBytes(nameAt, nameBytes);
-  else if (selector == BY_METRIC_NAME || selector == BY_TRACE_ID) hash = fallbackHash();
+  else if (selector == BY_METRIC_NAME || selector == BY_TRACE_ID || selector == BY_ITEM_ATTRIBUTE) {
+    hash = fallbackHash();
+  }
   routeSample(sample, hash);
   return true;
 }

@@ -5,11 +5,12 @@
  *   KeyValue   1 key LEN, 2 value LEN AnyValue
  *   AnyValue   1 string LEN, 2 bool VARINT, 3 int VARINT, 4 double FIXED64, 5 array LEN, 6 kvlist LEN, 7 bytes LEN
  *
- * The first attribute of a name decides; in a KeyValue the last key and value do. The walk checks every field of the three
- * at its own level; the resource at hand stands in globals until beginResource.
+ * The first attribute of a name decides; in a KeyValue the last key and value do. The resource at hand stands in globals
+ * until beginResource, the attribute that an item is routed by until beginItem.
  */
 import { KEY_SCRATCH } from './arena';
 import { hash8, hashBytes } from './hash';
+import { BOOL, checkKeyValue, DOUBLE, INT, MALFORMED, STRING, USUAL } from './nesting';
 import {
   BY_RESOURCE,
   BY_RESOURCE_ATTRIBUTE,
@@ -25,20 +26,23 @@ const ATTRIBUTES: u32 = (1 << 3) | LEN;
 const KEY: u32 = (1 << 3) | LEN;
 const VALUE: u32 = (2 << 3) | LEN;
 
+/** request 0, ResourceX 1, Resource 2. */
+const ATTRIBUTE_DEPTH: u32 = 3;
+
 const SERVICE_SCRATCH: usize = KEY_SCRATCH;
 const SELECTED_SCRATCH: usize = KEY_SCRATCH + 8;
 
 // The AnyValue read last. Its kind is the tag of its field; 0: none.
-const STRING: u32 = 0x0a;
-const BOOL: u32 = 0x10;
-const INT: u32 = 0x18;
-const DOUBLE: u32 = 0x21;
 const ARRAY: u32 = 0x2a;
 const KVLIST: u32 = 0x32;
 const BYTES: u32 = 0x3a;
 let valueKind: u32 = 0;
 let valueAt: usize = 0;
 let valueBytes: u32 = 0;
+
+// The name of the KeyValue read last.
+let nameAt: usize = 0;
+let nameBytes: u32 = 0;
 
 // The key read last; 0 bytes: missing.
 let keyAt: usize = 0;
@@ -86,7 +90,15 @@ export function walkResourceAttributes(p: usize, end: usize): bool {
       if (length == 0) return false;
       p = positionOf(length);
       const attributeEnd = p + <usize>valueOf(length);
-      if (!walkKeyValue(p, attributeEnd)) return false;
+      const form = checkKeyValue(p, attributeEnd, ATTRIBUTE_DEPTH);
+      if (form == MALFORMED) return false;
+      if (form != USUAL) {
+        readKeyValue(p, attributeEnd);
+        noteAttribute();
+      } else if (isWanted(load<u8>(p, 1))) {
+        readUsual(p, attributeEnd);
+        noteAttribute();
+      }
       p = attributeEnd;
     } else {
       p = skipValue(p, end, valueOf(tag));
@@ -96,44 +108,55 @@ export function walkResourceAttributes(p: usize, end: usize): bool {
   return true;
 }
 
-function walkKeyValue(p: usize, end: usize): bool {
-  let nameAt: usize = 0;
-  let nameBytes: u32 = 0;
+/** Whether a name of so many bytes may be one that is looked for. */
+function isWanted(bytes: u32): bool {
+  return bytes == 12 || bytes == 19 || (selector == BY_RESOURCE_ATTRIBUTE && bytes == selectorNameBytes);
+}
+
+/** Reads a KeyValue of the usual form: key, length and value have their places. */
+function readUsual(p: usize, end: usize): void {
+  nameAt = p + 2;
+  nameBytes = load<u8>(p, 1);
+  let at = nameAt + <usize>nameBytes + 1;
+  at += load<u8>(at) < 0x80 ? 1 : 2;
+  valueKind = load<u8>(at);
+  at++;
+  if (valueKind == STRING) {
+    at += load<u8>(at) < 0x80 ? 1 : 2;
+    valueBytes = <u32>(end - at);
+  }
+  valueAt = at;
+}
+
+/** Reads a KeyValue that is well formed. */
+function readKeyValue(p: usize, end: usize): void {
+  nameBytes = 0;
   valueKind = 0;
   while (p < end) {
     const tag = readTag(p, end);
-    if (tag == 0) return false;
     p = positionOf(tag);
     const field = valueOf(tag);
     if (field == KEY || field == VALUE) {
       const length = readLength(p, end);
-      if (length == 0) return false;
       p = positionOf(length);
       const bytes = valueOf(length);
       if (field == KEY) {
         nameAt = p;
         nameBytes = bytes;
-      } else if (!walkAnyValue(p, p + <usize>bytes)) return false;
+      } else readAnyValue(p, p + <usize>bytes);
       p += <usize>bytes;
-    } else {
-      p = skipValue(p, end, field);
-      if (p == 0) return false;
-    }
+    } else p = skipValue(p, end, field);
   }
-  noteAttribute(nameAt, nameBytes);
-  return true;
 }
 
-function walkAnyValue(p: usize, end: usize): bool {
+function readAnyValue(p: usize, end: usize): void {
   valueKind = 0;
   while (p < end) {
     const tag = readTag(p, end);
-    if (tag == 0) return false;
     p = positionOf(tag);
     const field = valueOf(tag);
     const at = p;
     p = skipValue(p, end, field);
-    if (p == 0) return false;
     if (field == STRING) {
       valueKind = STRING;
       valueBytes = valueOf(readLength(at, end));
@@ -150,7 +173,6 @@ function walkAnyValue(p: usize, end: usize): bool {
       valueAt = at;
     }
   }
-  return true;
 }
 
 /** The routing key that the value read last stands for. */
@@ -182,7 +204,7 @@ function isServiceInstanceId(at: usize): bool {
   );
 }
 
-function noteAttribute(nameAt: usize, nameBytes: u32): void {
+function noteAttribute(): void {
   if (nameBytes == 12 && !serviceSeen && isServiceName(nameAt)) {
     serviceSeen = true;
     takeKey(SERVICE_SCRATCH);
@@ -199,17 +221,35 @@ function noteAttribute(nameAt: usize, nameBytes: u32): void {
       instanceBytes = valueBytes;
     }
   }
-  if (
-    selector == BY_RESOURCE_ATTRIBUTE &&
-    nameBytes == selectorNameBytes &&
-    !selectedSeen &&
-    memory.compare(nameAt, selectorNameAt, <usize>nameBytes) == 0
-  ) {
-    selectedSeen = true;
-    takeKey(SELECTED_SCRATCH);
-    selectedAt = keyAt;
-    selectedBytes = keyBytes;
-  }
+  if (selector == BY_RESOURCE_ATTRIBUTE) noteSelected();
+}
+
+function noteSelected(): void {
+  if (selectedSeen || nameBytes != selectorNameBytes) return;
+  if (memory.compare(nameAt, selectorNameAt, <usize>nameBytes) != 0) return;
+  selectedSeen = true;
+  takeKey(SELECTED_SCRATCH);
+  selectedAt = keyAt;
+  selectedBytes = keyBytes;
+}
+
+/** Begins an item that may have the attribute that selects. */
+export function beginItem(): void {
+  selectedSeen = false;
+  selectedBytes = 0;
+}
+
+/** Takes an attribute of the item at hand, a KeyValue of which the check said `form`. */
+export function noteItemAttribute(at: usize, end: usize, form: u32): void {
+  if (selectedSeen || (form == USUAL && <u32>load<u8>(at, 1) != selectorNameBytes)) return;
+  if (form == USUAL) readUsual(at, end);
+  else readKeyValue(at, end);
+  noteSelected();
+}
+
+/** Hash that the item at hand is routed by where an attribute of its selects. */
+export function itemAttributeHash(): u64 {
+  return selectedBytes > 0 ? hashBytes(selectedAt, selectedBytes) : fallbackHash();
 }
 
 /** The same for any order of the attributes: a sum of hashes, no sort. The message is walked already, so well formed. */

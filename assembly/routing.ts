@@ -20,6 +20,8 @@ export const BY_SERVICE_NAME: u32 = 1;
 export const BY_RESOURCE: u32 = 2;
 export const BY_METRIC_NAME: u32 = 3;
 export const BY_RESOURCE_ATTRIBUTE: u32 = 4;
+/** Of spans and log records; metrics have no attributes of their own. */
+export const BY_ITEM_ATTRIBUTE: u32 = 5;
 
 // Column by signal: traces, metrics, logs.
 const kinds = memory.data(12);

@@ -1,8 +1,8 @@
 /**
  * Walks the records of a call: frames, routing keys, shard lists, aggregates. What a record must be is told in
- * ARCHITECTURE.md; nothing below the fields of an item is looked at.
+ * ARCHITECTURE.md; what lies inside scopes and items is checked in nesting.ts.
  *
- *   Export*ServiceRequest  1 ResourceX LEN; others are checked and dropped
+ *   Export*ServiceRequest  1 ResourceX LEN; others are kept
  *   ResourceX              1 resource LEN, 2 ScopeX LEN; others (3 schema_url) are kept
  *   ScopeX                 1 scope LEN, 2 item LEN (Span, Metric, LogRecord); others (3 schema_url) are kept
  *
@@ -17,6 +17,11 @@ import {
   MAX_SCOPES,
   NIL,
   RECORDS,
+  REQUEST_RESOURCE_FROM,
+  REQUEST_RESOURCE_TO,
+  REQUEST_RUN_FROM,
+  REQUEST_RUN_TO,
+  REQUESTS,
   RESOURCE_FIELD_BYTES,
   RESOURCE_INSTANCE,
   RESOURCE_INSTANCE_AT,
@@ -40,6 +45,7 @@ import {
 import { beginLists, FRAME_BYTES, linkSamples } from './lists';
 import { walkLogRecord } from './log-record';
 import { walkMetric } from './metric';
+import { checkMessage, SCOPE } from './nesting';
 import {
   beginResource,
   instanceAt,
@@ -56,7 +62,10 @@ import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire
 const RESOURCE_X: u32 = (1 << 3) | LEN;
 const RESOURCE: u32 = (1 << 3) | LEN;
 const SCOPE_X: u32 = (2 << 3) | LEN;
+const SCOPE_FIELD: u32 = (1 << 3) | LEN;
 const ITEM: u32 = (2 << 3) | LEN;
+/** request 0, ResourceX 1, ScopeX 2, InstrumentationScope 3. */
+const SCOPE_DEPTH: u32 = 3;
 
 // SIGNALS in src/signals.ts; 2 is logs.
 const TRACES: u32 = 0;
@@ -77,6 +86,8 @@ let maxRecordBytes: u64 = 0;
 let resources: u32 = 0;
 let scopes: u32 = 0;
 let runs: u32 = 0;
+/** Rows of REQUESTS. */
+export let requests: u32 = 0;
 
 // The record at hand.
 let samples: u32 = 0;
@@ -85,6 +96,10 @@ let room: u32 = 0;
 /** A table is full: the walk goes on, as malformed comes before too many, but stores nothing more. */
 let overfull = false;
 let itemTooLarge = false;
+/** Bytes of all fields of the request but the resources. */
+let requestFieldBytes: u32 = 0;
+/** The most that an item costs in an output of its own, what the request adds not counted; 0 without items. */
+let largestAlone: u64 = 0;
 
 /**
  * Scans the first `records` of RECORDS, writes their statuses and gives the number taken: the next one would cross a bound.
@@ -96,6 +111,7 @@ export function scan(ofSignal: u32, records: u32, recordLimit: u32, outputLimit:
   resources = 0;
   scopes = 0;
   runs = 0;
+  requests = 0;
   useRouting(signal);
   beginLists();
   beginAggregates();
@@ -116,6 +132,7 @@ function takeRecord(record: usize, outputLimit: u32): u32 {
   const resourcesBefore = resources;
   const scopesBefore = scopes;
   const runsBefore = runs;
+  const requestsBefore = requests;
   samples = 0;
   room = MAX_ITEMS - totalItems;
   overfull = false;
@@ -125,19 +142,27 @@ function takeRecord(record: usize, outputLimit: u32): u32 {
   if (!walkRequest(at, at + <usize>bytes)) status = MALFORMED;
   else if (overfull) status = TOO_MANY_ITEMS;
   else if (itemTooLarge) status = ITEM_TOO_LARGE;
-  else if (!linkSamples(samples, load<u32>(record, 8), maxRecordBytes, outputLimit)) status = OUTPUT_TOO_LARGE;
+  else if (!linkSamples(samples, load<u32>(record, 8), scopesBefore, requestFieldBytes, maxRecordBytes, outputLimit)) {
+    status = OUTPUT_TOO_LARGE;
+  }
 
   if (status == OK) aggregateSamples(samples, signal == TRACES);
   else {
     resources = resourcesBefore;
     scopes = scopesBefore;
     runs = runsBefore;
+    requests = requestsBefore;
   }
   return status;
 }
 
-function walkRequest(p: usize, end: usize): bool {
+function walkRequest(at: usize, end: usize): bool {
+  requestFieldBytes = 0;
+  largestAlone = 0;
+  const firstResource = resources;
+  let p = at;
   while (p < end) {
+    const field = p;
     const tag = readTag(p, end);
     if (tag == 0) return false;
     p = positionOf(tag);
@@ -151,9 +176,30 @@ function walkRequest(p: usize, end: usize): bool {
     } else {
       p = skipValue(p, end, valueOf(tag));
       if (p == 0) return false;
+      requestFieldBytes += <u32>(p - field);
     }
   }
+  if (requestFieldBytes > 0 && !overfull) keepRequestFields(at, end, firstResource);
+  // Only now is known what the request adds to an item.
+  if (largestAlone > 0 && largestAlone + <u64>requestFieldBytes > maxRecordBytes) itemTooLarge = true;
   return true;
+}
+
+/** No version of OTLP has such fields: so they are looked for again, when the runs of the resources are written. */
+function keepRequestFields(p: usize, end: usize, firstResource: u32): void {
+  const row = REQUESTS + ((<usize>requests) << 4);
+  const firstRun = runs;
+  while (p < end) {
+    const field = p;
+    const tag = readTag(p, end);
+    p = skipValue(positionOf(tag), end, valueOf(tag));
+    if (valueOf(tag) != RESOURCE_X) keepField(field, p, firstRun);
+  }
+  store<u32>(row, firstResource, REQUEST_RESOURCE_FROM);
+  store<u32>(row, resources, REQUEST_RESOURCE_TO);
+  store<u32>(row, firstRun, REQUEST_RUN_FROM);
+  store<u32>(row, runs, REQUEST_RUN_TO);
+  requests++;
 }
 
 /** Keeps the field in [at, end), as part of the last run when it borders on it and that run is the same message's. */
@@ -265,8 +311,12 @@ function walkScopeX(p: usize, end: usize, resource: u32, resourceFieldBytes: u32
       store<u32>(sample, scope, SAMPLE_SCOPE);
       samples += <u32>!overfull;
     } else {
+      const value = p;
       p = skipValue(p, end, valueOf(tag));
       if (p == 0) return false;
+      if (valueOf(tag) == SCOPE_FIELD && !checkMessage(positionOf(readLength(value, end)), p, SCOPE, SCOPE_DEPTH)) {
+        return false;
+      }
       fieldBytes += <u32>(p - field);
       keepField(field, p, firstRun);
     }
@@ -274,7 +324,7 @@ function walkScopeX(p: usize, end: usize, resource: u32, resourceFieldBytes: u32
   // Only now is known what its scope and resource add to an item.
   if (largestItem > 0) {
     const alone = <u64>largestItem + <u64>fieldBytes + <u64>resourceFieldBytes + 2 * FRAME_BYTES;
-    if (alone > maxRecordBytes) itemTooLarge = true;
+    largestAlone = max<u64>(largestAlone, alone);
   }
   if (!overfull) {
     const row = SCOPES + ((<usize>scope) << 4);

@@ -4,11 +4,22 @@
  *        15 status LEN Status, 16 flags FIXED32
  * Status 3 code VARINT
  */
-import { FLAG_ERROR, FLAG_REQUEST, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
+import { FLAG_ERROR, FLAG_REQUEST, NIL, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
 import { hash16 } from './hash';
-import { fallbackHash } from './resource';
-import { BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
-import { positionOf, readLength, readTag, skipValue, valueOf, varintLow32 } from './wire';
+import {
+  checkKeyValue,
+  checkMessage,
+  checkNested,
+  EVENT,
+  ITEMS,
+  LINK,
+  MALFORMED,
+  nestedIn,
+  WELL_FORMED,
+} from './nesting';
+import { beginItem, fallbackHash, itemAttributeHash, noteItemAttribute } from './resource';
+import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
+import { LEN, positionOf, readLength, readTag, skipValue, valueOf, varintLow32 } from './wire';
 
 const TRACE_ID: u32 = 0x0a;
 const NAME: u32 = 0x2a;
@@ -30,6 +41,9 @@ const FLAGS_TAG: u16 = 0x0185;
 const KIND_SERVER: u32 = 2;
 const KIND_CONSUMER: u32 = 5;
 const CODE_ERROR: u32 = 2;
+
+/** request 0, ResourceSpans 1, ScopeSpans 2, Span 3: of what is in a span. */
+const INSIDE_DEPTH: u32 = 4;
 
 /** Bytes that the guess of the usual order may look at before its next bound check. */
 const IDS_BYTES: usize = 48;
@@ -72,21 +86,28 @@ export function walkSpan(p: usize, end: usize, sample: usize, byResource: u64): 
     }
   }
 
+  const byAttribute = selector == BY_ITEM_ATTRIBUTE;
+  if (byAttribute) beginItem();
   while (p < end) {
     const left = <u32>(end - p);
     const first: u32 = load<u8>(p);
     if (left >= 3 && (first == ATTRIBUTES || first == EVENTS || first == LINKS)) {
-      const bytes: u32 = load<u8>(p, 1);
-      if (bytes < 0x80) {
-        if (bytes > left - 2) return false;
-        p += 2 + bytes;
-        continue;
+      let bytes: u32 = load<u8>(p, 1);
+      let at = p + 2;
+      if (bytes >= 0x80) {
+        const more: u32 = load<u8>(p, 2);
+        at++;
+        bytes = more < 0x80 ? (bytes & 0x7f) | (more << 7) : NIL;
       }
-      const more: u32 = load<u8>(p, 2);
-      if (more < 0x80) {
-        const long = (bytes & 0x7f) | (more << 7);
-        if (long > left - 3) return false;
-        p += 3 + long;
+      // A longer length is left to the general case below.
+      if (bytes != NIL) {
+        if (bytes > <u32>(end - at)) return false;
+        p = at + <usize>bytes;
+        if (first == ATTRIBUTES) {
+          const form = checkKeyValue(at, p, INSIDE_DEPTH);
+          if (form == MALFORMED) return false;
+          if (byAttribute) noteItemAttribute(at, p, form);
+        } else if (!checkMessage(at, p, first == EVENTS ? EVENT : LINK, INSIDE_DEPTH)) return false;
         continue;
       }
     }
@@ -127,6 +148,14 @@ export function walkSpan(p: usize, end: usize, sample: usize, byResource: u64): 
       if (read == 0) return false;
       kind = valueOf(read);
       p = positionOf(read);
+    } else if ((field & 7) == LEN) {
+      const length = readLength(p, end);
+      if (length == 0) return false;
+      const at = positionOf(length);
+      p = at + <usize>valueOf(length);
+      const nested = nestedIn(ITEMS, field >> 3);
+      if (nested != 0 && !checkNested(at, p, nested, INSIDE_DEPTH)) return false;
+      if (byAttribute && field == ATTRIBUTES) noteItemAttribute(at, p, WELL_FORMED);
     } else {
       if (field == START && end - p >= 8) start = load<u64>(p);
       else if (field == END && end - p >= 8) finish = load<u64>(p);
@@ -142,6 +171,7 @@ export function walkSpan(p: usize, end: usize, sample: usize, byResource: u64): 
 
   let hash = byResource;
   if (selector == BY_TRACE_ID && (low | high) != 0) hash = hash16(low, high);
+  else if (byAttribute) hash = itemAttributeHash();
   else if (selector == BY_TRACE_ID || selector == BY_METRIC_NAME) hash = fallbackHash();
   routeSample(sample, hash);
   return true;

@@ -11,6 +11,8 @@ export const LEN: u32 = 2;
 export const FIXED32: u32 = 5;
 
 const MAX_VARINT_BYTES: u32 = 10;
+/** Of a tag or a length: what 32 bits need. Decoders differ about longer spellings, so these are refused. */
+const MAX_SHORT_VARINT_BYTES: u32 = 5;
 
 export function positionOf(read: u64): usize {
   return <usize>(<u32>read);
@@ -20,20 +22,18 @@ export function valueOf(read: u64): u32 {
   return <u32>(read >> 32);
 }
 
-/** A varint that must fit 32 bits: at most 10 bytes, no bit at or above 2^32 set. */
+/** A tag or a length: at most 5 bytes, below 2^32. */
 function longVarint32(p: usize, end: usize): u64 {
   let value: u64 = 0;
-  for (let i: u32 = 0; i < MAX_VARINT_BYTES && p < end; i++) {
+  for (let i: u32 = 0; i < MAX_SHORT_VARINT_BYTES && p < end; i++) {
     const byte: u64 = load<u8>(p++);
-    const bits = byte & 0x7f;
-    if (i >= 5) {
-      if (bits != 0) return 0;
-    } else value |= bits << (i * 7);
+    value |= (byte & 0x7f) << (i * 7);
     if (byte < 0x80) return value >> 32 ? 0 : (value << 32) | <u64>p;
   }
   return 0;
 }
 
+@inline
 export function varint32(p: usize, end: usize): u64 {
   if (p < end) {
     const byte: u64 = load<u8>(p);
@@ -48,12 +48,14 @@ function longLength(p: usize, end: usize): u64 {
 }
 
 /** A tag: as varint32, and the field number is at least 1. */
+@inline
 export function readTag(p: usize, end: usize): u64 {
   const read = varint32(p, end);
   return read >> 35 ? read : 0;
 }
 
 /** A length that lies inside the parent. Nearly all take one or two bytes. */
+@inline
 export function readLength(p: usize, end: usize): u64 {
   const left = <u32>(end - p);
   if (left >= 2) {
@@ -90,7 +92,7 @@ export function varint64(p: usize): u64 {
   return value;
 }
 
-function skipVarint(p: usize, end: usize): usize {
+export function skipVarint(p: usize, end: usize): usize {
   for (let i: u32 = 0; i < MAX_VARINT_BYTES && p < end; i++) {
     if (load<u8>(p++) < 0x80) return p;
   }

@@ -12,6 +12,23 @@ export interface Row {
   readonly peer_value?: number;
   /** peer_value / value where less is better, value / peer_value where more is: above 1 is in our favour. */
   readonly ratio?: number;
+  readonly goal?: Goal;
+  readonly verdict?: Verdict;
+}
+
+/** What the row's ratio (or value) has to reach. */
+export interface Goal {
+  readonly must: number;
+  readonly aim?: number;
+  /** Absent: of the ratio. */
+  readonly of?: 'ratio' | 'value';
+}
+
+export type Verdict = 'aim met' | 'met' | 'missed';
+
+export function verdictOf(reached: number, { must, aim }: Goal): Verdict {
+  if (aim !== undefined && reached >= aim) return 'aim met';
+  return reached >= must ? 'met' : 'missed';
 }
 
 const round = (value: number | undefined) =>
@@ -21,25 +38,45 @@ const round = (value: number | undefined) =>
       ? Math.round(value).toLocaleString('en')
       : String(Number(value.toPrecision(3)));
 
+function columns(row: Row): string[] {
+  return [row.name, row.case, round(row.value), row.unit, row.peer ?? '', round(row.peer_value), round(row.ratio)];
+}
+
+function goalColumns({ goal, verdict, unit }: Row): string[] {
+  if (!goal) return ['', '', ''];
+  const suffix = goal.of === 'value' ? ` ${unit}` : 'x';
+  return [`${round(goal.must)}${suffix}`, goal.aim === undefined ? '' : `${round(goal.aim)}${suffix}`, verdict ?? ''];
+}
+
+/** A Markdown table; with goals and verdicts where a row has them. */
 export function table(rows: readonly Row[]): string {
-  const head = '| name | case | value | unit | peer | peer value | ratio |\n|---|---|---:|---|---|---:|---:|';
-  const lines = rows.map(
-    (row) =>
-      `| ${row.name} | ${row.case} | ${round(row.value)} | ${row.unit} | ${row.peer ?? ''} | ${round(row.peer_value)} | ${round(row.ratio)} |`,
-  );
-  return [head, ...lines].join('\n');
+  const goals = rows.some((row) => row.goal);
+  const head = ['name', 'case', 'value', 'unit', 'peer', 'peer value', 'ratio', ...(goals ? ['must', 'aim', ''] : [])];
+  const rule = ['---', '---', '---:', '---', '---', '---:', '---:', ...(goals ? ['---:', '---:', '---'] : [])];
+  const lines = rows.map((row) => [...columns(row), ...(goals ? goalColumns(row) : [])]);
+  return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+/** What the figures were measured on. */
+export function machine(): string {
+  const processor = cpus()[0]?.model.trim() ?? 'unknown processor';
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
+  return `${processor}, ${cpus().length} cores, ${memory}; Node ${process.version}, ${process.platform} ${process.arch}`;
 }
 
 /** Replaces one benchmark's section of RESULTS.md. */
 export function record(benchmark: string, command: string, rows: readonly Row[], notes = ''): void {
-  const path = new URL('RESULTS.md', import.meta.url);
-  const before = readFileSync(path, 'utf8');
-  const start = `<!-- ${benchmark} -->`;
-  const end = `<!-- /${benchmark} -->`;
-  const machine = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB; Node ${process.version}, ${process.platform} ${process.arch}; ${new Date().toISOString().slice(0, 10)}`;
-  const section = `${start}\nMachine: ${machine}\nCommand: \`${command}\`\n\n${table(rows)}\n${notes ? `\n${notes}\n` : ''}${end}`;
+  const date = new Date().toISOString().slice(0, 10);
+  const body = `Machine: ${machine()}; ${date}\nCommand: \`${command}\`\n\n${table(rows)}\n${notes ? `\n${notes}\n` : ''}`;
+  replaceSection(new URL('RESULTS.md', import.meta.url), benchmark, body);
+}
+
+/** Replaces what stands between `<!-- name -->` and `<!-- /name -->` of a file. */
+export function replaceSection(file: URL, name: string, body: string): void {
+  const before = readFileSync(file, 'utf8');
+  const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
   const from = before.indexOf(start);
   const to = before.indexOf(end);
-  if (from === -1 || to === -1) throw new Error(`RESULTS.md has no section ${start} … ${end}`);
-  writeFileSync(path, before.slice(0, from) + section + before.slice(to + end.length));
+  if (from === -1 || to === -1) throw new Error(`${file.pathname} has no section ${start} … ${end}`);
+  writeFileSync(file, `${before.slice(0, from)}${start}\n${body}${before.slice(to)}`);
 }

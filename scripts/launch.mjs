@@ -25,6 +25,7 @@ const TASKS = {
   test: (args) => [['scripts/test.mjs', ...args]],
   'test:long': (args) => [['scripts/test.mjs', '--long', ...args]],
   bench: (args) => [['bench/run.ts', ...args]],
+  fuzz: (args) => [['scripts/fuzz.mjs', ...args]],
 };
 
 /**

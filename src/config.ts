@@ -24,19 +24,22 @@ const port = (usual: number) => z.number().int().min(0).max(65_535).default(usua
 const positive = (usual: number) => z.number().int().positive().default(usual);
 const share = (usual: number) => z.number().min(0).max(1).default(usual);
 
-/** 'trace_id' | 'service.name' | 'resource' | 'metric.name' | 'resource:<attribute name>'. */
-const routingKey = (names: readonly string[]) => {
-  const allowed = `${names.join(', ')} or resource:<attribute>`;
+/** 'trace_id' | 'service.name' | 'resource' | 'metric.name' | 'resource:<attribute name>' | 'item:<attribute name>'. */
+const routingKey = (names: readonly string[], owners: readonly string[]) => {
+  const byAttribute = owners.map((owner) => `${owner}:<attribute>`);
+  const allowed = `${[...names, ...byAttribute.slice(0, -1)].join(', ')} or ${byAttribute.at(-1)}`;
+  const pattern = new RegExp(`^(${owners.join('|')}):.+$`);
   return z
     .string()
-    .refine((value) => names.includes(value) || /^resource:.+$/.test(value), allowed)
+    .refine((value) => names.includes(value) || pattern.test(value), allowed)
     .meta({ allowed });
 };
 
-const signalRouting = (item: string, keys: readonly string[], usual: string) =>
+/** A metric has no attributes of its own: those of its data points differ from point to point. */
+const signalRouting = (item: string, keys: readonly string[], usual: string, owners = ['resource', 'item']) =>
   z
     .strictObject({
-      key: routingKey(keys)
+      key: routingKey(keys, owners)
         .default(usual)
         .describe(`what decides where a ${item} goes; without it service.name, then resource`),
       shards: z.number().int().min(1).max(4_096).default(16).describe(`shards, and so shard topics, for ${item}s`),
@@ -172,7 +175,7 @@ export const configSchema = z
     routing: z
       .strictObject({
         traces: signalRouting('span', ['trace_id', 'service.name', 'resource'], 'trace_id'),
-        metrics: signalRouting('metric', ['resource', 'service.name', 'metric.name'], 'resource'),
+        metrics: signalRouting('metric', ['resource', 'service.name', 'metric.name'], 'resource', ['resource']),
         logs: signalRouting('log record', ['trace_id', 'service.name', 'resource'], 'trace_id'),
         vnodes: z.number().int().min(1).max(4_096).default(160).describe('virtual nodes a shard on the ring'),
         keepHeaders: z

@@ -1,29 +1,104 @@
-/** `npm run bench -- kernels`: the WASM kernels against their plain twins, and against a library where there is one. */
-import { createReferenceHash } from '../../src/kernels/hash/reference.ts';
-import { loadKernels } from '../../src/kernels/index.ts';
-import { createReferenceRing } from '../../src/kernels/ring/reference.ts';
-import { createReferenceSplit } from '../../src/kernels/split/reference.ts';
-import type { Row } from '../rows.ts';
+/** `npm run bench -- kernels`: the WASM kernels against what people would use instead, and against JS as fast as it can be made. */
+import { writeFileSync } from 'node:fs';
+import { bars, type Panel } from '../plot.ts';
+import { machine, type Row, replaceSection } from '../rows.ts';
+import { aggregateComparisons } from './aggregate.bench.ts';
+import { crc32cComparisons } from './crc32c.bench.ts';
 import { hashComparisons } from './hash.bench.ts';
-import { compare } from './interleave.ts';
+import { type Clock, type Comparison, compare } from './interleave.ts';
 import { ringComparisons } from './ring.bench.ts';
+import { scoreComparisons } from './score.bench.ts';
 import { splitComparisons } from './split.bench.ts';
+
+type Comparisons = Iterable<Comparison> | AsyncIterable<Comparison>;
+
+/** By kernel, as `--only` names them. Made one by one, so that only one corpus is held at a time. */
+const KERNELS: Readonly<Record<string, () => Comparisons | Promise<Comparisons>>> = {
+  split: splitComparisons,
+  hash: hashComparisons,
+  crc32c: crc32cComparisons,
+  aggregate: aggregateComparisons,
+  ring: ringComparisons,
+  score: scoreComparisons,
+};
 
 export async function run(
   options: Record<string, string | boolean | undefined>,
   say: (text: string) => void,
 ): Promise<readonly Row[]> {
   const rounds = Number(options.rounds ?? 15);
-  const { hash, ring, split } = await loadKernels();
-  const comparisons = [
-    ...(await hashComparisons(hash, createReferenceHash())),
-    ...ringComparisons(ring, createReferenceRing()),
-    ...splitComparisons(split, createReferenceSplit(), ring),
-  ];
+  const clock = clockOf(options.clock);
+  const names = options.only === undefined ? Object.keys(KERNELS) : String(options.only).split(',');
+  const unknown = names.find((name) => !(name in KERNELS));
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: may be ${Object.keys(KERNELS).join(', ')}`);
   const rows: Row[] = [];
-  for (const comparison of comparisons) {
-    say(`${comparison.name}: ${comparison.case} …`);
-    rows.push(...(await compare(comparison, rounds)));
+  const panels: Panel[] = [];
+  for (const name of names) {
+    for await (const comparison of await KERNELS[name]!()) {
+      say(`${comparison.name}: ${comparison.case} …`);
+      const measured = await compare(comparison, rounds, clock);
+      rows.push(...measured);
+      if (comparison.plot !== undefined) panels.push(panelOf(comparison.plot, comparison, measured));
+    }
   }
+  if (options.plot) plot(panels, clock);
   return rows;
 }
+
+const CLOCKS: Readonly<Record<Clock, string>> = { cpu: 'CPU time', wall: 'Time by the wall clock' };
+
+function clockOf(option: unknown = 'cpu'): Clock {
+  if (option === 'cpu' || option === 'wall') return option;
+  throw new Error(`--clock ${option}: may be cpu or wall`);
+}
+
+/** The plain twin is made to be right, not fast: its bar would say nothing, as one of the kernel in another setting would not. */
+const REFERENCE = 'reference twin';
+
+function panelOf(title: string, { ours, unit }: Comparison, rows: readonly Row[]): Panel {
+  const compared = rows.filter((row) => row.unit === unit);
+  const rivals = compared
+    .filter(({ peer }) => peer !== REFERENCE && !peer!.startsWith('wasm'))
+    .toSorted((a, b) => a.peer_value! - b.peer_value!);
+  return {
+    title: title.charAt(0).toUpperCase() + title.slice(1),
+    unit,
+    bars: [
+      { name: ours.name, value: compared[0]!.value },
+      ...rivals.map((row) => ({ name: row.peer!, value: row.peer_value!, times: row.ratio! })),
+    ],
+  };
+}
+
+function plot(panels: readonly Panel[], clock: Clock): void {
+  const heading = 'Weir’s WASM kernels beside what people would use instead';
+  const root = new URL('../../', import.meta.url);
+  writeFileSync(
+    new URL('docs/kernels.svg', root),
+    bars(heading, `${CLOCKS[clock]}; shorter is better. ${machine()}`, panels),
+  );
+  const picture = `![Time per item of each kernel and of its rivals: the figures are in bench/RESULTS.md](docs/kernels.svg)\n`;
+  replaceSection(new URL('README.md', root), 'kernels-plot', picture);
+}
+
+/** What the table shows, in words: the goals that are missed, and where WASM is no better than JS. */
+export function notes(rows: readonly Row[]): string {
+  const list = (chosen: readonly Row[], text: (row: Row) => string) =>
+    chosen.map((row) => `- ${row.name}, ${row.case}: ${text(row)}`).join('\n');
+  const times = (ratio = 0) => `${Number(ratio.toPrecision(3))}x`;
+  const missed = rows.filter((row) => row.verdict === 'missed');
+  const level = rows.filter((row) => row.ratio !== undefined && row.ratio < LEVEL && !row.peer?.startsWith('wasm'));
+  return [
+    'Ratios are medians of the ratios within a round, so they need not be the quotient of the two medians beside them.',
+    'protobufjs does less than the kernel: no aggregates, no output limits, no hash of the key.',
+    missed.length === 0
+      ? 'Every goal was reached in this run.'
+      : `Missed in this run:\n${list(missed, (row) => `${row.goal?.of === 'value' ? `${Number(row.value.toPrecision(3))} ${row.unit}` : times(row.ratio)} against ${row.peer}, must be ${Number(row.goal!.must.toPrecision(3))}`)}`,
+    level.length === 0
+      ? 'WASM was ahead of every JS rival in this run.'
+      : `Where WASM is no better than JS, or hardly (below ${LEVEL}x):\n${list(level, (row) => `${times(row.ratio)} against ${row.peer}`)}`,
+  ].join('\n\n');
+}
+
+/** Below it the difference is not worth a second implementation. */
+const LEVEL = 1.1;

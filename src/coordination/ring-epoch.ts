@@ -10,7 +10,7 @@ export interface ShardState {
 }
 
 export interface SignalRing {
-  /** The configured key, such as `trace_id` or `resource:k8s.pod.name`. */
+  /** The configured key, such as `trace_id`, `resource:k8s.pod.name` or `item:http.route`. */
   readonly key: string;
   readonly slotBits: 16 | 18;
   readonly slots: Uint16Array;
@@ -27,6 +27,7 @@ export interface RingEpoch {
 
 export function selectorOf(key: string): KeySelector {
   if (key.startsWith('resource:')) return { kind: 'resource-attribute', name: key.slice('resource:'.length) };
+  if (key.startsWith('item:')) return { kind: 'item-attribute', name: key.slice('item:'.length) };
   if (key === 'trace_id' || key === 'service.name' || key === 'resource' || key === 'metric.name') return { kind: key };
   throw new RangeError(`unknown routing key: ${key}`);
 }

@@ -13,10 +13,10 @@ const MODULE = new URL('../../build/weir.wasm', import.meta.url);
 const PAGE_BYTES = 65_536;
 const MiB = 1024 * 1024;
 
-/** For a poll of 8 MB and some more: Kafka hands over a batch that crosses the limit whole. Pages never touched cost nothing. */
-const INPUT_BYTES = 16 * MiB;
-/** Holds the outputs of some five polls that wait for their transactions. */
-const OUTPUT_BYTES = 48 * MiB;
+/** For a poll of 8 MB and some more; Kafka hands over a batch that crosses the limit whole, and then it grows. Pages never touched cost nothing. */
+const INPUT_BYTES = 10 * MiB;
+/** Holds the outputs of some two polls of 8 MB, or five of 4 MB, that wait for their transactions: with the tables below 96 MB in all. */
+const OUTPUT_BYTES = 24 * MiB;
 
 type Address = WebAssembly.Global;
 
@@ -27,6 +27,10 @@ export interface KernelExports {
   addOverride(signal: number, hash: bigint, shard: number): void;
   scan(signal: number, records: number, recordLimit: number, outputLimit: number): number;
   emit(low: number, high: number): number;
+  /** Not 0: the request is well formed. */
+  validate(signal: number, at: number, bytes: number): number;
+  faultAddress(): number;
+  faultReasonCode(): number;
   collectSlots(): number;
   reset(): void;
   compilerBytesEnd(): number;
@@ -41,9 +45,41 @@ export interface KernelExports {
   hashBegin(seed: bigint): void;
   hashStripes(at: number, bytes: number): void;
   hashEnd(at: number, bytes: number, total: bigint): bigint;
+  hashSeeded(at: number, bytes: number, seed: bigint): bigint;
+  hashKeys(keys: number, offsets: number, lengths: number, count: number, seed: bigint, out: number): void;
+  hashKeys16(keys: number, count: number, seed: bigint, out: number): void;
+  ownersOf16(keys: number, count: number, slotBits: number, out: number): void;
+  fnv1a64(hash: bigint, at: number, bytes: number): bigint;
+  murmurWords(hash: number, at: number, bytes: number): number;
+  murmurEnd(hash: number, at: number, bytes: number): number;
+  crcUpdate(crc: number, at: number, bytes: number): number;
   ringBegin(slotBits: number): void;
   ringAdd(shard: number, points: number, slotBits: number): void;
   ringOwners(slotBits: number): number;
+  ringHashes(): number;
+  ringSetSlots(slotBits: number): void;
+  ringLookUp(count: number, slotBits: number): number;
+  scoreBegin(count: number): void;
+  scoreUpdate(backend: number, load: number, responseMs: number, health: number): void;
+  scoreLocate(backend: number, x: number, y: number, z: number): void;
+  scoreOf(backend: number, x: number, y: number, z: number): number;
+  scorePick(): number;
+  scorePickNear(x: number, y: number, z: number): number;
+  scorePickBatch(count: number): number;
+  scorePickTwo(choices: number, x: number, y: number, z: number): number;
+  scoreSeed(seed: number): void;
+  beginAggregate(at: number, shards: number): void;
+  clearAggregate(at: number, shards: number): void;
+  addSamples(at: number, shards: number, shardColumn: number, sampleColumn: number, samples: number): void;
+  addHugeSamples(at: number, shards: number, shardColumn: number, sampleColumn: number, samples: number): void;
+  settleAggregate(at: number, shards: number): void;
+  beginSlots(at: number, slotBits: number): void;
+  addSlots(at: number, slotBits: number, slots: number, bytes: number, count: number): number;
+  addToSlot(at: number, slotBits: number, slot: number, bytes: bigint): void;
+  takeSlots(at: number, slotBits: number, slots: number, bytes: number, most: number): number;
+  beginHitters(at: number, capacity: number, indexBits: number): void;
+  addHitters(at: number, keys: number, weights: number, count: number): void;
+  restoreHitters(at: number, used: number, total: bigint): void;
   readonly MAX_RECORDS: Address;
   readonly MAX_ITEMS: Address;
   readonly MAX_RESOURCES: Address;
@@ -52,6 +88,7 @@ export interface KernelExports {
   readonly GUARD: Address;
   readonly SLACK: Address;
   readonly RECORDS: Address;
+  readonly REQUESTS: Address;
   readonly SAMPLES: Address;
   readonly SAMPLES_BYTES: Address;
   readonly RESOURCES: Address;
@@ -81,7 +118,11 @@ export interface KernelExports {
   readonly SCORE_BYTES: Address;
   readonly AGGREGATION: Address;
   readonly AGGREGATION_BYTES: Address;
+  readonly HISTOGRAM_BYTES: Address;
   readonly CRC_TABLES: Address;
+  readonly CRC_SCRATCH_BYTES: Address;
+  readonly LOOKUP_SLOTS: Address;
+  readonly RING_SLOTS: Address;
   readonly TABLES_END: Address;
 }
 
@@ -97,6 +138,9 @@ export interface HostOptions {
   /** Room for the results that are leased out. */
   readonly outputBytes?: number;
 }
+
+/** By memory, so that a view tells whose it is. A memory that has grown has another buffer; the old one's entry goes with it. */
+const HOSTS = new WeakMap<ArrayBufferLike, KernelHost>();
 
 export class KernelHost {
   readonly exports: KernelExports;
@@ -157,6 +201,11 @@ export class KernelHost {
     return this.#u8.length;
   }
 
+  /** The host, if any, in whose memory a view lies. */
+  static owning(view: Uint8Array): KernelHost | undefined {
+    return HOSTS.get(view.buffer);
+  }
+
   /** Whether a view lies in the kernel's own memory. */
   owns(view: Uint8Array): boolean {
     return view.buffer === this.#u8.buffer;
@@ -179,6 +228,7 @@ export class KernelHost {
     const { memory } = this.exports;
     const missing = Math.ceil((end - memory.buffer.byteLength) / PAGE_BYTES);
     if (missing > 0) memory.grow(missing);
+    HOSTS.set(memory.buffer, this);
     this.#u8 = Buffer.from(memory.buffer);
     this.#u32 = new Uint32Array(memory.buffer);
     this.#f64 = new Float64Array(memory.buffer);

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import createXxhash from 'xxhash-wasm';
 import { bucketOf, CALL_BOUNDS, type KeySelector, LATENCY_BUCKETS } from '../../src/kernels/split/kernel.ts';
+import { fieldsOf } from '../../src/kernels/split/reference-rule.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { KERNEL_TWINS } from '../support/kernel-twins.ts';
@@ -138,6 +139,51 @@ describe('routing', () => {
     expect(await routed(request, { kind: 'resource-attribute', name: 'k' })).toBe(shardOf(utf8('cart')));
   });
 
+  /** The same fields as attributes of a span (9), or of a log record (6), a resource's being field 1. */
+  const asItems = (attributes: Uint8Array, number: number) =>
+    concat(
+      ...fieldsOf(attributes, 0, attributes.length).map((field) =>
+        len(number, attributes.subarray(field.content, field.end)),
+      ),
+    );
+  const ITEM_ATTRIBUTES = [
+    ['traces', 9],
+    ['logs', 6],
+  ] as const;
+
+  describe.each(ITEM_ATTRIBUTES)("by an attribute of the item's own: %s", (signal, number) => {
+    it.each(attributeValues)('%s', async (_name, attributes, key) => {
+      const around = resource({ 'service.name': 'cart', k: 'of the resource' });
+      const request = resourceX(around, scope(item(text(3, 'x'), asItems(attributes, number))));
+      expect(await routed(request, { kind: 'item-attribute', name: 'k' }, signal)).toBe(shardOf(key()));
+    });
+
+    it.each(missing)('falls back to service.name where it %s', async (_name, attributes) => {
+      const around = resource({ 'service.name': 'cart', k: 'of the resource' });
+      const request = resourceX(around, scope(item(asItems(attributes, number))));
+      expect(await routed(request, { kind: 'item-attribute', name: 'k' }, signal)).toBe(shardOf(utf8('cart')));
+    });
+
+    it('each by its own, none by that of the item before', async () => {
+      const own = (value: string) => item(asItems(keyValue('k', value), number), text(3, value));
+      const request = resourceX(resource({ 'service.name': 'cart' }), scope(own('a'), item(text(3, 'none')), own('b')));
+      const selector = { kind: 'item-attribute', name: 'k' } as const;
+      const answer = await splitWithAll(signal, { values: [request] }, ROOMY, routingWith({ selector }));
+      const expected = new Map<number, number>();
+      for (const key of ['a', 'cart', 'b'])
+        expected.set(shardOf(utf8(key)), (expected.get(shardOf(utf8(key))) ?? 0) + 1);
+      expect(new Map(answer.aggregates.shards.map(({ shard, items }) => [shard, items]))).toEqual(
+        new Map([...expected].sort(([a], [b]) => a - b)),
+      );
+    });
+  });
+
+  it('knows no attribute of a metric: those of its points are not its own', async () => {
+    const point = len(1, len(7, text(1, 'k'), len(2, text(1, 'v'))));
+    const request = resourceX(resource({ 'service.name': 'cart' }), scope(item(text(1, 'm'), len(5, point))));
+    expect(await routed(request, { kind: 'item-attribute', name: 'k' }, 'metrics')).toBe(shardOf(utf8('cart')));
+  });
+
   it.each([
     ['none', hex('')],
     ['15 bytes', len(1, otlp.traceId(7, 15))],
@@ -158,7 +204,7 @@ describe('routing', () => {
 
   it('knows no trace id of a metric, no metric name of a span', async () => {
     const around = resource({ 'service.name': 'cart' });
-    const metric = resourceX(around, scope(item(len(1, otlp.traceId(7)), len(9, otlp.traceId(7)))));
+    const metric = resourceX(around, scope(item(len(1, otlp.traceId(7)), len(9, hex('08 01'.repeat(8))))));
     expect(await routed(metric, { kind: 'trace_id' }, 'metrics')).toBe(shardOf(utf8('cart')));
     const named = resourceX(around, scope(item(text(1, 'name'))));
     expect(await routed(named, { kind: 'metric.name' }, 'traces')).toBe(shardOf(utf8('cart')));
@@ -326,8 +372,38 @@ describe('outputs', () => {
     ]);
   });
 
+  it("hold the fields of each item's own request, once, before its resources, whatever record they begin", async () => {
+    const [a, b] = [text(90, 'of a'), concat(varint(91, 1), text(92, 'of b'))];
+    const values = [
+      concat(resourceX(scope(span(1, 1))), a, resourceX(scope(span(1, 2)))),
+      resourceX(scope(span(1, 3))),
+      concat(resourceX(scope(span(1, 4)), varint(80, 2)), b),
+    ];
+    const expected = [
+      concat(a, resourceX(scope(span(1, 1))), resourceX(scope(span(1, 2)))),
+      resourceX(scope(span(1, 3))),
+      concat(b, resourceX(varint(80, 2), scope(span(1, 4)))),
+    ];
+    const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+    const together = await splitWithAll('traces', { values });
+    expect(together.outputs.map(({ value }) => hexOf(value))).toEqual([hexOf(concat(...expected))]);
+    const one = span(1, 1).length + 12 + a.length;
+    const apart = await splitWithAll('traces', { values }, { ...ROOMY, maxRecordBytes: one + 15 });
+    expect(apart.outputs.map(({ value }) => hexOf(value))).toEqual(
+      [concat(a, resourceX(scope(span(1, 1)))), concat(a, resourceX(scope(span(1, 2)))), ...expected.slice(1)].map(
+        hexOf,
+      ),
+    );
+  });
+
+  it('make an item too large where the fields of its request do not fit beside it', async () => {
+    const values = [concat(resourceX(scope(span(1, 1))), text(90, 'x'.repeat(300))), text(90, 'y'.repeat(300))];
+    const answer = await splitWithAll('traces', { values }, { ...ROOMY, maxRecordBytes: 300 });
+    expect(answer.statuses).toEqual(['item_too_large', 'ok']);
+  });
+
   it('copy items and fields as they stand, also with tags and lengths longer than needed', async () => {
-    const frame = hex('928000 838000 6a0161'.replaceAll(' ', ''));
+    const frame = hex('928000 848000 6a020801');
     const request = resourceX(hex('9a8000 818000 61'), scope(hex('9a8000 818000 62'), frame));
     const answer = await splitWithAll('traces', { values: [request] });
     expect(answer.outputs[0]!.value.toString('hex')).toBe(Buffer.from(request).toString('hex'));

@@ -1,9 +1,10 @@
 /** What a record must be: each clause of the accept/reject rule, on every split kernel. */
 import { describe, expect, it } from 'vitest';
-import { CALL_BOUNDS } from '../../src/kernels/split/kernel.ts';
+import { CALL_BOUNDS, type RequestFault } from '../../src/kernels/split/kernel.ts';
 import type { Signal } from '../../src/signals.ts';
+import { KERNEL_TWINS } from '../support/kernel-twins.ts';
 import * as otlp from '../support/otlp-pieces.ts';
-import { asMultiset, decodeItems, differenceOf } from '../support/otlp-schema.ts';
+import { asMultiset, decodeItems, differenceOf, verdictOf } from '../support/otlp-schema.ts';
 import { paddedVarint } from '../support/otlp-tree.ts';
 import { ROOMY, splitWithAll } from '../support/split-agreement.ts';
 
@@ -39,18 +40,18 @@ const WELL_FORMED: ReadonlyArray<readonly [string, Uint8Array]> = [
   ['an unknown LEN field', text(50, 'hello')],
   ['an empty LEN field', text(50, '')],
   ['the highest field number', varint(536_870_911, 1)],
-  ['a tag of 10 bytes', concat(paddedVarint(50n << 3n, 8), hex('07'))],
-  ['a length of 10 bytes', concat(paddedVarint((50n << 3n) | 2n, 0), paddedVarint(3n, 9), hex('616263'))],
+  ['a tag of 5 bytes', concat(paddedVarint(50n << 3n, 3), hex('07'))],
+  ['a length of 5 bytes', concat(paddedVarint((50n << 3n) | 2n, 0), paddedVarint(3n, 4), hex('616263'))],
   ['a varint of 10 bytes, all bits set', hex('90 03 ffffffffffffffffff 7f')],
   ['known fields with the wrong wire type', concat(...[1, 2, 3, 6, 7, 8, 9, 15].map((number) => fixed32(number, 1)))],
 ];
 
 const BROKEN: ReadonlyArray<readonly [string, Uint8Array]> = [
   ['field number 0', hex('00 01')],
-  ['field number 0 of 10 bytes', hex('82808080808080808000 00')],
+  ['field number 0 of 5 bytes', hex('8280808000 00')],
   ['field number 2^29', hex('80 80 80 80 10 01')],
   ['a tag of 2^64, which is 0 in 64 bits', hex('90838080808080808002 07')],
-  ['a tag of 11 bytes', concat(paddedVarint(50n << 3n, 9), hex('07'))],
+  ['a tag of 6 bytes', concat(paddedVarint(50n << 3n, 4), hex('07'))],
   ['a tag that is cut off', hex('90')],
   ['a tag without a value', hex('90 03')],
   ['a varint that is cut off', hex('90 03 80')],
@@ -64,7 +65,7 @@ const BROKEN: ReadonlyArray<readonly [string, Uint8Array]> = [
   ['a length of 2^31', hex('92 03 8080808008')],
   ['a length of 2^32, which is 0 in 32 bits', hex('92 03 8080808010')],
   ['a length of 2^64, which is 0 in 64 bits', hex('92 03 80808080808080808002')],
-  ['a length of 11 bytes', concat(hex('92 03'), paddedVarint(3n, 10), hex('616263'))],
+  ['a length of 6 bytes', concat(hex('92 03'), paddedVarint(3n, 5), hex('616263'))],
   ['a group', hex('93 03 94 03')],
   ['the end of a group', hex('94 03')],
   ['wire type 6', hex('96 03')],
@@ -78,20 +79,16 @@ describe.each(['traces', 'metrics', 'logs'] as const)('a record of %s', (signal)
       const answer = await splitWithAll(signal, { values: [request] });
       expect(answer.statuses).toEqual(['ok']);
       expect(answer.outputs).toHaveLength(1);
-      // Fields of the request itself are dropped; below that the output is the request.
-      const expected = level === 'request' ? request.subarray(extra.length) : request;
-      expect(answer.outputs[0]!.value.toString('hex')).toBe(Buffer.from(expected).toString('hex'));
+      expect(answer.outputs[0]!.value.toString('hex')).toBe(Buffer.from(request).toString('hex'));
     });
 
     it.each(WELL_FORMED)(
-      '%s, last: is taken, and stands before the scopes, or items, of its parent',
+      '%s, last: is taken, and stands before the resources, scopes or items of its parent',
       async (_name, extra) => {
         const answer = await splitWithAll(signal, { values: [LEVELS[level]!(signal, NOTHING, extra)] });
         expect(answer.statuses).toEqual(['ok']);
         const moves = ['request', 'ResourceX', 'ScopeX'].includes(level);
-        const expected = moves
-          ? LEVELS[level]!(signal, level === 'request' ? NOTHING : extra, NOTHING)
-          : LEVELS[level]!(signal, NOTHING, extra);
+        const expected = moves ? LEVELS[level]!(signal, extra, NOTHING) : LEVELS[level]!(signal, NOTHING, extra);
         expect(answer.outputs[0]!.value.toString('hex')).toBe(Buffer.from(expected).toString('hex'));
       },
     );
@@ -134,10 +131,10 @@ describe.each(['traces', 'metrics', 'logs'] as const)('a record of %s', (signal)
     expect(answer.aggregates).toMatchObject({ items: 1, bytes: 2 });
   });
 
-  it('may hold anything in the contents that the kernels do not walk', async () => {
-    const inner = { traces: 9, metrics: 5, logs: 6 }[signal];
-    const request = resourceX(scope(len(1, hex('ff')), item(len(inner, hex('ff ff ff')))));
-    const answer = await splitWithAll(signal, { values: [request] });
+  it('may hold anything in strings, bytes, and fields that are not known', async () => {
+    const text9 = len(1, hex('ff'));
+    const request = resourceX(scope(len(1, text9), item(len(40, hex('ff ff ff')))), len(7, hex('ff')));
+    const answer = await splitWithAll(signal, { values: [concat(request, len(2, hex('ff')))] });
     expect(answer.statuses).toEqual(['ok']);
   });
 });
@@ -151,6 +148,136 @@ describe('a span', () => {
   it.each(WELL_FORMED)('whose Status has %s is taken', async (_name, extra) => {
     const answer = await splitWithAll('traces', { values: [resourceX(scope(item(len(15, extra))))] });
     expect(answer.statuses).toEqual(['ok']);
+  });
+});
+
+/** Each kind of message inside scopes and items, with a field in it; the rest of the request is good. */
+const anyOf = (...content: Uint8Array[]) => len(2, ...content);
+const attributeOf = (field: number, ...content: Uint8Array[]) => len(field, text(1, 'k'), ...content);
+const INSIDE: ReadonlyArray<readonly [string, Signal, (extra: Uint8Array) => Uint8Array]> = [
+  ['scope', 'traces', (extra) => scope(len(1, extra), span(1, 1))],
+  ["scope's attribute", 'logs', (extra) => scope(len(1, attributeOf(3, extra)), item())],
+  ['attribute of a span', 'traces', (extra) => scope(item(attributeOf(9, extra)))],
+  ['value of an attribute', 'traces', (extra) => scope(item(attributeOf(9, anyOf(extra))))],
+  ['array', 'traces', (extra) => scope(item(attributeOf(9, anyOf(len(5, extra)))))],
+  ['value in an array', 'traces', (extra) => scope(item(attributeOf(9, anyOf(len(5, len(1, extra))))))],
+  ['map', 'traces', (extra) => scope(item(attributeOf(9, anyOf(len(6, extra)))))],
+  ['entry of a map', 'traces', (extra) => scope(item(attributeOf(9, anyOf(len(6, len(1, extra))))))],
+  ['event', 'traces', (extra) => scope(item(len(11, text(2, 'e'), extra)))],
+  ['attribute of an event', 'traces', (extra) => scope(item(len(11, attributeOf(3, extra))))],
+  ['link', 'traces', (extra) => scope(item(len(13, extra)))],
+  ['attribute of a link', 'traces', (extra) => scope(item(len(13, attributeOf(4, extra))))],
+  ['status', 'traces', (extra) => scope(item(len(15, extra)))],
+  ['body', 'logs', (extra) => scope(item(len(5, extra)))],
+  ['attribute of a log record', 'logs', (extra) => scope(item(attributeOf(6, extra)))],
+  ['gauge', 'metrics', (extra) => scope(item(len(5, extra)))],
+  ['sum', 'metrics', (extra) => scope(item(len(7, extra)))],
+  ['point of a sum', 'metrics', (extra) => scope(item(len(7, len(1, extra))))],
+  ['exemplar', 'metrics', (extra) => scope(item(len(7, len(1, len(5, extra)))))],
+  ["exemplar's attribute", 'metrics', (extra) => scope(item(len(7, len(1, len(5, attributeOf(7, extra))))))],
+  ['point of a histogram', 'metrics', (extra) => scope(item(len(9, len(1, extra))))],
+  ['point of an exponential histogram', 'metrics', (extra) => scope(item(len(10, len(1, extra))))],
+  ['buckets', 'metrics', (extra) => scope(item(len(10, len(1, len(8, extra)))))],
+  ['point of a summary', 'metrics', (extra) => scope(item(len(11, len(1, extra))))],
+  ['quantile', 'metrics', (extra) => scope(item(len(11, len(1, len(6, extra)))))],
+  ['metadata of a metric', 'metrics', (extra) => scope(item(attributeOf(12, extra)))],
+];
+
+describe.each(INSIDE)('a record with, in a %s of %s,', (_level, signal, around) => {
+  it.each(WELL_FORMED)('%s: is taken, and the decoder reads it', async (_name, extra) => {
+    const request = resourceX(around(extra));
+    const answer = await splitWithAll(signal, { values: [request] });
+    expect(answer.statuses).toEqual(['ok']);
+    expect(answer.outputs[0]!.value.toString('hex')).toBe(Buffer.from(request).toString('hex'));
+    expect(verdictOf(signal, request)).toEqual({ decodes: true, passedOver: false });
+  });
+
+  it.each(BROKEN)('%s: is malformed, and the decoder does not read it either', async (_name, extra) => {
+    const request = resourceX(around(extra));
+    const answer = await splitWithAll(signal, { values: [request] });
+    expect(answer.statuses).toEqual(['malformed']);
+    const { decodes, passedOver } = verdictOf(signal, request);
+    expect(decodes && !passedOver).toBe(false);
+  });
+});
+
+describe('values inside values', () => {
+  /** `depth` messages below the request: 5 are request, ResourceSpans, ScopeSpans, Span and KeyValue with a value. */
+  const nestedTo = (depth: number) => {
+    let value: Uint8Array = depth % 2 === 0 ? len(5) : hex('');
+    for (let at = 5; at + 2 <= depth; at += 2) value = len(5, len(1, value));
+    return resourceX(scope(item(attributeOf(9, anyOf(value)))));
+  };
+
+  it.each([5, 6, 7, 98, 99, 100])('are taken at %i messages below the request', async (depth) => {
+    expect((await splitWithAll('traces', { values: [nestedTo(depth)] })).statuses).toEqual(['ok']);
+    expect(verdictOf('traces', nestedTo(depth)).decodes).toBe(true);
+  });
+
+  it.each([101, 102, 103, 2_000])('are malformed at %i', async (depth) => {
+    expect((await splitWithAll('traces', { values: [nestedTo(depth)] })).statuses).toEqual(['malformed']);
+    expect(verdictOf('traces', nestedTo(depth)).decodes).toBe(false);
+  });
+});
+
+describe('lengths that wrap around 2^32', () => {
+  /** 2^32 - `less`, in 5 bytes. */
+  const wrapping = (less: number) => paddedVarint(BigInt(2 ** 32 - less), 0);
+  const LEVELS_OF_LENGTHS: ReadonlyArray<(length: Uint8Array) => Uint8Array> = [
+    (length) => concat(hex('0a'), length),
+    (length) => concat(hex('7a'), length),
+    (length) => resourceX(concat(hex('12'), length)),
+    (length) => resourceX(concat(hex('0a'), length)),
+    (length) => resourceX(len(1, concat(hex('0a'), length))),
+    (length) => resourceX(scope(concat(hex('12'), length))),
+    (length) => resourceX(scope(item(concat(hex('0a'), length)))),
+    (length) => resourceX(scope(item(concat(hex('4a'), length)))),
+    (length) => resourceX(scope(item(attributeOf(9, concat(hex('12'), length))))),
+    (length) => resourceX(scope(item(attributeOf(9, anyOf(concat(hex('0a'), length)))))),
+  ];
+
+  it.each(LEVELS_OF_LENGTHS.map((level, index) => [index, level] as const))(
+    'are malformed, however far back they lead: level %i',
+    async (_index, level) => {
+      const bad = Array.from({ length: 300 }, (_, less) => concat(level(wrapping(less + 1)), new Uint8Array(20)));
+      const answer = await splitWithAll('traces', { values: [GOOD, ...bad, GOOD] });
+      expect(answer.statuses).toEqual(['ok', ...bad.map(() => 'malformed'), 'ok']);
+      expect(answer.aggregates.items).toBe(4);
+    },
+  );
+});
+
+describe('packed numbers', () => {
+  const counts = (bytes: number) => scope(item(len(9, len(1, len(6, new Uint8Array(bytes))))));
+  const offsets = (bytes: string) => scope(item(len(10, len(1, len(8, len(2, hex(bytes)))))));
+
+  it.each([
+    ['no counts', counts(0), 'ok'],
+    ['two counts', counts(16), 'ok'],
+    ['one and a half', counts(12), 'malformed'],
+    ['varints', offsets('00 ff01 ffffffffffffffffff01'), 'ok'],
+    ['a varint that is cut off', offsets('00 ff'), 'malformed'],
+    ['a varint of 11 bytes', offsets('8080808080808080808000'), 'malformed'],
+  ])('%s', async (_name, around, status) => {
+    const request = resourceX(around);
+    expect((await splitWithAll('metrics', { values: [request] })).statuses).toEqual([status]);
+    expect(verdictOf('metrics', request).decodes).toBe(status === 'ok');
+  });
+});
+
+describe.each(KERNEL_TWINS)('validate of the $name kernel', ({ split }) => {
+  const FAULTS: ReadonlyArray<readonly [string, Signal, Uint8Array, RequestFault | null]> = [
+    ['nothing', 'traces', hex(''), null],
+    ['a good request', 'traces', GOOD, null],
+    ['a tag of the request', 'traces', concat(GOOD, hex('00')), { at: GOOD.length, reason: 'bad_tag' }],
+    ['a length inside', 'traces', hex('0a 06 12 04 12 02 0a 09'), { at: 6, reason: 'bad_length' }],
+    ['a group inside', 'metrics', hex('0a 06 12 04 12 02 2a 00 0b'), { at: 8, reason: 'bad_tag' }],
+    ['a number inside', 'traces', hex('0a 07 12 05 12 03 39 00 00'), { at: 6, reason: 'bad_value' }],
+    ['packed numbers', 'metrics', hex('0a 0b 12 09 12 07 4a 05 0a 03 32 01 00'), { at: 12, reason: 'bad_numbers' }],
+  ];
+
+  it.each(FAULTS)('tells of %s where it is, and what', async (_name, signal, request, fault) => {
+    expect(await split.validate(signal, request)).toEqual(fault);
   });
 });
 

@@ -1,24 +1,13 @@
-/** All split kernels give the same answer, byte for byte, to requests of others, of the corpus, and to broken ones. */
-import { readdirSync, readFileSync } from 'node:fs';
-import fc from 'fast-check';
+/** All split kernels give the same answer, byte for byte, to requests of others and of the corpus. */
 import { describe, expect, it } from 'vitest';
 import type { KeySelector, Routing } from '../../src/kernels/split/kernel.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
-import { createSeededRandom, type SeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
 import { KERNEL_TWINS } from '../support/kernel-twins.ts';
 import { asMultiset, decodeItems, differenceOf } from '../support/otlp-schema.ts';
-import { bendTree, wound } from '../support/otlp-tree.ts';
+import { VECTORS } from '../support/otlp-vectors.ts';
 import { answerOf, ROOMY, routingWith, type SplitAnswer, splitWithAll } from '../support/split-agreement.ts';
 
-const VECTORS_DIR = new URL('../vectors/', import.meta.url);
-const VECTORS = readdirSync(VECTORS_DIR)
-  .filter((name) => name.endsWith('.bin'))
-  .map((name) => ({
-    name,
-    signal: SIGNALS.find((signal) => name.includes(`-${signal}-`))!,
-    request: new Uint8Array(readFileSync(new URL(name, VECTORS_DIR))),
-  }));
 const requestsOf = (signal: Signal) =>
   VECTORS.filter((vector) => vector.signal === signal).map(({ request }) => request);
 
@@ -29,6 +18,7 @@ const SELECTORS: readonly KeySelector[] = [
   { kind: 'metric.name' },
   { kind: 'resource-attribute', name: 'host.name' },
   { kind: 'resource-attribute', name: 'process.pid' },
+  { kind: 'item-attribute', name: 'http.request.method' },
 ];
 const ROUTINGS: readonly Routing[] = SELECTORS.map((selector) => routingWith({ selector }));
 
@@ -143,82 +133,3 @@ describe.each(KERNEL_TWINS)('the $name kernel', ({ split }) => {
     expect(split.memoryBytes).toBeGreaterThan(0);
   });
 });
-
-/**
- * Fuzzing. A poll is a broken or bent request between good ones, with a key, limits and groups picked at random. Besides
- * the kernels' agreement: where the broken one is taken and the independent decoder reads it, too, its items come out.
- */
-const FRESH_SEED = Number(process.env.WEIR_FUZZ_SEED ?? Date.now() % 2 ** 31);
-console.info(
-  `split kernels: fuzzing with seeds 1 and ${FRESH_SEED} (WEIR_FUZZ_SEED=${FRESH_SEED} runs the same again)`,
-);
-
-describe('fuzzed polls', () => {
-  const breaks: Array<[string, (signal: Signal, request: Uint8Array, random: SeededRandom) => Uint8Array]> = [
-    ['bent trees', bendTree],
-    ['wounded bytes', (_signal, request, random) => wound(request, random.pick(SEEDS_OF_WOUNDS), random)],
-    ['bent, then wounded', (signal, request, random) => wound(bendTree(signal, request, random), request, random)],
-  ];
-
-  it.each(breaks.flatMap(([name, broken]) => SIGNALS.map((signal) => [signal, name, broken] as const)))(
-    '%s: %s',
-    async (signal, _name, broken) => {
-      const good = SEEDS[signal];
-      const verdicts = { taken: 0, refused: 0, readByDecoder: 0 };
-      let runs = 0;
-      const once = async (caseSeed: number) => {
-        const random = createSeededRandom(caseSeed);
-        const bad = broken(signal, random.pick(good), random);
-        const values = random.chance(0.5) ? [random.pick(good), bad, random.pick(good)] : [bad];
-        const limits = {
-          maxRecordBytes: random.pick([ROOMY.maxRecordBytes, 3_000, 900, 300]),
-          maxOutputBytes: random.pick([ROOMY.maxOutputBytes, ROOMY.maxOutputBytes, 6_000, 1_500]),
-        };
-        const groups = random.chance(0.5) ? Uint8Array.from(values, () => random.integer(0, 2)) : undefined;
-        // Each key for a stretch of runs: to set a routing costs more than to split so small a poll.
-        const routing = ROUTINGS[Math.floor((runs++ * ROUTINGS.length) / RUNS) % ROUTINGS.length]!;
-        const answer = await splitWithAll(signal, { values, groups }, limits, routing);
-        for (const { value } of answer.outputs) expect(value.length).toBeLessThanOrEqual(limits.maxRecordBytes);
-        const taken = values.filter((_, index) => answer.statuses[index] === 'ok');
-        const expected = decodedOrNull(signal, taken);
-        if (expected) expect(differenceOf(itemsIn(signal, answer), expected)).toBeNull();
-        const verdict = answer.statuses[values.indexOf(bad)];
-        if (verdict === 'ok') verdicts.taken++;
-        else if (verdict === 'malformed') verdicts.refused++;
-        if (verdict === 'ok' && expected) verdicts.readByDecoder++;
-      };
-      for (const seed of [1, FRESH_SEED]) {
-        await fc.assert(fc.asyncProperty(fc.integer(), once), { seed, numRuns: RUNS, endOnFailure: true });
-      }
-      // The breaks are neither so mild nor so wild that one side of the rule goes untested.
-      for (const count of Object.values(verdicts)) expect(count, JSON.stringify(verdicts)).toBeGreaterThan(5);
-    },
-  );
-});
-
-const RUNS = Number(process.env.WEIR_FUZZ_RUNS ?? 400);
-
-function decodedOrNull(signal: Signal, values: Uint8Array[]): string[] | null {
-  try {
-    return asMultiset(values.flatMap((value) => decodeItems(signal, value)));
-  } catch {
-    return null; // The kernels do not look into an item's contents: what the decoder cannot read may pass.
-  }
-}
-
-/** Small requests, as a mutation of them hits something that matters. */
-const SEEDS: Readonly<Record<Signal, Uint8Array[]>> = {
-  traces: seedsOf('traces'),
-  metrics: seedsOf('metrics'),
-  logs: seedsOf('logs'),
-};
-const SEEDS_OF_WOUNDS = SIGNALS.flatMap((signal) => SEEDS[signal]);
-
-function seedsOf(signal: Signal): Uint8Array[] {
-  const shape = { itemsPerResource: 2, minAttributes: 1, maxAttributes: 3 };
-  return [
-    ...createCorpus({ seed: 40, signal, itemsPerRequest: 1, shape }).requests(6),
-    ...createCorpus({ seed: 41, signal, itemsPerRequest: 5, shape }).requests(6),
-    ...requestsOf(signal).filter((request) => request.length < 3_000),
-  ];
-}

@@ -7,6 +7,7 @@ import { createWasmSplit } from '../../src/kernels/split/wasm.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { createSeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
+import { plantCanaries } from '../support/kernel-regions.ts';
 import {
   concat,
   fixed32,
@@ -287,12 +288,13 @@ describe('bounds', () => {
 
 describe('an item', () => {
   const id = (bytes: number) => new Uint8Array(bytes).fill(0x22);
-  const attributes = (field: number) => [len(field, id(5)), len(field, id(200)), len(field, id(0))];
+  const message = (field: number, bytes: number) => len(field, len(30, id(bytes)));
+  const attributes = (field: number) => [message(field, 5), message(field, 200), len(field)];
   const status = len(15, text(2, 'broken'), varint(3, 2));
   const ids = [len(1, id(16)), len(2, id(8)), len(4, id(8))];
   const times = [varint(6, 2), fixed64(7, 1n << 60n), fixed64(8, (1n << 60n) + 5n)];
   const spanFields = [...ids, text(5, 'GET /cart'), ...times, ...attributes(9), ...attributes(11), ...attributes(13)];
-  const long = len(13, id(16_500));
+  const long = message(13, 16_500);
   const CASES: ReadonlyArray<readonly [string, Signal, Uint8Array[]]> = [
     ['a span as SDKs write it', 'traces', [...spanFields, status, fixed32(16, 0x100), long]],
     [
@@ -303,15 +305,15 @@ describe('an item', () => {
     [
       'a span without a parent, nor a kind',
       'traces',
-      [...ids.slice(0, 2), text(5, 'GET'), ...times.slice(1), len(9, id(60))],
+      [...ids.slice(0, 2), text(5, 'GET'), ...times.slice(1), message(9, 60)],
     ],
     ['a span in reverse', 'traces', [fixed32(16, 1), status, ...spanFields.toReversed()]],
     [
       'a log record',
       'logs',
-      [fixed64(1, 5n), varint(2, 17), text(3, 'ERROR'), len(5, id(300)), len(9, id(16)), fixed32(8, 1)],
+      [fixed64(1, 5n), varint(2, 17), text(3, 'ERROR'), message(5, 300), len(9, id(16)), fixed32(8, 1)],
     ],
-    ['a metric', 'metrics', [text(1, 'process.cpu.time'), text(2, 'seconds'), len(7, id(300))]],
+    ['a metric', 'metrics', [text(1, 'process.cpu.time'), text(2, 'seconds'), message(7, 300)]],
   ];
 
   it.each(CASES)(
@@ -458,46 +460,3 @@ describe('the service instances of a call', () => {
     result.release();
   });
 });
-
-/** Fills the gaps that stand between the regions and the bytes behind the input. */
-function plantCanaries(host: KernelHost): { broken(): string[] } {
-  const { exports } = host;
-  const gaps: Array<{ before: string; at: number; end: number }> = [];
-  const guard = exports.GUARD.value;
-  const regions = [
-    'SAMPLES',
-    'RESOURCES',
-    'SCOPES',
-    'RUNS',
-    'ROWS',
-    'LISTS',
-    'TOUCHED',
-    'DIRECTORY',
-    'SHARD_AGGREGATES',
-    'INSTANCES',
-    'HISTOGRAMS',
-    'INSTANCE_INDEX',
-    'WATCHED',
-    'SLOT_BYTES',
-    'SLOT_BITS',
-    'SLOT_PAIRS',
-    'SLOT_TABLES',
-    'OVERRIDE_TABLES',
-    'SELECTOR_NAMES',
-    'KEY_SCRATCH',
-    'TABLES_END',
-  ] as const;
-  for (const name of regions) {
-    const at = exports[name].value;
-    gaps.push({ before: name, at: at - guard, end: at });
-  }
-  const inputEnd = host.input.at + host.input.bytes;
-  gaps.push({ before: 'the output arena', at: inputEnd, end: host.output.at });
-  for (const { at, end } of gaps) host.u8.fill(0xc3, at, end);
-  return {
-    broken: () =>
-      gaps
-        .filter(({ at, end }) => host.u8.subarray(at, end).some((byte) => byte !== 0xc3))
-        .map(({ before }) => `before ${before}`),
-  };
-}

@@ -21,7 +21,7 @@ export interface DecodedItem {
 /** The items of a request in order. Throws where the decoder does. */
 export function decodeItems(signal: Signal, request: Uint8Array): DecodedItem[] {
   const type = TYPES[signal];
-  const decoded = type.toObject(type.decode(request), { longs: String, bytes: String }) as Level;
+  const decoded = type.toObject(type.decode(new NotingReader(request)), { longs: String, bytes: String }) as Level;
   return (decoded.resources ?? []).flatMap(({ scopes, ...resource }) => {
     const resourceText = JSON.stringify(resource);
     return (scopes ?? []).flatMap(({ items, ...scope }) => {
@@ -39,6 +39,48 @@ export function decodeItems(signal: Signal, request: Uint8Array): DecodedItem[] 
 }
 
 const hexOf = (base64 = '') => Buffer.from(base64, 'base64').toString('hex');
+
+/**
+ * What the decoder says of a request, and which of the documented exceptions ("What a record must be" in ARCHITECTURE.md)
+ * it met on the way.
+ */
+export interface Verdict {
+  readonly decodes: boolean;
+  /** An unknown group, or an unknown varint of more than 10 bytes: the decoder passes over it, Weir refuses it. */
+  readonly passedOver: boolean;
+}
+
+export function verdictOf(signal: Signal, request: Uint8Array): Verdict {
+  const reader = new NotingReader(request);
+  try {
+    TYPES[signal].decode(reader);
+    return { decodes: true, passedOver: reader.passedOver };
+  } catch {
+    return { decodes: false, passedOver: reader.passedOver };
+  }
+}
+
+/** Reads as protobufjs does, but takes strings that are not UTF-8: Weir does not look into strings. */
+class NotingReader extends protobuf.Reader {
+  passedOver = false;
+
+  override skipType(wireType: number, depth?: number, fieldNumber?: number): protobuf.Reader {
+    if (wireType === 3) this.passedOver = true;
+    return super.skipType(wireType, depth, fieldNumber);
+  }
+
+  override skip(length?: number): protobuf.Reader {
+    const from = this.pos;
+    super.skip(length);
+    if (length === undefined && this.pos - from > 10) this.passedOver = true;
+    return this;
+  }
+
+  /** What the schema's proto3 strings are read with. */
+  override stringVerify(): string {
+    return this.string();
+  }
+}
 
 /** Sorted, so that two multisets of items are equal when these are. */
 export function asMultiset(items: readonly DecodedItem[]): string[] {

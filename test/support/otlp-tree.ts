@@ -17,16 +17,34 @@ export interface Node {
   fields: Node[] | null;
 }
 
-/** Which LEN fields are messages that the kernels walk: field number -> what is in it. */
+/** Which LEN fields are messages: field number -> what is in it. */
 interface Walk {
   readonly [number: number]: Walk;
 }
 
-const RESOURCE: Walk = { 1: { 2: {} } };
+const ANY_VALUE: { [number: number]: Walk } = {};
+const KEY_VALUE: Walk = { 2: ANY_VALUE };
+ANY_VALUE[5] = { 1: ANY_VALUE };
+ANY_VALUE[6] = { 1: KEY_VALUE };
+const EXEMPLAR: Walk = { 7: KEY_VALUE };
+const NUMBERS: Walk = { 1: { 5: EXEMPLAR, 7: KEY_VALUE } };
+const ITEMS: Readonly<Record<Signal, Walk>> = {
+  traces: { 9: KEY_VALUE, 11: { 3: KEY_VALUE }, 13: { 4: KEY_VALUE }, 15: {} },
+  metrics: {
+    5: NUMBERS,
+    7: NUMBERS,
+    9: { 1: { 8: EXEMPLAR, 9: KEY_VALUE } },
+    10: { 1: { 1: KEY_VALUE, 8: {}, 9: {}, 11: EXEMPLAR } },
+    11: { 1: { 6: {}, 7: KEY_VALUE } },
+    12: KEY_VALUE,
+  },
+  logs: { 5: ANY_VALUE, 6: KEY_VALUE },
+};
+const walkOf = (signal: Signal): Walk => ({ 1: { 1: { 1: KEY_VALUE }, 2: { 1: { 3: KEY_VALUE }, 2: ITEMS[signal] } } });
 const WALKS: Readonly<Record<Signal, Walk>> = {
-  traces: { 1: { 1: RESOURCE, 2: { 2: { 15: {} } } } },
-  metrics: { 1: { 1: RESOURCE, 2: { 2: {} } } },
-  logs: { 1: { 1: RESOURCE, 2: { 2: {} } } },
+  traces: walkOf('traces'),
+  metrics: walkOf('metrics'),
+  logs: walkOf('logs'),
 };
 
 export function parseTree(signal: Signal, request: Uint8Array): Node[] {

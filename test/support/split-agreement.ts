@@ -14,6 +14,9 @@ import { RECORD_STATUS } from '../../src/kernels/split/kernel.ts';
 import type { Signal } from '../../src/signals.ts';
 import { KERNEL_TWINS } from './kernel-twins.ts';
 
+/** What is held against each other; the first is right. */
+export type NamedSplit = { readonly name: string; readonly split: SplitKernel };
+
 export interface SplitAnswer {
   readonly taken: number;
   readonly statuses: ReadonlyArray<keyof typeof RECORD_STATUS>;
@@ -41,16 +44,17 @@ export function routingWith(changes: Partial<Routing> = {}): Routing {
   };
 }
 
-const routingSet = new Map<string, Routing>();
+const routingSet = new WeakMap<SplitKernel, Map<Signal, Routing>>();
 
 export async function splitWithAll(
   signal: Signal,
   input: SplitInput,
   limits: SplitLimits = ROOMY,
   routing: Routing = DEFAULT_ROUTING,
+  kernels: readonly NamedSplit[] = KERNEL_TWINS,
 ): Promise<SplitAnswer> {
   const answers: Array<{ name: string; answer: SplitAnswer }> = [];
-  for (const { name, split } of KERNEL_TWINS) {
+  for (const { name, split } of kernels) {
     setRoutingOnce(split, signal, routing);
     const result = await split.split(signal, input, limits);
     answers.push({ name, answer: answerOf(result) });
@@ -70,10 +74,11 @@ export async function splitWithAll(
 const DEFAULT_ROUTING = routingWith();
 
 function setRoutingOnce(kernel: SplitKernel, signal: Signal, routing: Routing): void {
-  const key = `${kernel.name}/${signal}`;
-  if (routingSet.get(key) === routing) return;
+  const routings = routingSet.get(kernel) ?? new Map<Signal, Routing>();
+  routingSet.set(kernel, routings);
+  if (routings.get(signal) === routing) return;
   kernel.setRouting(signal, routing);
-  routingSet.set(key, routing);
+  routings.set(signal, routing);
 }
 
 const STATUS_NAMES = Object.fromEntries(Object.entries(RECORD_STATUS).map(([name, code]) => [code, name])) as Readonly<

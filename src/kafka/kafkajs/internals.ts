@@ -135,7 +135,6 @@ export const isKafkajsError = (thrown: unknown): boolean =>
 export const ConnectionPool = require('kafkajs/src/network/connectionPool') as ConnectionPoolClass;
 export const KafkajsBroker = require('kafkajs/src/broker') as BrokerClass;
 export const KafkajsEncoder = require('kafkajs/src/protocol/encoder') as new (initialBytes?: number) => Encoder;
-export const crc32c = require('kafkajs/src/protocol/recordBatch/crc32C') as (bytes: Uint8Array) => number;
 export const { MemberMetadata, MemberAssignment } = require('kafkajs/src/consumer/assignerProtocol') as {
   MemberMetadata: {
     encode(metadata: { version: number; topics: readonly string[]; userData: Buffer }): Buffer;

@@ -1,8 +1,9 @@
 /**
- * XXH64 in BigInt, step by step as the specification tells it. Four lanes take 32 bytes a round; what is left over goes
- * in by eights, a four and ones; an avalanche mixes the result.
+ * The hashes in plain steps. XXH64 is in BigInt, step by step as the specification tells it: four lanes take 32 bytes a round;
+ * what is left over goes in by eights, a four and ones; an avalanche mixes the result.
  */
-import type { HashKernel } from './kernel.ts';
+import { FNV_OFFSET_BASIS, type HashKernel, MURMUR_SEED, partitionOf } from './kernel.ts';
+import { checkKeys, checkRoom, countKeys16, NoSlots, slotBitsOf } from './key-batch.ts';
 
 const PRIME_1 = 0x9e3779b185ebca87n;
 const PRIME_2 = 0xc2b2ae3d27d4eb4fn;
@@ -11,8 +12,48 @@ const PRIME_4 = 0x85ebca77c2b2ae63n;
 const PRIME_5 = 0x27d4eb2f165667c5n;
 const MASK = 0xffff_ffff_ffff_ffffn;
 
+const FNV_PRIME = 0x100_0000_01b3n;
+const MURMUR_M = 0x5bd1e995;
+
 export function createReferenceHash(): HashKernel {
-  return { name: 'reference', xxh64 };
+  let slots: Uint16Array | undefined;
+  return {
+    name: 'reference',
+    xxh64,
+    xxh64Batch(keys, seed = 0n, out = new BigUint64Array(keys.offsets.length)) {
+      checkKeys(keys);
+      checkRoom(out, keys.offsets.length);
+      for (const [i, offset] of keys.offsets.entries()) {
+        out[i] = xxh64(keys.bytes.subarray(offset, offset + keys.lengths[i]!), seed);
+      }
+      return out;
+    },
+    xxh64Batch16(keys, seed = 0n, out = new BigUint64Array(countKeys16(keys))) {
+      checkRoom(out, countKeys16(keys));
+      for (let i = 0; i < countKeys16(keys); i++) out[i] = xxh64(keys.subarray(16 * i, 16 * i + 16), seed);
+      return out;
+    },
+    setSlots(table) {
+      slotBitsOf(table);
+      slots = table.slice();
+    },
+    owners16(keys, out = new Uint16Array(countKeys16(keys))) {
+      if (!slots) throw new NoSlots();
+      checkRoom(out, countKeys16(keys));
+      const shift = BigInt(64 - slotBitsOf(slots));
+      for (let i = 0; i < countKeys16(keys); i++) {
+        out[i] = slots[Number(xxh64(keys.subarray(16 * i, 16 * i + 16)) >> shift)]!;
+      }
+      return out;
+    },
+    fnv1a64(bytes) {
+      let hash = FNV_OFFSET_BASIS;
+      for (const byte of bytes) hash = ((hash ^ BigInt(byte)) * FNV_PRIME) & MASK;
+      return hash;
+    },
+    murmur2,
+    kafkaPartition: (key, partitions) => partitionOf(murmur2(key), partitions),
+  };
 }
 
 export function xxh64(bytes: Uint8Array, seed = 0n): bigint {
@@ -66,4 +107,21 @@ function round(lane: bigint, input: bigint): bigint {
 
 function rotateLeft(value: bigint, bits: bigint): bigint {
   return ((value << bits) | (value >> (64n - bits))) & MASK;
+}
+
+/** MurmurHash2: words of four bytes, little-endian, then what is left over, then a mix. */
+function murmur2(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let hash = MURMUR_SEED ^ bytes.length;
+  let at = 0;
+  for (; at + 4 <= bytes.length; at += 4) {
+    const word = Math.imul(view.getUint32(at, true), MURMUR_M);
+    hash = Math.imul(hash, MURMUR_M) ^ Math.imul(word ^ (word >>> 24), MURMUR_M);
+  }
+  if (at < bytes.length) {
+    for (let i = bytes.length - 1; i >= at; i--) hash ^= bytes[i]! << (8 * (i - at));
+    hash = Math.imul(hash, MURMUR_M);
+  }
+  hash = Math.imul(hash ^ (hash >>> 13), MURMUR_M);
+  return hash ^ (hash >>> 15);
 }

@@ -1,8 +1,9 @@
 /**
  * The split kernel: takes the values of a poll (each the body of an OTLP Export*ServiceRequest in protobuf), routes every
  * item (span, metric, log record) to a shard, and writes each shard's items as one or more requests, grouped again under their
- * resource and scope. Nothing is decoded: an item's bytes are copied as they are, and so is every field at resource and
- * scope level that the kernel does not know, in place.
+ * resource and scope. Nothing is decoded: an item's bytes are copied as they are, and so is every field around it that the
+ * kernel does not know: those of its request, its resource and its scope go with it to every output that gets an item of theirs,
+ * once, in order, before what else is in there.
  *
  * Twins: `wasm.ts` (assembly/) and `reference.ts` (plain JS). `test/kernels/split.parity.test.ts` holds them to the same
  * answers, byte for byte.
@@ -13,15 +14,14 @@
  * - A record that would cross a bound of the call ends the call before it; the call's record 0 is refused instead and the
  *   call goes on. Only the items, resources and scopes of records taken as `ok` count; every occurrence counts, also
  *   an empty one.
- * - Tags and lengths are malformed when any bit at or above 2^32 is set; longer than needed encodings are fine. Other
- *   varints: the low 64 bits. Enums (kind, status code, severity number): the low 32 bits, signed. A bool key is 1 for
+ * - Tags and lengths of up to 5 bytes are fine where fewer would do. Other varints: the low 64 bits. Enums (kind, status code, severity number): the low 32 bits, signed. A bool key is 1 for
  *   any value but 0.
- * - A key is what the first attribute of that name says, of all Resource occurrences: if its value is missing, empty or of
+ * - A key is what the first attribute of that name says, of all Resource occurrences, or of the item: if its value is missing, empty or of
  *   another type, the key is missing. A KeyValue without a key has the key ''. The value is that of its last AnyValue,
  *   and there the last of the oneof's fields 1 to 7 whose wire type is the schema's (others leave it as it is).
  * - A Status without a code leaves the code of an earlier Status as it is.
  * - The cost of an item counts fields as they stand in the input (non-minimal tags and lengths included).
- * - `trace_id` on metrics and `metric.name` on other signals count as missing.
+ * - `trace_id` and item attributes on metrics, and `metric.name` on other signals, count as missing.
  * - Instances are the same when the bytes of both names are. Sums are sums of doubles, in input order.
  * - Overrides are looked up by the hash that is routed by, be it of the key or of its fallback.
  */
@@ -35,7 +35,9 @@ export type KeySelector =
   | { readonly kind: 'resource' }
   /** Metrics only. */
   | { readonly kind: 'metric.name' }
-  | { readonly kind: 'resource-attribute'; readonly name: string };
+  | { readonly kind: 'resource-attribute'; readonly name: string }
+  /** An attribute of a span or log record. A metric has none: those of its data points are not its own. */
+  | { readonly kind: 'item-attribute'; readonly name: string };
 
 /** One signal's routing under one ring epoch. */
 export interface Routing {
@@ -65,6 +67,28 @@ export const RECORD_STATUS = {
 } as const;
 export type RecordStatus = (typeof RECORD_STATUS)[keyof typeof RECORD_STATUS];
 
+/** Why a request is malformed. */
+export const FAULT_REASONS = [
+  /** No tag, one of more than 5 bytes, field number 0, a group, or an undefined wire type. */
+  'bad_tag',
+  /** A number is cut off, or a varint has more than 10 bytes. */
+  'bad_value',
+  /** A length is cut off, has more than 5 bytes, or leads beyond the parent. */
+  'bad_length',
+  /** More than 100 messages inside each other, below the request. */
+  'too_deep',
+  /** Packed numbers that do not fill their field. */
+  'bad_numbers',
+] as const;
+export type FaultReason = (typeof FAULT_REASONS)[number];
+
+/** The first fault of a request. */
+export interface RequestFault {
+  /** Byte of the request: where the field begins; the number, for bad_numbers of varints; else the content. */
+  readonly at: number;
+  readonly reason: FaultReason;
+}
+
 export interface SplitInput {
   /** Values of consecutive records. Views into the kernel's own memory are not copied. */
   readonly values: ReadonlyArray<Uint8Array | null>;
@@ -77,9 +101,9 @@ export const CALL_BOUNDS = {
   records: 65_536,
   /** Sum of the values. A single value above it is refused as output_too_large. */
   inputBytes: 256 * 1024 * 1024,
-  items: 524_288,
+  items: 262_144,
   resources: 131_072,
-  scopes: 262_144,
+  scopes: 131_072,
   /** A shard index is below this. */
   shards: 4_096,
 } as const;
@@ -182,6 +206,11 @@ export interface SplitKernel {
    * out, in order of call; never fails for a request up to `maxInputBytes`.
    */
   split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult>;
+  /**
+   * Whether a request is one that `split` does not call malformed: null, or its first fault. For the bridge, which has
+   * to know before it acknowledges. At most CALL_BOUNDS.inputBytes. Waits for its turn, as a split does.
+   */
+  validate(signal: Signal, request: Uint8Array): Promise<RequestFault | null>;
   /** Seconds spent in the kernel, copies in included. */
   readonly busySeconds: number;
   /** Bytes of memory that the kernel holds. */

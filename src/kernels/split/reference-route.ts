@@ -32,15 +32,17 @@ function selectedKey(item: Item, resource: WalkedResource, selector: KeySelector
       return item.metricName;
     case 'resource-attribute':
       return attributeOf(resource, selector.name)?.keyBytes ?? null;
+    case 'item-attribute':
+      return attributeOf(item, selector.name)?.keyBytes ?? null;
     default:
       return null;
   }
 }
 
 /** Of several attributes with one key the first counts. */
-export function attributeOf(resource: WalkedResource, name: string): Attribute | undefined {
+export function attributeOf(owner: WalkedResource | Item, name: string): Attribute | undefined {
   const key = Buffer.from(name);
-  return resource.attributes.find((attribute) => key.equals(attribute.key));
+  return owner.attributes.find((attribute) => key.equals(attribute.key));
 }
 
 const identities = new WeakMap<WalkedResource, bigint>();

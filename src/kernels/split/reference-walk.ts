@@ -1,22 +1,9 @@
 /**
- * Reads a request into resources, scopes and items: the accept/reject rule ("What a record must be" in ARCHITECTURE.md)
- * in plain JS. Offsets are into the request; nothing is copied.
+ * Reads a request into resources, scopes and items. Whether it is one is told by reference-rule.ts, before anything is
+ * read. Offsets are into the request; nothing is copied.
  */
 import type { Signal } from '../../signals.ts';
-
-/** The request breaks the rule; `walkRequest` alone catches it. */
-class Malformed extends Error {}
-
-export interface Field {
-  readonly number: number;
-  readonly wireType: 0 | 1 | 2 | 5;
-  /** Where its tag begins. */
-  readonly start: number;
-  /** Where its value begins; of a LEN field: its content, after the length. */
-  readonly content: number;
-  /** Just behind it. */
-  readonly end: number;
-}
+import { type Field, faultOf, fieldsOf, isLen } from './reference-rule.ts';
 
 export interface WalkedResource {
   /** All fields of the ResourceX but the scopes. */
@@ -45,6 +32,8 @@ export interface Item {
   readonly frame: Field;
   /** 16 bytes, not all zero, else null. */
   readonly traceId: Uint8Array | null;
+  /** Spans, log records: in order. Metrics: none; those of data points are not the item's. */
+  readonly attributes: readonly Attribute[];
   /** Metrics: null when empty or missing. */
   readonly metricName: Uint8Array | null;
   /** Traces: status ERROR. Logs: severity >= 17. */
@@ -54,17 +43,23 @@ export interface Item {
   readonly latencyNs: bigint;
 }
 
+export interface WalkedRequest {
+  /** All fields of the request but the resources. */
+  readonly fields: readonly Field[];
+  readonly fieldBytes: number;
+  readonly resources: readonly WalkedResource[];
+}
+
 /** null: malformed. */
-export function walkRequest(bytes: Uint8Array, signal: Signal): WalkedResource[] | null {
-  try {
-    // Other fields of the request are checked and dropped: no version of OTLP has any.
-    return fieldsOf(bytes, 0, bytes.length)
-      .filter((field) => isLen(field, 1))
-      .map((field) => walkResource(bytes, field, signal));
-  } catch (cause) {
-    if (cause instanceof Malformed) return null;
-    throw cause;
-  }
+export function walkRequest(bytes: Uint8Array, signal: Signal): WalkedRequest | null {
+  if (faultOf(bytes, signal)) return null;
+  const fields = fieldsOf(bytes, 0, bytes.length);
+  const own = fields.filter((field) => !isLen(field, 1));
+  return {
+    fields: own,
+    fieldBytes: bytesOf(own),
+    resources: fields.filter((field) => isLen(field, 1)).map((field) => walkResource(bytes, field, signal)),
+  };
 }
 
 /** ResourceX {1: Resource, 2: ScopeX, 3: schema_url} */
@@ -77,8 +72,7 @@ function walkResource(bytes: Uint8Array, resource: Field, signal: Signal): Walke
     // A Resource that occurs several times is merged by protobuf: its attributes add up in order.
     attributes: envelope
       .filter((field) => isLen(field, 1))
-      .flatMap((field) => fieldsWithin(bytes, field).filter((inner) => isLen(inner, 1)))
-      .map((field) => readAttribute(bytes, field)),
+      .flatMap((field) => attributesOf(bytes, fieldsWithin(bytes, field), 1)),
     scopes: fields.filter((field) => isLen(field, 2)).map((field) => walkScope(bytes, field, signal)),
   };
 }
@@ -100,7 +94,7 @@ const STATUS_ERROR = 2;
 const SEVERITY_ERROR = 17;
 
 const READ_ITEM: Readonly<Record<Signal, (bytes: Uint8Array, frame: Field) => Item>> = {
-  /** Span {1: trace_id, 6: kind, 7: start_time_unix_nano fixed64, 8: end_time_unix_nano fixed64, 15: Status {3: code}} */
+  /** Span {1: trace_id, 6: kind, 7: start_time_unix_nano fixed64, 8: end_time_unix_nano fixed64, 9: attributes, 15: Status {3: code}} */
   traces(bytes, frame) {
     const fields = fieldsWithin(bytes, frame);
     const kind = enumOf(bytes, last(fields, 6, 0));
@@ -111,6 +105,7 @@ const READ_ITEM: Readonly<Record<Signal, (bytes: Uint8Array, frame: Field) => It
     return {
       frame,
       traceId: traceIdOf(bytes, last(fields, 1, 2)),
+      attributes: attributesOf(bytes, fields, 9),
       metricName: null,
       failed: enumOf(bytes, last(status, 3, 0)) === STATUS_ERROR,
       isRequest: kind === KIND_SERVER || kind === KIND_CONSUMER,
@@ -123,18 +118,20 @@ const READ_ITEM: Readonly<Record<Signal, (bytes: Uint8Array, frame: Field) => It
     return {
       frame,
       traceId: null,
+      attributes: [],
       metricName: name && name.end > name.content ? contentOf(bytes, name) : null,
       failed: false,
       isRequest: false,
       latencyNs: 0n,
     };
   },
-  /** LogRecord {2: severity_number, 9: trace_id} */
+  /** LogRecord {2: severity_number, 6: attributes, 9: trace_id} */
   logs(bytes, frame) {
     const fields = fieldsWithin(bytes, frame);
     return {
       frame,
       traceId: traceIdOf(bytes, last(fields, 9, 2)),
+      attributes: attributesOf(bytes, fields, 6),
       metricName: null,
       failed: enumOf(bytes, last(fields, 2, 0)) >= SEVERITY_ERROR,
       isRequest: false,
@@ -142,6 +139,10 @@ const READ_ITEM: Readonly<Record<Signal, (bytes: Uint8Array, frame: Field) => It
     };
   },
 };
+
+function attributesOf(bytes: Uint8Array, fields: readonly Field[], number: number): Attribute[] {
+  return fields.filter((field) => isLen(field, number)).map((field) => readAttribute(bytes, field));
+}
 
 /**
  * KeyValue {1: key, 2: AnyValue}
@@ -198,10 +199,6 @@ function bytesOf(fields: readonly Field[]): number {
   return fields.reduce((sum, field) => sum + field.end - field.start, 0);
 }
 
-function isLen(field: Field, number: number): boolean {
-  return field.number === number && field.wireType === 2;
-}
-
 /** A field with another wire type than the schema's is an unknown one, as to every protobuf decoder. */
 function last(fields: readonly Field[], number: number, wireType: number): Field | undefined {
   return fields.findLast((field) => field.number === number && field.wireType === wireType);
@@ -225,60 +222,4 @@ function varintOf(bytes: Uint8Array, field: Field): bigint {
 
 function fieldsWithin(bytes: Uint8Array, parent: Field): Field[] {
   return fieldsOf(bytes, parent.content, parent.end);
-}
-
-const MAX_VARINT_BYTES = 10;
-
-/**
- * All fields from `start` to `end`, which they fill exactly.
- * | wire type | value |
- * |---|---|
- * | 0 | varint, at most 10 bytes |
- * | 1 | 8 bytes |
- * | 2 | length as a varint, below 2^31, and as many bytes |
- * | 5 | 4 bytes |
- * Groups (3, 4) and the undefined 6 and 7 are malformed. A tag is a varint below 2^32; its field number is not 0.
- */
-function fieldsOf(bytes: Uint8Array, start: number, end: number): Field[] {
-  const fields: Field[] = [];
-  let at = start;
-
-  /** May lose low bits above 2^53, which is beyond any limit that it is held against. */
-  function varint(): number {
-    let value = 0;
-    for (let i = 0; i < MAX_VARINT_BYTES; i++) {
-      if (at >= end) throw new Malformed('a varint is cut off');
-      const byte = bytes[at++]!;
-      value += (byte & 0x7f) * 2 ** (7 * i);
-      if (byte < 0x80) return value;
-    }
-    throw new Malformed('a varint has more than 10 bytes');
-  }
-
-  while (at < end) {
-    const fieldStart = at;
-    const tag = varint();
-    if (tag >= 2 ** 32) throw new Malformed('a tag has more than 32 bits');
-    const number = Math.floor(tag / 8);
-    if (number === 0) throw new Malformed('field number 0');
-    const wireType = tag % 8;
-    let content = at;
-    if (wireType === 0) {
-      varint();
-    } else if (wireType === 1) {
-      at += 8;
-    } else if (wireType === 2) {
-      const length = varint();
-      if (length >= 2 ** 31) throw new Malformed('a length of 2 GiB or more');
-      content = at;
-      at += length;
-    } else if (wireType === 5) {
-      at += 4;
-    } else {
-      throw new Malformed('a group, or an undefined wire type');
-    }
-    if (at > end) throw new Malformed('a field ends beyond its parent');
-    fields.push({ number, wireType, start: fieldStart, content, end: at });
-  }
-  return fields;
 }

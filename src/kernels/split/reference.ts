@@ -16,7 +16,15 @@ import {
 } from './kernel.ts';
 import { createReferenceAggregates } from './reference-aggregates.ts';
 import { routeItem } from './reference-route.ts';
-import { frameOf, type Item, type WalkedResource, type WalkedScope, walkRequest } from './reference-walk.ts';
+import { faultOf } from './reference-rule.ts';
+import {
+  frameOf,
+  type Item,
+  type WalkedRequest,
+  type WalkedResource,
+  type WalkedScope,
+  walkRequest,
+} from './reference-walk.ts';
 
 const MAX_OVERRIDES = 1_024;
 const GROUPS = 64;
@@ -51,6 +59,9 @@ export function createReferenceSplit(): SplitKernel {
           outputBytes = 0;
         },
       };
+    },
+    async validate(signal, request) {
+      return faultOf(request, signal);
     },
     get busySeconds() {
       return busyMs / 1000;
@@ -109,19 +120,19 @@ function splitPoll(
       statuses.push(RECORD_STATUS.null_value);
       continue;
     }
-    const resources = walkRequest(value, signal);
-    if (resources === null) {
+    const request = walkRequest(value, signal);
+    if (request === null) {
       statuses.push(RECORD_STATUS.malformed);
       continue;
     }
-    const located = itemsOf(resources);
-    const countsAfter = added(counts, resources);
+    const located = itemsOf(request);
+    const countsAfter = added(counts, request.resources);
     if (crossesBound(countsAfter)) {
       if (index > 0) break;
       statuses.push(RECORD_STATUS.too_many_items);
       continue;
     }
-    if (located.some((item) => costOf(item, null, null) > limits.maxRecordBytes)) {
+    if (located.some((item) => costOf(item, EMPTY) > limits.maxRecordBytes)) {
       statuses.push(RECORD_STATUS.item_too_large);
       continue;
     }
@@ -177,6 +188,7 @@ function crossesBound({ items, resources, scopes }: Counts): boolean {
 
 interface LocatedItem {
   readonly item: Item;
+  readonly request: WalkedRequest;
   readonly resource: WalkedResource;
   readonly scope: WalkedScope;
 }
@@ -186,9 +198,9 @@ interface RoutedItem extends LocatedItem {
   readonly route: { readonly shard: number; readonly slot: number | null };
 }
 
-function itemsOf(resources: readonly WalkedResource[]): LocatedItem[] {
-  return resources.flatMap((resource) =>
-    resource.scopes.flatMap((scope) => scope.items.map((item) => ({ item, resource, scope }))),
+function itemsOf(request: WalkedRequest): LocatedItem[] {
+  return request.resources.flatMap((resource) =>
+    resource.scopes.flatMap((scope) => scope.items.map((item) => ({ item, request, resource, scope }))),
   );
 }
 
@@ -203,6 +215,7 @@ interface ShardOutputs {
 
 interface RecordEnd {
   readonly fillBytes: number;
+  readonly request: WalkedRequest | null;
   readonly resource: WalkedResource | null;
   readonly scope: WalkedScope | null;
 }
@@ -210,6 +223,7 @@ interface RecordEnd {
 /** A request under construction. `source` is the record that the offsets are into. */
 type OutputRecord = Array<{
   readonly source: Uint8Array;
+  readonly request: WalkedRequest;
   readonly resource: WalkedResource;
   readonly scopes: Array<{ readonly scope: WalkedScope; readonly items: Item[] }>;
 }>;
@@ -222,21 +236,18 @@ interface Placement extends RoutedItem {
   readonly end: RecordEnd;
 }
 
-const EMPTY: RecordEnd = { fillBytes: 0, resource: null, scope: null };
+const EMPTY: RecordEnd = { fillBytes: 0, request: null, resource: null, scope: null };
 
 const outputKey = (shard: number, group: number) => `${shard}/${group}`;
 
-/** Bytes charged for an item where `openResource` and `openScope` are open: at least what it comes to take. */
-function costOf(
-  { item, resource, scope }: LocatedItem,
-  openResource: WalkedResource | null,
-  openScope: WalkedScope | null,
-): number {
+/** Bytes charged for an item at the end of an output record: at least what it comes to take. */
+function costOf({ item, request, resource, scope }: LocatedItem, open: RecordEnd): number {
   return (
     item.frame.end -
     item.frame.start +
-    (resource === openResource ? 0 : resource.envelopeBytes + FRAME_BYTES) +
-    (scope === openScope ? 0 : scope.fieldBytes + FRAME_BYTES)
+    (request === open.request ? 0 : request.fieldBytes) +
+    (resource === open.resource ? 0 : resource.envelopeBytes + FRAME_BYTES) +
+    (scope === open.scope ? 0 : scope.fieldBytes + FRAME_BYTES)
   );
 }
 
@@ -249,13 +260,12 @@ function place(
 ): Placement[] {
   const ends = new Map<number, RecordEnd>();
   return items.map((routed) => {
-    const { resource, scope, route } = routed;
+    const { request, resource, scope, route } = routed;
     const before = ends.get(route.shard) ?? outputs.get(outputKey(route.shard, group))?.end;
-    const fits =
-      before !== undefined && before.fillBytes + costOf(routed, before.resource, before.scope) <= maxRecordBytes;
+    const fits = before !== undefined && before.fillBytes + costOf(routed, before) <= maxRecordBytes;
     const open = fits ? before : EMPTY;
-    const cost = costOf(routed, open.resource, open.scope);
-    const end = { fillBytes: open.fillBytes + cost, resource, scope };
+    const cost = costOf(routed, open);
+    const end = { fillBytes: open.fillBytes + cost, request, resource, scope };
     ends.set(route.shard, end);
     return {
       ...routed,
@@ -269,13 +279,13 @@ function place(
 }
 
 function append(outputs: Map<string, ShardOutputs>, placement: Placement, source: Uint8Array, group: number): void {
-  const { item, resource, scope, route } = placement;
+  const { item, request, resource, scope, route } = placement;
   const key = outputKey(route.shard, group);
   const output = outputs.get(key) ?? { shard: route.shard, group, records: [], end: EMPTY };
   outputs.set(key, output);
   if (placement.beginsRecord) output.records.push([]);
   const record = output.records.at(-1)!;
-  if (placement.opensResource) record.push({ source, resource, scopes: [] });
+  if (placement.opensResource) record.push({ source, request, resource, scopes: [] });
   const { scopes } = record.at(-1)!;
   if (placement.opensScope) scopes.push({ scope, items: [] });
   scopes.at(-1)!.items.push(item);
@@ -286,13 +296,15 @@ const TAG_RESOURCE = 0x0a;
 const TAG_SCOPE = 0x12;
 
 function encode(record: OutputRecord): Uint8Array {
-  const resources = record.flatMap(({ source, resource, scopes }) => {
+  const resources = record.flatMap(({ source, request, resource, scopes }, index) => {
+    const opensRequest = request !== record[index - 1]?.request;
+    const around = opensRequest ? request.fields.map((field) => frameOf(source, field)) : [];
     const envelope = resource.envelope.map((field) => frameOf(source, field));
     const scopeFrames = scopes.flatMap(({ scope, items }) => {
       const fields = scope.fields.map((field) => frameOf(source, field));
       return framed(TAG_SCOPE, [...fields, ...items.map((item) => frameOf(source, item.frame))]);
     });
-    return framed(TAG_RESOURCE, [...envelope, ...scopeFrames]);
+    return [...around, ...framed(TAG_RESOURCE, [...envelope, ...scopeFrames])];
   });
   return Buffer.concat(resources);
 }

@@ -15,13 +15,13 @@ const RESOURCE_BYTES = 32;
 const WATCHED_BYTES = 12;
 
 /** The touched lists are sorted by shard. */
-export function readAggregates(host: KernelHost, shardCount: number): SplitAggregates {
+export function readAggregates(host: KernelHost, shardCount: number, names: InstanceNames): SplitAggregates {
   const { exports } = host;
   return {
     items: exports.itemCount(),
     bytes: exports.itemByteCount(),
     shards: readShards(host, shardCount),
-    services: readServices(host),
+    services: readServices(host, names),
     slotBytes: readSlots(host),
     watched: readWatched(host),
   };
@@ -52,22 +52,80 @@ function readShards({ exports, u32, f64 }: KernelHost, shardCount: number): Shar
   return shards;
 }
 
-function readServices(host: KernelHost): ServiceAggregate[] {
+/**
+ * The names of instances, which come again with every poll and whose bytes are compared in less time than it takes to make
+ * texts of them. Kept by the instance's hash; with too many of them all are forgotten.
+ */
+export class InstanceNames {
+  readonly #known = new Map<
+    number,
+    { readonly bytes: Uint8Array; readonly service: string; readonly instance: string }
+  >();
+
+  of(host: KernelHost, row: number): { readonly service: string; readonly instance: string } {
+    const { u32, u8 } = host;
+    const word = row / 4;
+    const serviceAt = u32[word + 20]!;
+    const serviceBytes = u32[word + 21]!;
+    const instanceAt = u32[word + 22]!;
+    const instanceBytes = u32[word + 23]!;
+    const hash = u32[word + 18]!;
+    const known = this.#known.get(hash);
+    if (
+      known?.service.length === serviceBytes &&
+      known.bytes.length === serviceBytes + instanceBytes &&
+      isSame(u8, serviceAt, known.bytes, 0, serviceBytes) &&
+      isSame(u8, instanceAt, known.bytes, serviceBytes, instanceBytes)
+    ) {
+      return known;
+    }
+    const names = {
+      bytes: Buffer.concat([
+        u8.subarray(serviceAt, serviceAt + serviceBytes),
+        u8.subarray(instanceAt, instanceAt + instanceBytes),
+      ]),
+      service: host.text(serviceAt, serviceBytes),
+      instance: host.text(instanceAt, instanceBytes),
+    };
+    if (this.#known.size >= MOST_NAMES) this.#known.clear();
+    this.#known.set(hash, names);
+    return names;
+  }
+}
+
+const MOST_NAMES = 8_192;
+
+function isSame(memory: Uint8Array, at: number, bytes: Uint8Array, from: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (memory[at + i] !== bytes[from + i]) return false;
+  return true;
+}
+
+function readServices(host: KernelHost, names: InstanceNames): ServiceAggregate[] {
   const { exports, u32, f64 } = host;
-  const services: ServiceAggregate[] = [];
-  for (let i = 0; i < exports.instanceCount(); i++) {
+  const count = exports.instanceCount();
+  const services = new Array<ServiceAggregate>(count);
+  const histograms = exports.HISTOGRAMS.value / 4;
+  // One copy for all: polls of single spans have hundreds of instances.
+  const latencies = u32.slice(histograms, histograms + count * LATENCY_BUCKETS);
+  for (let i = 0; i < count; i++) {
     const row = exports.INSTANCES.value + i * INSTANCE_BYTES;
-    const text = row / 4 + 20;
-    const histogram = exports.HISTOGRAMS.value / 4 + i * LATENCY_BUCKETS;
-    services.push({
-      service: host.text(u32[text]!, u32[text + 1]!),
-      instance: host.text(u32[text + 2]!, u32[text + 3]!),
-      ...readAggregate(f64, row),
-      requests: f64[row / 8 + 6]!,
-      requestErrors: f64[row / 8 + 7]!,
-      requestLatencySumNs: f64[row / 8 + 8]!,
-      requestLatency: u32.slice(histogram, histogram + LATENCY_BUCKETS),
-    });
+    const { service, instance } = names.of(host, row);
+    const column = row / 8;
+    services[i] = {
+      service,
+      instance,
+      // Below 2^31, and so no object each.
+      items: f64[column]! | 0,
+      bytes: f64[column + 1]! | 0,
+      errors: f64[column + 2]! | 0,
+      latencySumNs: f64[column + 3]!,
+      latencyMinNs: f64[column + 4]!,
+      latencyMaxNs: f64[column + 5]!,
+      requests: f64[column + 6]! | 0,
+      requestErrors: f64[column + 7]! | 0,
+      requestLatencySumNs: f64[column + 8]!,
+      requestLatency: latencies.subarray(i * LATENCY_BUCKETS, (i + 1) * LATENCY_BUCKETS),
+    };
   }
   return services;
 }

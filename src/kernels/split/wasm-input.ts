@@ -1,4 +1,7 @@
-/** Brings the values of a call into the input region and tells the kernel where they lie: RECORDS in assembly/arena.ts. */
+/**
+ * Brings the values of a call into the input region and tells the kernel where they lie: RECORDS in assembly/arena.ts, whose
+ * lengths the plan writes, and whose addresses the copy.
+ */
 import type { KernelHost } from '../host.ts';
 import { CALL_BOUNDS, type SplitInput } from './kernel.ts';
 
@@ -29,20 +32,28 @@ export function copyPlan(host: KernelHost, values: SplitInput['values']): CopyPl
   let from = Number.POSITIVE_INFINITY;
   let to = 0;
   let total = 0;
+  const kernelBuffer = host.u8.buffer;
+  const { u32 } = host;
+  let word = host.exports.RECORDS.value / 4;
   for (const value of values) {
     const length = value?.length ?? 0;
     if (records === CALL_BOUNDS.records || total + length > CALL_BOUNDS.inputBytes) break;
     records++;
     total += length;
+    u32[word + 1] = value === null ? NULL_VALUE : length;
+    word += RECORD_WORDS;
     if (!value || length === 0) continue;
-    if (host.owns(value)) {
+    const { buffer: valueBuffer, byteOffset } = value;
+    if (valueBuffer === kernelBuffer) {
       own = true;
       continue;
     }
     bytes += length;
-    buffer = buffer === undefined || buffer === value.buffer ? value.buffer : null;
-    from = Math.min(from, value.byteOffset);
-    to = Math.max(to, value.byteOffset + length);
+    buffer = buffer === undefined || buffer === valueBuffer ? valueBuffer : null;
+    // For the case that all lie in one piece; modulo 2^32, as addresses are.
+    u32[word - RECORD_WORDS] = byteOffset;
+    from = Math.min(from, byteOffset);
+    to = Math.max(to, byteOffset + length);
   }
   if (buffer && to - from <= bytes * (1 + GAPS_SHARE)) {
     return { records, own, bytes: to - from, piece: new Uint8Array(buffer, from, to - from) };
@@ -50,22 +61,26 @@ export function copyPlan(host: KernelHost, values: SplitInput['values']): CopyPl
   return { records, own, bytes, piece: null };
 }
 
+/** After its plan, and nothing else in between. */
 export function copyIn(host: KernelHost, { values, groups }: SplitInput, plan: CopyPlan): void {
   const { u8, u32, input, exports } = host;
   if (plan.piece) u8.set(plan.piece, input.at);
+  // What the plan has noted are places in the piece's buffer.
+  const moved = plan.piece ? input.at - plan.piece.byteOffset : 0;
   let next = input.at;
   let word = exports.RECORDS.value / 4;
   for (let record = 0; record < plan.records; record++, word += RECORD_WORDS) {
-    const value = values[record]!;
     const group = groups ? groups[record]! : 0;
     if (group >= GROUPS) throw new RangeError(`record ${record} is of group ${group}, but there are ${GROUPS}`);
     u32[word + 2] = group;
-    if (value === null) {
-      u32[word + 1] = NULL_VALUE;
+    if (plan.piece && !plan.own) {
+      if (u32[word + 1]! > 0) u32[word]! += moved;
+      else u32[word] = input.at;
       continue;
     }
-    u32[word + 1] = value.length;
-    if (host.owns(value)) u32[word] = value.byteOffset;
+    const value = values[record]!;
+    if (value === null) continue;
+    if (plan.own && host.owns(value)) u32[word] = value.byteOffset;
     else if (value.length === 0) u32[word] = input.at;
     else if (plan.piece) u32[word] = input.at + value.byteOffset - plan.piece.byteOffset;
     else {

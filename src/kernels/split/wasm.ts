@@ -14,9 +14,11 @@ import type { KernelHost } from '../host.ts';
 import { type Extent, Extents } from './extents.ts';
 import {
   CALL_BOUNDS,
+  FAULT_REASONS,
   type KeySelector,
   RECORD_STATUS,
   type RecordStatus,
+  type RequestFault,
   type Routing,
   type ShardOutput,
   type SplitAggregates,
@@ -25,7 +27,7 @@ import {
   type SplitLimits,
   type SplitResult,
 } from './kernel.ts';
-import { readAggregates } from './wasm-aggregates.ts';
+import { InstanceNames, readAggregates } from './wasm-aggregates.ts';
 import { type CopyPlan, copyIn, copyPlan, GROUPS, RECORD_WORDS } from './wasm-input.ts';
 
 export interface WasmSplitOptions {
@@ -34,8 +36,11 @@ export interface WasmSplitOptions {
 }
 
 const POISON = 0xdb;
-/** Room is grown by a quarter more than asked for, so that slowly growing polls do not grow it each time. */
-const GROWTH = 1.25;
+/**
+ * Room is grown by a quarter more than asked for, so that slowly growing polls do not grow it each time; but not by more than
+ * 8 MiB, as it stays: a WASM memory cannot shrink, and a new instance would lose what the other kernels keep in this one.
+ */
+const withRoomToGrow = (bytes: number) => bytes + Math.min(bytes / 4, 8 * 1024 * 1024);
 /** One output is below 2^31 bytes, as protobuf has it; all of them leave room for tables and input below 4 GiB. */
 const MOST_BYTES = 2 ** 31 - 1;
 
@@ -46,6 +51,7 @@ const SELECTORS: Readonly<Record<KeySelector['kind'], number>> = {
   resource: 2,
   'metric.name': 3,
   'resource-attribute': 4,
+  'item-attribute': 5,
 };
 
 export function createWasmSplit(host: KernelHost, options: WasmSplitOptions = {}): SplitKernel {
@@ -64,6 +70,7 @@ class WasmSplit implements SplitKernel {
   readonly name = 'wasm';
   readonly #host: KernelHost;
   readonly #extents = new Extents();
+  readonly #names = new InstanceNames();
   readonly #poison: boolean;
   readonly #shardCounts = new Map<Signal, number>();
   /** The end of the last call's turn. */
@@ -88,7 +95,7 @@ class WasmSplit implements SplitKernel {
     const { exports } = this.#host;
     const { slots, slotBits, shardCount, overrides, selector } = routing;
     checkRouting(routing);
-    const name = Buffer.from(selector.kind === 'resource-attribute' ? selector.name : '');
+    const name = Buffer.from('name' in selector ? selector.name : '');
     if (name.length > exports.MAX_SELECTOR_BYTES.value) {
       throw new RangeError(`the routing attribute's name has ${name.length} bytes, but may have 4096`);
     }
@@ -130,6 +137,29 @@ class WasmSplit implements SplitKernel {
     }
   }
 
+  validate(signal: Signal, request: Uint8Array): Promise<RequestFault | null> {
+    const fault = this.#turn.then(() => this.#validate(signal, request));
+    const ended = () => undefined;
+    this.#turn = fault.then(ended, ended);
+    return fault;
+  }
+
+  async #validate(signal: Signal, request: Uint8Array): Promise<RequestFault | null> {
+    const copied = copyPlan(this.#host, [request]);
+    if (request.length > CALL_BOUNDS.inputBytes) {
+      throw new RangeError(`a request of ${request.length} bytes, but a call takes ${CALL_BOUNDS.inputBytes}`);
+    }
+    if (copied.bytes > this.#host.input.bytes) await this.#growInput(copied);
+    return this.#busy(() => {
+      const { exports, input, u8 } = this.#host;
+      let at = input.at;
+      if (this.#host.owns(request)) at = request.byteOffset;
+      else u8.set(request, at);
+      if (exports.validate(SIGNALS.indexOf(signal), at, request.length)) return null;
+      return { at: (exports.faultAddress() >>> 0) - at, reason: FAULT_REASONS[exports.faultReasonCode()]! };
+    });
+  }
+
   #busy<T>(work: () => T): T {
     const start = performance.now();
     try {
@@ -151,12 +181,12 @@ class WasmSplit implements SplitKernel {
     );
     const { u32 } = this.#host;
     const table = exports.RECORDS.value / 4;
-    const statuses = Array.from(
-      { length: taken },
-      (_, record) => u32[table + record * RECORD_WORDS + 3] as RecordStatus,
-    );
+    const statuses = new Array<RecordStatus>(taken);
+    for (let record = 0; record < taken; record++) {
+      statuses[record] = u32[table + record * RECORD_WORDS + 3] as RecordStatus;
+    }
     sortTouched(this.#host, shardCount);
-    const aggregates = readAggregates(this.#host, shardCount);
+    const aggregates = readAggregates(this.#host, shardCount, this.#names);
     const bytes = exports.scannedOutputBytes();
     return { taken, statuses, aggregates, outputBytes: bytes === 0 ? 0 : bytes + exports.SLACK.value };
   }
@@ -167,7 +197,7 @@ class WasmSplit implements SplitKernel {
     const { output, input } = this.#host;
     if (bytes > output.bytes) {
       await this.#idle();
-      this.#layOut(input.bytes, bytes * GROWTH);
+      this.#layOut(input.bytes, withRoomToGrow(bytes));
     }
     for (;;) {
       const extent = this.#extents.take(bytes);
@@ -219,7 +249,7 @@ class WasmSplit implements SplitKernel {
   async #growInput(copied: CopyPlan): Promise<void> {
     if (copied.own) throw new Error("values in the kernel's own memory and others that do not fit beside them");
     await this.#idle();
-    this.#layOut(copied.bytes * GROWTH, this.#host.output.bytes);
+    this.#layOut(withRoomToGrow(copied.bytes), this.#host.output.bytes);
   }
 
   async #idle(): Promise<void> {
@@ -239,7 +269,8 @@ function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void
   }
   if (overrides.size > 1_024) throw new RangeError(`${overrides.size} overrides, but there may be 1024`);
   // The kernel does not check again: an owner beyond the shards would write outside the tables.
-  const beyond = slots.find((shard) => shard >= shardCount) ?? [...overrides.values()].find((s) => !(s < shardCount));
+  let beyond = [...overrides.values()].find((shard) => !(shard < shardCount));
+  for (let slot = 0; slot < slots.length; slot++) if (slots[slot]! >= shardCount) beyond = slots[slot]!;
   if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
 }
 

@@ -86,6 +86,17 @@ describe('a record batch', () => {
     );
   });
 
+  it.each([0, 300, 1_000, 4_000, 20_000, 150_000, 1_048_576])(
+    "has kafkajs's checksum around values of %i bytes",
+    (length) => {
+      const value = Buffer.from(Array.from({ length }, (_, i) => (i * 2_654_435_761) >>> 24));
+      for (const count of [1, 3]) {
+        const batch = encode(Array.from({ length: count }, () => ({ value, key: Buffer.from('k'), headers: [] })));
+        expect(batch.readUInt32BE(17)).toBe(crc32c(batch.subarray(21)));
+      }
+    },
+  );
+
   it('of another encoder is read', async () => {
     const records = [0, 1, 2].map((i) =>
       Record({
