@@ -22,8 +22,8 @@
  * value length varint (-1: null), value, number of headers varint, then per header: name length varint, name, value length
  * varint (-1: null), value.
  */
-import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import type { Headers, Value } from '../port.ts';
+import { decompress } from './decompress.ts';
 import { crc32c } from './internals.ts';
 
 const HEADER_BYTES = 61;
@@ -224,14 +224,6 @@ function controlType(bytes: Buffer, recordsAt: number): number {
   reader.varlong();
   reader.varint();
   return reader.varint() >= 4 ? bytes.readInt16BE(reader.at + 2) : -1;
-}
-
-function decompress(codec: number, bytes: Buffer): Buffer {
-  if (codec === 1) return gunzipSync(bytes);
-  if (codec === 4) return zstdDecompressSync(bytes);
-  throw new Error(
-    `record batches compressed with ${codec === 2 ? 'snappy' : codec === 3 ? 'lz4' : `codec ${codec}`} cannot be read`,
-  );
 }
 
 export interface OutgoingRecord {
