@@ -39,6 +39,7 @@ export async function openKafka(
   if (availability.ok) {
     const { findRunningBroker } = await import('./embedded/running.ts');
     const running = await findRunningBroker(embedded.dataDir);
+    if (running) onProgress?.(`Joining the embedded broker that another Weir runs at ${running.brokers}`);
     return running ? openRunning(running.brokers, config, log) : startAndOpen(config, log, onProgress, signal);
   }
   if (brokers === 'embedded')
