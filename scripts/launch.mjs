@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
 import { install } from './install.mjs';
 import { nodeForWeir } from './node.mjs';
-import { LaunchError } from './progress.mjs';
+import { Interrupted, LaunchError } from './progress.mjs';
 
 const root = resolve(dirname(realpathSync(fileURLToPath(import.meta.url))), '..');
 
@@ -60,7 +60,12 @@ async function main(args) {
 }
 
 /** Weir itself runs where the user is (a config file's path is relative to that); the tasks are about the checkout. */
-const cwdFor = (args) => (args[0] === '--task' ? root : process.cwd());
+function cwdFor(args) {
+  if (args[0] === '--task') return root;
+  const { npm_lifecycle_event: isByNpm, INIT_CWD: whereNpmRan } = process.env;
+  // npm runs scripts in the checkout, also from a folder below it or with --prefix; elsewhere the variables are inherited.
+  return isByNpm && whereNpmRan && process.cwd() === root ? whereNpmRan : process.cwd();
+}
 
 /** Runs to the end in the foreground; the exit code, 128 + its number for a signal. */
 function run(node, args, env, cwd) {
@@ -117,8 +122,10 @@ if (isProgram()) {
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
-    if (!(error instanceof LaunchError)) throw error;
-    process.stderr.write(`${error.message}\n`);
+    // As the signal would have done, once the step was cleaned up: the shell, or npm, sees why it ended.
+    if (error instanceof Interrupted) process.kill(process.pid, error.signal);
+    else if (!(error instanceof LaunchError)) throw error;
+    else process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;
   }
 }

@@ -4,6 +4,18 @@ import { spawn } from 'node:child_process';
 /** Something the user can mend. The message is one sentence, or two, with what to do; no stack trace is shown. */
 export class LaunchError extends Error {}
 
+/** A Ctrl-C, SIGTERM or SIGHUP came while a step ran; what the step ran has ended. */
+export class Interrupted extends Error {
+  constructor(signal) {
+    super(`interrupted by ${signal}`);
+    this.signal = signal;
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** What does not end by itself when asked to is killed after this. */
+const PATIENCE_MS = 1_000;
+
 /**
  * @template T
  * @param {string} text such as `Fetching Node 24.21.0 (190 MB)`
@@ -19,7 +31,8 @@ export async function step(text, work) {
 }
 
 /**
- * Runs a program to its end and keeps what it says.
+ * Runs a program to its end and keeps what it says. A signal ends the program, and only then rejects with Interrupted: an
+ * npm that goes on in the folder into which the next start installs would spoil both, and callers clean up behind it.
  * @param {string} program
  * @param {readonly string[]} args
  * @param {import('node:child_process').SpawnOptions} [options]
@@ -35,7 +48,27 @@ export function capture(program, args, options = {}) {
         said += text;
       });
     }
-    child.once('error', fail);
-    child.once('close', (code) => done({ code, said }));
+    let interruptedBy;
+    let patience;
+    const interrupt = (signal) => {
+      if (interruptedBy) return;
+      interruptedBy = signal;
+      child.kill('SIGTERM');
+      patience = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
+    };
+    const over = () => {
+      clearTimeout(patience);
+      for (const signal of SIGNALS) process.off(signal, interrupt);
+    };
+    for (const signal of SIGNALS) process.on(signal, interrupt);
+    child.once('error', (error) => {
+      over();
+      fail(error);
+    });
+    child.once('close', (code) => {
+      over();
+      if (interruptedBy) fail(new Interrupted(interruptedBy));
+      else done({ code, said });
+    });
   });
 }

@@ -144,7 +144,7 @@ export const configSchema = z
           .strictObject({
             dataDir: text()
               .optional()
-              .describe('where the embedded broker keeps its data; without it ~/.local/share/weir/kafka'),
+              .describe('where the embedded broker keeps its data; without it kafka-data in ~/.cache/weir'),
             port: port(0).describe('port of the embedded broker; 0 picks a free port'),
             heapMb: positive(512).describe("the embedded broker's heap, in MiB"),
           })

@@ -19,7 +19,7 @@ export interface LogOptions {
 
 export function createLog({ level, stream, human, color }: LogOptions): Log {
   const terminal = stream ? stream.isTTY === true : process.stderr.isTTY === true;
-  const target = stream ?? destination({ dest: 2, sync: true });
+  const target = stream ?? standardError();
   const options = {
     level,
     base: null,
@@ -37,6 +37,15 @@ export function createLog({ level, stream, human, color }: LogOptions): Log {
   // Wipes what stands on the terminal's last line, which is the live line of `weir up`: it comes back by itself.
   const wipe = terminal ? '\r\x1b[K' : '';
   return pino(options, { write: (line: string) => target.write(`${wipe}${humanLine(line, colored)}\n`) });
+}
+
+function standardError() {
+  const target = destination({ dest: 2, sync: true });
+  // A terminal that was closed: the SIGHUP that came with it is what ends us, after the drain.
+  target.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EIO') throw error;
+  });
+  return target;
 }
 
 const SECRET = /^(password|passphrase|.*secret|token|access_?token|authorization|sasl\.jaas\.config)$/i;

@@ -342,6 +342,44 @@ describe('the launcher as a program', () => {
     expect(said).toBe('up\ndrained\n');
   });
 
+  it.each(['SIGTERM', 'SIGINT'] as const)('ends what a step runs on %s, and only then itself', async (signal) => {
+    const program = await launched('');
+    const root = dirname(dirname(program));
+    await write(root, 'package-lock.json', '{"packages":{"node_modules/a":{"version":"1.0.0"}}}');
+    // Stops a while after it is asked to, as npm does.
+    const npm = await fakeNpm(
+      root,
+      `const alive = setInterval(() => {}, 1000);
+      process.on('SIGTERM', () => setTimeout(() => { fs.writeFileSync('npm.ended', ''); clearInterval(alive); }, 100));
+      fs.writeFileSync('npm.runs', '');`,
+    );
+    const { npm_lifecycle_event: _, ...env } = { ...process.env, ...npm.env };
+    const child = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    onTestFinished(() => {
+      child.kill('SIGKILL');
+    });
+    let said = '';
+    child.stderr.on('data', (text) => {
+      said += text;
+    });
+    await vi.waitFor(async () => expect(await readdir(root)).toContain('npm.runs'), { timeout: 10_000 });
+    child.kill(signal);
+    expect(await once(child, 'close')).toEqual([null, signal]);
+    expect(await readdir(root)).toContain('npm.ended');
+    expect(said).toBe('Installing packages (npm ci) …\n');
+  });
+
+  it('runs Weir where npm was run, not where npm runs it', async () => {
+    const program = await launched('console.log(process.cwd())');
+    const root = dirname(dirname(program));
+    const folder = await temporaryFolder();
+    const env = { ...process.env, npm_lifecycle_event: 'start', INIT_CWD: folder };
+    const from = async (cwd: string) => (await promisify(execFile)(process.execPath, [program], { cwd, env })).stdout;
+    expect(await from(root)).toBe(`${folder}\n`);
+    // A script of some other package runs `weir`: the variables are that one's.
+    expect(await from('/')).toBe('/\n');
+  });
+
   it('says what is wrong in a sentence, without a stack trace', async () => {
     const run = promisify(execFile)(process.execPath, [await launched(''), '--task', 'nonsense'], {
       env: environment(),

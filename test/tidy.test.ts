@@ -28,7 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['bridge', 'pipeline', 'runtime', 'api', 'demo', 'loadgen'],
   ['coordination', 'control', 'load'],
   ['kernels', 'kafka', 'topics'],
-  ['abortable', 'log', 'metrics', 'names', 'config', 'errors', 'protobuf', 'signals'],
+  ['abortable', 'log', 'metrics', 'names', 'config', 'errors', 'lasting-trouble', 'protobuf', 'signals'],
 ];
 
 const placeOf = (path: string) =>

@@ -8,16 +8,25 @@ export const EXIT = { done: 0, failed: 1, usage: 2, bug: 70 } as const;
 
 /** Runs a command and ends the process with its exit code, once all output is written. */
 export async function exitAfter(command: () => Promise<number>): Promise<never> {
-  // `weir inspect … | head`: nobody reads on, and that is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(EXIT.done);
-  });
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', onLostReader);
   process.on('uncaughtException', (error) => process.exit(tell(error)));
   const code = await command().catch(tell);
   await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
   process.exit(code);
 }
+
+/**
+ * `weir inspect … | head`, or a terminal that is gone (EIO): nobody reads on, and that is no error. What drains on a signal
+ * does so now; the rest has nothing left to do.
+ */
+function onLostReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+  if (!drain) process.exit(EXIT.done);
+  drain();
+}
+
+/** Set while something runs that wants to drain. */
+let drain: (() => void) | undefined;
 
 /** Tells the user of an error on stderr; its exit code. */
 function tell(error: unknown): number {
@@ -37,22 +46,27 @@ export function describeError(error: unknown): { text: string; code: number } {
 const SAME_SIGNAL_MS = 1_000;
 
 /**
- * Aborted by the first Ctrl-C, SIGTERM or SIGHUP: drain and stop. A second one, at least SAME_SIGNAL_MS later, ends the
- * process at once, with 128 + its number.
+ * Aborted by the first Ctrl-C, SIGTERM or SIGHUP, and when nobody reads the output any more: drain and stop. A second
+ * signal, at least SAME_SIGNAL_MS later, ends the process at once, with 128 + its number.
  */
 export function stopSignal(onFirst?: (name: NodeJS.Signals) => void): AbortSignal {
   const stop = new AbortController();
   const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
   let firstAt = 0;
+  const begin = () => {
+    if (stop.signal.aborted) return;
+    firstAt = performance.now();
+    stop.abort();
+  };
+  drain = begin;
   for (const [name, number] of Object.entries(numbers))
     process.on(name, () => {
       if (stop.signal.aborted) {
         if (performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(128 + number);
         return;
       }
-      firstAt = performance.now();
       onFirst?.(name as NodeJS.Signals);
-      stop.abort();
+      begin();
     });
   return stop.signal;
 }

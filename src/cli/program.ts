@@ -115,7 +115,7 @@ function addInspect(program: Command): void {
   const subjects: Record<InspectSubject, string> = {
     shards: 'each shard: topic, share of the slots, load, health',
     ring: 'the ring epoch in force: keys, slots, shards, overrides',
-    members: 'who is in the groups, with what',
+    members: 'who leads, and who reports load, with how many partitions',
     decisions: 'the last decisions, with what became of them',
     lag: 'what is not yet processed, by topic and partition',
   };

@@ -129,7 +129,7 @@ const YAML_FAULTS: Readonly<Record<string, string>> = {
   TAG_RESOLVE_FAILED: `an unknown tag (!name); ${QUOTE}`,
   DUPLICATE_KEY: 'this key stands here twice',
   TAB_AS_INDENT: 'a tab in the indentation; YAML wants spaces',
-  BAD_INDENT: 'the indentation does not fit',
+  BAD_INDENT: 'the indentation does not fit, or a bracket before it is not closed',
   MISSING_CHAR: 'a quote, comma, colon or bracket is missing',
   MULTIPLE_DOCS: 'a second YAML document begins here; one is allowed',
 };

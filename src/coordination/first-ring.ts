@@ -150,7 +150,8 @@ export async function ensureFirstRing(
       const ring = firstRing(config, kernels.ring, kernels.hash);
       sink.stage(names.control, 0, encodeEvent(ringActiveEvent(ring, now())));
       const outcome = await sink.commit([]);
-      if (outcome.kind === 'committed') return { kind: 'written', ring };
+      // Kafka says committed a moment before readers see it; whoever starts after this has the ring.
+      if (outcome.kind === 'committed') return { kind: 'written', ring: await awaitRing(port, names, signal) };
       // Whoever fenced this sink is about to write the epoch: opening again would only fence it in turn.
       if (outcome.kind === 'fenced') return present(await awaitRing(port, names, signal));
       if (attempt === MAX_ATTEMPTS)

@@ -20,9 +20,14 @@ export interface OpenKafka {
  * The Kafka that the settings name, started where it is an embedded one that does not run yet: a broker that another Weir
  * runs on the same data folder is used as it is. Throws EMBEDDED_UNAVAILABLE for `embedded` where it cannot run (`auto`
  * then takes the in-process log and says so), EMBEDDED_FAILED, and what the adapter throws for brokers that do not answer.
- * `onProgress` gets one line at each step that takes long.
+ * `onProgress` gets one line at each step that takes long; the signal ends a download.
  */
-export async function openKafka(config: Config, log: Log, onProgress?: (text: string) => void): Promise<OpenKafka> {
+export async function openKafka(
+  config: Config,
+  log: Log,
+  onProgress?: (text: string) => void,
+  signal?: AbortSignal,
+): Promise<OpenKafka> {
   const { brokers, embedded } = config.kafka;
   if (brokers === 'memory') return openMemory();
   if (brokers !== 'auto' && brokers !== 'embedded') {
@@ -34,7 +39,8 @@ export async function openKafka(config: Config, log: Log, onProgress?: (text: st
   if (availability.ok) {
     const { findRunningBroker } = await import('./embedded/running.ts');
     const running = await findRunningBroker(embedded.dataDir);
-    return running ? openRunning(running.brokers, config, log) : startAndOpen(config, log, onProgress);
+    if (running) onProgress?.(`Joining the embedded broker that another Weir runs at ${running.brokers}`);
+    return running ? openRunning(running.brokers, config, log) : startAndOpen(config, log, onProgress, signal);
   }
   if (brokers === 'embedded')
     throw new WeirError(
@@ -92,11 +98,22 @@ async function openMemory(): Promise<OpenKafka> {
   return { port, kind: 'memory', brokers: 'memory', embedded: false, lost: never(), close: () => port.close() };
 }
 
-async function startAndOpen(config: Config, log: Log, onProgress?: (text: string) => void): Promise<OpenKafka> {
+async function startAndOpen(
+  config: Config,
+  log: Log,
+  onProgress?: (text: string) => void,
+  signal?: AbortSignal,
+): Promise<OpenKafka> {
   const { dataDir, port, heapMb } = config.kafka.embedded;
   const { startEmbedded } = await import('./embedded.ts');
   onProgress?.('Starting the embedded broker (Apache Kafka)');
-  const broker = await startEmbedded({ ...(dataDir && { dataDir }), port, heapMb, ...(onProgress && { onProgress }) });
+  const broker = await startEmbedded({
+    ...(dataDir && { dataDir }),
+    port,
+    heapMb,
+    ...(onProgress && { onProgress }),
+    ...(signal && { signal }),
+  });
   try {
     const opened = await openRunning(broker.brokers, config, log);
     let closing = false;

@@ -32,6 +32,8 @@ export interface EmbeddedOptions {
   readonly extraListeners?: readonly ExtraListener[];
   /** One line for the user at each step that takes long. */
   readonly onProgress?: (text: string) => void;
+  /** Ends a download of the jars, with an error. */
+  readonly signal?: AbortSignal;
   /** Data in a new temporary folder, deleted when the broker ends, also when this process is killed. Without `dataDir`. */
   readonly ephemeral?: boolean;
 }
@@ -59,7 +61,7 @@ const PORT_ATTEMPTS = 4;
 /** Throws WeirError EMBEDDED_UNAVAILABLE (no Java, no jars), EMBEDDED_FAILED, PORT_TAKEN. */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedBroker> {
   const onProgress = options.onProgress ?? (() => {});
-  const jars = await kafkaJars(onProgress);
+  const jars = await kafkaJars(onProgress, options.signal);
   if (options.ephemeral && options.dataDir !== undefined) {
     throw new TypeError('an ephemeral broker chooses its own dataDir');
   }

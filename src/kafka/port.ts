@@ -238,7 +238,7 @@ export interface Admin {
 }
 
 export interface KafkaPort {
-  /** For people, such as `Apache Kafka at 127.0.0.1:9092` or `in-process log (not Kafka: data lives in this process)`. */
+  /** For people, such as `Apache Kafka at 127.0.0.1:9092` or `an in-process log (not Kafka: data lives in this process)`. */
   readonly description: string;
   readonly admin: Admin;
   joinGroup(options: GroupOptions, handlers: GroupHandlers): GroupMember;

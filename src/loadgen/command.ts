@@ -46,6 +46,7 @@ export interface LoadSummary {
 /** Distinct requests, cycled: enough that the receiver's processor caches do not flatter the figures. */
 const DISTINCT_REQUESTS = 256;
 const TIMEOUT_MS = 30_000;
+const HOPELESS_SECONDS = 5;
 const PACE_MS = 5;
 
 export async function runLoad(
@@ -86,7 +87,9 @@ export async function runLoad(
     latenciesMs.push(performance.now() - dueAt);
   }
 
-  const over = () => stop.aborted || (options.seconds > 0 && elapsed() >= options.seconds);
+  /** Every request was refused for a while: that is an address to be told of, not a load to go on with. */
+  const hopeless = () => accepted === 0 && refusals.size > 0 && elapsed() > HOPELESS_SECONDS;
+  const over = () => stop.aborted || hopeless() || (options.seconds > 0 && elapsed() >= options.seconds);
   const progress = reportProgress();
   try {
     await (rate === 0 ? asFastAsPossible() : atRate());

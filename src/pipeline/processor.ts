@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
+import { lastingTrouble } from '../lasting-trouble.ts';
 import type { PartitionLag } from '../load/load-report.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
@@ -93,7 +94,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
         metrics.partitionsAssigned.set(assigned.length);
         log.info({ generation: generation.id, partitions: assigned.length }, 'input partitions assigned');
       },
-      onTrouble: (cause) => log.warn({ cause: cause.message }, 'trouble with the consumer group, trying on'),
+      onTrouble: lastingTrouble(log, 'trouble with the consumer group, trying on'),
     },
   );
 

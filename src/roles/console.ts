@@ -1,5 +1,6 @@
 /** What `weir up` shows: where things are, then one line of live figures; rewritten in place on a terminal, else every 10 s. */
 import type { ApiView } from '../api/documents.ts';
+import type { Config } from '../config.ts';
 import type { Decision } from '../control/decision.ts';
 import type { OpenKafka } from '../kafka/connect.ts';
 import type { Metrics } from '../metrics.ts';
@@ -7,13 +8,23 @@ import type { Metrics } from '../metrics.ts';
 export interface Console {
   /** One step of the start or the end. */
   progress(text: string): void;
-  started(where: { grpc: string; http: string; api: string; kafka: OpenKafka; demo: boolean }): void;
-  /** Begins the line of figures. `shards`: of all signals. */
-  figures(metrics: Metrics, shards: number, view: ApiView | undefined): { close(): Promise<void> };
+  started(where: { grpc: string; http: string; api: string; kafka: OpenKafka; config: Config }): void;
+  /** Begins the line of figures. */
+  figures(metrics: Metrics, of: Figures): { close(): Promise<void> };
+}
+
+export interface Figures {
+  /** Of all signals. */
+  readonly shards: number;
+  readonly view: ApiView | undefined;
+  /** Why nothing moves yet; null when it does. */
+  waitsFor(): string | null;
 }
 
 const TERMINAL_INTERVAL_MS = 1_000;
 const PLAIN_INTERVAL_MS = 10_000;
+/** Where `weir load` sends to unless told otherwise. */
+const LOAD_TARGET = '127.0.0.1:4317';
 
 export function openConsole(stdout: NodeJS.WriteStream): Console {
   // On a terminal the last line may be the live line; the next one comes within a second.
@@ -23,8 +34,8 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
   return {
     progress: (text) => void write(text),
 
-    started({ grpc, http, api, kafka, demo }) {
-      const inspect = kafka.embedded ? '' : ` --kafka ${kafka.brokers}`;
+    started({ grpc, http, api, kafka, config }) {
+      const load = grpc === LOAD_TARGET ? '' : ` --target ${grpc}`;
       write(
         [
           '',
@@ -32,17 +43,17 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
           `  OTLP/gRPC   ${grpc}`,
           `  OTLP/HTTP   http://${http}   (POST /v1/traces, /v1/metrics, /v1/logs; protobuf or JSON)`,
           `  API         ${api}   (/metrics, /api/v1/shards, /api/v1/decisions, …)`,
-          demo
+          config.demo
             ? '  Demo        a simulated shop sends traces, metrics and logs; --no-demo leaves it out'
-            : `  Send        OTEL_EXPORTER_OTLP_ENDPOINT=http://${http} your-program, or: npm start -- load`,
-          ...(kafka.kind === 'memory' ? [] : [`  Look        npm start -- inspect shards${inspect}`]),
+            : `  Send        OTEL_EXPORTER_OTLP_ENDPOINT=http://${http} your-program, or: npm start -- load${load}`,
+          ...(kafka.kind === 'memory' ? [] : [`  Look        npm start -- inspect shards${flagsFor(kafka, config)}`]),
           '  Stop        Ctrl-C',
           '',
         ].join('\n'),
       );
     },
 
-    figures(metrics, shards, view) {
+    figures(metrics, { shards, view, waitsFor }) {
       const terminal = stdout.isTTY === true;
       let last = { in: 0, out: 0, at: performance.now() };
       let lastDecision = '';
@@ -58,7 +69,7 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
         const line =
           `in ${rate(now.in - last.in)} items/s  out ${rate(now.out - last.out)} items/s  ` +
           `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${busy} of ${shards} shards  ` +
-          `last decision: ${lastDecision || 'none yet'}`;
+          (waitsFor() ?? `last decision: ${lastDecision || 'none yet'}`);
         last = now;
         stdout.write(terminal ? `${wipe}${line.slice(0, (stdout.columns || 120) - 1)}` : `${line}\n`);
       };
@@ -76,6 +87,15 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
 async function total(metric: { get(): Promise<{ values: Array<{ value: number }> }> }): Promise<number> {
   return (await metric.get()).values.reduce((sum, { value }) => sum + value, 0);
 }
+
+/** What another command needs to find the same installation, so that it can be pasted. */
+function flagsFor(kafka: OpenKafka, config: Config): string {
+  const { dataDir } = config.kafka.embedded;
+  const where = kafka.embedded ? dataDir && ` --data-dir ${shellWord(dataDir)}` : ` --kafka ${kafka.brokers}`;
+  return `${where ?? ''}${config.prefix && ` --prefix ${config.prefix}`}`;
+}
+
+const shellWord = (text: string) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** Such as `scale_out checkout 3 -> 5, cpu-high: mean CPU 0.92 is above 0.8`. */
 function summaryOf(decision: Decision): string {

@@ -60,7 +60,13 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
       shardMaxMessageBytes: topics.shardMaxMessageBytes,
       deadLetterMaxMessageBytes: topics.deadLetterMaxMessageBytes,
       async ringEpoch(atLeast, signal) {
-        const state = await follower.waitFor(({ ring: known }) => known !== null && known.epoch >= atLeast, { signal });
+        const late = setTimeout(() => {
+          log.warn(
+            `an offset was committed under ring epoch ${atLeast}: waiting until ${names.control} is read as far`,
+          );
+        }, PATIENCE_MS);
+        const reached = follower.waitFor(({ ring: known }) => known !== null && known.epoch >= atLeast, { signal });
+        const state = await reached.finally(() => clearTimeout(late));
         return state.ring?.epoch ?? atLeast;
       },
     });

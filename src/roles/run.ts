@@ -79,10 +79,12 @@ export async function runParts(
       view: () => parts.find((part) => part.view)?.view,
     });
     openedLast.push(api);
-    const kafka = await openKafka(config, log, hooks.onProgress);
+    const kafka = await openKafka(config, log, hooks.onProgress, signal);
     openedLast.push(kafka);
     const topics = await ensureTopics(kafka.port.admin, { config, names, role, embedded: kafka.embedded });
     for (const note of topics.notes) log.info(note);
+    // `up` has a screen of its own for these.
+    if (role !== 'all') log.info({ kafka: kafka.brokers, api: api.url }, 'started');
     const kernels = await loadKernels();
     const member = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
     const context: RoleContext = { ...options, config, names, kafka, topics, kernels, metrics, member };
@@ -96,6 +98,10 @@ export async function runParts(
     if (hooks.onStarted) openedLast.push(hooks.onStarted(context, api, parts));
     const lost = kafka.lost.then((error) => Promise.reject(error));
     await Promise.race([aborted(signal), lost, ...parts.map((part) => part.done)]);
+  } catch (err) {
+    // A Ctrl-C reaches what the start runs, such as Maven, too: that it then fails is no news.
+    if (started || !signal.aborted) throw err;
+    log.debug({ err }, 'stopped while starting');
   } finally {
     // All of them, whatever becomes of one: a broker left running is worse than an error told late.
     const failures: unknown[] = [];

@@ -20,16 +20,16 @@ export async function runUp(config: Config, options: RoleOptions): Promise<void>
   await runParts('all', config, options, [startControlPart, startProcessPart, startBridge], {
     onProgress: (text) => screen.progress(text),
     onStarted(context, api, parts) {
-      screen.started({ ...addresses, api: api.url, kafka: context.kafka, demo: config.demo });
+      screen.started({ ...addresses, api: api.url, kafka: context.kafka, config });
       const view = parts.find((part) => part.view)?.view;
-      const figures = screen.figures(context.metrics, shardCount(config), view);
-      if (!config.demo) return figures;
-      const demo = startShop(addresses);
+      const waitsFor = () => parts.map((part) => part.waitsFor()).find((reason) => reason !== null) ?? null;
+      const figures = screen.figures(context.metrics, { shards: shardCount(config), view, waitsFor });
+      const demo = config.demo ? startShop(addresses) : undefined;
       return {
         async close() {
           screen.progress('Stopping: draining what was accepted …');
           await figures.close();
-          await (await demo).close();
+          await (await demo)?.close();
         },
       };
     },

@@ -15,6 +15,7 @@ import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
+import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { type Observer, observe } from './observe.ts';
@@ -88,8 +89,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
         log.info({ leaderEpoch: lead.leaderEpoch }, 'no longer the leader');
       }
     },
-    onTrouble: (cause) =>
-      log.warn({ err: cause }, 'the leadership was given up, or Kafka makes trouble: joining again'),
+    onTrouble: lastingTrouble(log, 'the leadership was given up, or Kafka makes trouble: joining again'),
   });
 
   const end = async () => {

@@ -243,6 +243,26 @@ describe('the end of a run', () => {
     expect((await ended).status).toBe(code);
   });
 
+  it('comes when nobody reads the output any more: at once, or after the drain of what wants to drain', async () => {
+    const writing = "setInterval(() => console.log('more'), 5);";
+    const plain = script(`await exitAfter(async () => { ${writing} await new Promise(() => {}); });`);
+    await plain.said('more');
+    plain.child.stdout.destroy();
+    expect(await plain.ended).toMatchObject({ status: 0, stderr: '' });
+
+    const role = script(`
+      await exitAfter(async () => {
+        ${writing}
+        await new Promise((resolve) => stopSignal().addEventListener('abort', resolve));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        console.error('drained');
+        return 0;
+      });`);
+    await role.said('more');
+    role.child.stdout.destroy();
+    expect(await role.ended).toMatchObject({ status: 0, stderr: 'drained\n' });
+  });
+
   it.each(['SIGINT', 'SIGTERM'] as const)('is 0 for a role that drained after %s', async (name) => {
     const args = ['process', '--kafka', 'memory', '--api-port', '0'];
     const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env.PATH ?? '', HOME: folder } });

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import type { AssignedPartition, KafkaPort } from '../../src/kafka/port.ts';
-import { END_TXN, HEARTBEAT, type KafkaProxy, startKafkaProxy } from '../support/kafka-proxy.ts';
+import { END_TXN, HEARTBEAT, type KafkaProxy, METADATA, startKafkaProxy } from '../support/kafka-proxy.ts';
 import type { RealKafka } from '../support/real-kafka.ts';
 import { untilAborted } from './suite/crew.ts';
 import { bytes, eventually, readUntil } from './suite/scene.ts';
@@ -163,6 +163,26 @@ export function outagesContract({ brokers, proxied }: RealKafka): void {
       expect(first.signal.aborted).toBe(true);
       expect(await given[1]!.confirm()).toBe(true);
       await member.close();
+    });
+
+    it('takes part in a rebalance at once, also while a broker does not say which topics there are', async () => {
+      const [topic, group] = [await newTopic(), name('group')];
+      const generations: number[] = [];
+      // One topic that does not exist: the leader looks for it every second.
+      const options = { groupId: group, topics: [topic, name('absent')], sessionTimeoutMs: 6_000 };
+      const run = (partition: AssignedPartition) => untilAborted(partition.signal);
+      const member = port.joinGroup(
+        { ...options, heartbeatIntervalMs: 200 },
+        { run, onGeneration: ({ id }) => generations.push(id) },
+      );
+      await eventually(() => expect(generations).toHaveLength(1));
+      await proxy.swallow(METADATA, 0);
+      const begin = performance.now();
+      const other = direct.joinGroup(options, { run });
+      await eventually(() => expect(generations).toHaveLength(2));
+      // Without heartbeats it would be out of the group by then.
+      expect(performance.now() - begin).toBeLessThan(6_000);
+      await Promise.all([member.close(), other.close()]);
     });
 
     it('keeps a group member, which confirms nothing meanwhile, through an outage longer than its session', async () => {

@@ -11,6 +11,7 @@ import { isolationContract } from './suite/isolation.ts';
 import { producingContract } from './suite/producing.ts';
 import { readingContract } from './suite/reading.ts';
 import { Scene } from './suite/scene.ts';
+import { sharedPartitionContract } from './suite/shared-partition.ts';
 import { transactionsContract } from './suite/transactions.ts';
 
 export function contractSuite(name: string, makeHarness: () => Promise<ContractHarness>): void {
@@ -31,6 +32,7 @@ export function contractSuite(name: string, makeHarness: () => Promise<ContractH
 
     readingContract(scene);
     isolationContract(scene);
+    sharedPartitionContract(scene);
     transactionsContract(scene);
     producingContract(scene);
     groupsContract(scene);

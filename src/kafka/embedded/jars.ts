@@ -39,7 +39,7 @@ export async function embeddedAvailability(): Promise<EmbeddedAvailability> {
 }
 
 /** The jars from the cache; where they are missing, fetched first (about 10 s, 45 MB). */
-export async function kafkaJars(onProgress: (text: string) => void): Promise<KafkaJars> {
+export async function kafkaJars(onProgress: (text: string) => void, signal?: AbortSignal): Promise<KafkaJars> {
   const tools = await findTools();
   if ('reason' in tools) {
     throw new WeirError('EMBEDDED_UNAVAILABLE', `The embedded broker cannot run: ${tools.reason}. ${tools.remedy}`);
@@ -47,7 +47,7 @@ export async function kafkaJars(onProgress: (text: string) => void): Promise<Kaf
   const cache = kafkaCacheDir();
   if (!(await exists(join(cache, 'libs')))) {
     // findTools looked for Maven when it saw no jars; they can only be missing here if the cache was emptied since.
-    await fetchJars(cache, tools.java, tools.maven ?? 'mvn', onProgress);
+    await fetchJars(cache, tools.java, tools.maven ?? 'mvn', onProgress, signal);
   }
   const classArchive = join(cache, 'classes.jsa');
   return {
@@ -121,6 +121,7 @@ async function fetchJars(
   java: string,
   maven: string,
   onProgress: (text: string) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   onProgress(`Fetching Apache Kafka ${KAFKA_VERSION} with Maven (45 MB, once)`);
   await mkdir(dirname(cache), { recursive: true });
@@ -130,8 +131,9 @@ async function fetchJars(
     await writeFile(join(fresh, 'pom.xml'), POM);
     const libs = join(fresh, 'libs');
     const goal = 'dependency:copy-dependencies';
-    await run(maven, ['-q', '-B', goal, '-DincludeScope=runtime', `-DoutputDirectory=${libs}`], {
+    await run(maven, ['-q', '-B', '-Dstyle.color=never', goal, '-DincludeScope=runtime', `-DoutputDirectory=${libs}`], {
       cwd: fresh,
+      ...(signal && { signal }),
       maxBuffer: 64 * 1024 * 1024,
     }).catch((cause) => {
       throw mavenFailed(cause);

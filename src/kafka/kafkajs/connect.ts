@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { WeirError } from '../../errors.ts';
+import { lastingTrouble } from '../../lasting-trouble.ts';
 import type { FetchOptions, KafkaPort, TopicPartition } from '../port.ts';
 import { KafkaAdmin } from './admin.ts';
 import { ClusterView } from './cluster.ts';
@@ -140,9 +141,7 @@ class KafkajsPort implements KafkaPort {
         links: this.#links,
         openLinks: this.#openLinks,
         isolation,
-        onTrouble: sparsely(TROUBLE_INTERVAL_MS, (cause) =>
-          this.#log.warn({ err: cause }, 'cannot read from Kafka; trying on'),
-        ),
+        onTrouble: sparsely(TROUBLE_INTERVAL_MS, lastingTrouble(this.#log, 'cannot read from Kafka, trying on')),
       });
       this.#fetchers.set(isolation, fetcher);
     }

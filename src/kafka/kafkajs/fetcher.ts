@@ -140,16 +140,16 @@ export class Fetcher {
         continue;
       }
       const at = `${leader.host}:${leader.port}`;
-      const group = byLeader.get(at);
-      if (group) group.readers.push(reader);
-      else byLeader.set(at, { leader, readers: [reader] });
+      const group = byLeader.get(at) ?? { leader, readers: [] };
+      byLeader.set(at, group);
+      group.readers.push(reader);
     }
     for (const [at, { leader, readers }] of byLeader) {
       const longBusy = this.#busy.has(`0 ${at}`);
       const shortBusy = this.#busy.has(`1 ${at}`);
       // The long lane waits for the short one, so that a partition gone idle moves over to it.
-      if (!longBusy && !shortBusy) this.#fetch(0, leader, readers);
-      else if (longBusy && !shortBusy) this.#fetch(1, leader, readers);
+      if (!longBusy && !shortBusy) this.#fetch(0, leader, oneQuestionEach(readers));
+      else if (longBusy && !shortBusy) this.#fetch(1, leader, oneQuestionEach(readers));
     }
     clearTimeout(this.#timer);
     if (Number.isFinite(next)) this.#timer = setTimeout(() => this.wake(), next - now);
@@ -203,20 +203,27 @@ export class Fetcher {
         isolation: this.#isolation,
         maxWaitMs,
         maxBytes: ANSWER_BYTES,
-        partitions: asked.map(({ reader, question }) => ({
-          topic: reader.topic,
-          partition: reader.partition,
-          offset: question.offset,
-          maxBytes: reader.maxBytes,
-        })),
+        partitions: [...Map.groupBy(asked, ({ reader }) => `${reader.partition} ${reader.topic}`).values()].map(
+          (same) => ({
+            topic: same[0]!.reader.topic,
+            partition: same[0]!.reader.partition,
+            offset: same[0]!.question.offset,
+            maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
+          }),
+        ),
       }),
       maxWaitMs + ANSWER_WITHIN_MS,
     );
     if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
     const answers = new Map(answer.partitions.map((fetched) => [`${fetched.partition} ${fetched.topic}`, fetched]));
+    const given = new Set<FetchedPartition>();
     for (const { reader, question } of asked) {
       const fetched = answers.get(`${reader.partition} ${reader.topic}`);
-      if (fetched && reader.stillAsks(question)) this.#deliver(reader, question.offset, fetched);
+      if (!fetched || !reader.stillAsks(question)) continue;
+      // Each reader's views are its own: what one releases another may still read.
+      const own = given.has(fetched) ? { ...fetched, records: Buffer.from(fetched.records) } : fetched;
+      given.add(fetched);
+      this.#deliver(reader, question.offset, own);
     }
   }
 
@@ -260,4 +267,18 @@ export class Fetcher {
     reader.retryAt = performance.now() + reader.backoffMs;
     this.#onTrouble(error);
   }
+}
+
+/**
+ * A fetch has one offset for a partition, and of two the broker takes the last. So of several readers of one partition those
+ * go first that are furthest behind, those at one offset together; the others ask when these have come up.
+ */
+function oneQuestionEach(readers: readonly FetchReader[]): FetchReader[] {
+  const lowest = new Map<string, number>();
+  const key = ({ topic, partition }: FetchReader) => `${partition} ${topic}`;
+  for (const reader of readers) {
+    const { offset } = reader.question;
+    lowest.set(key(reader), Math.min(offset, lowest.get(key(reader)) ?? offset));
+  }
+  return readers.filter((reader) => reader.question.offset === lowest.get(key(reader)));
 }

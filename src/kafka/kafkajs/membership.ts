@@ -149,7 +149,7 @@ export class Membership implements GroupMember {
 
     const rest = new AbortController();
     const beating = this.#heartbeats(settled, finish, rest.signal);
-    const watching = settled.counts ? this.#watchTopics(settled.counts, finish, rest.signal) : undefined;
+    if (settled.counts) void this.#watchTopics(settled.counts, finish, rest.signal);
     const generation = { id: settled.id, memberId: settled.memberId, partitions: settled.partitions };
     try {
       this.#handlers.onGeneration?.(generation);
@@ -180,7 +180,9 @@ export class Membership implements GroupMember {
     if (this.#closing.signal.aborted) await allEnded;
     rest.abort();
     this.#closing.signal.removeEventListener('abort', onClose);
-    await Promise.all([beating, watching]);
+    // Not for the look at the topics: no heartbeat goes out any more, and a broker may take longer to answer it than a
+    // session lasts. It ends by itself, and what it finds no longer matters.
+    await beating;
     return failed ? { failed } : why;
   }
 
@@ -223,6 +225,7 @@ export class Membership implements GroupMember {
     }
   }
 
+  /** Until `signal`, or a change. Never rejects. */
   async #watchTopics(
     counts: ReadonlyMap<string, number>,
     finish: (why: GenerationEnd) => void,
@@ -238,7 +241,7 @@ export class Membership implements GroupMember {
           return;
         }
       } catch (error) {
-        this.#trouble(asError(error));
+        if (!signal.aborted) this.#trouble(asError(error));
       }
     }
   }

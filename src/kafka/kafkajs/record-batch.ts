@@ -22,9 +22,9 @@
  * value length varint (-1: null), value, number of headers varint, then per header: name length varint, name, value length
  * varint (-1: null), value.
  */
-import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { loadCrc32c } from '../../kernels/index.ts';
 import type { Headers, Value } from '../port.ts';
+import { decompress } from './decompress.ts';
 
 /** kafkajs's own, a table look-up a byte, took 40 % of a processor's CPU. */
 const crc32c = await loadCrc32c();
@@ -229,14 +229,6 @@ function controlType(bytes: Buffer, recordsAt: number): number {
   reader.varlong();
   reader.varint();
   return reader.varint() >= 4 ? bytes.readInt16BE(reader.at + 2) : -1;
-}
-
-function decompress(codec: number, bytes: Buffer): Buffer {
-  if (codec === 1) return gunzipSync(bytes);
-  if (codec === 4) return zstdDecompressSync(bytes);
-  throw new Error(
-    `record batches compressed with ${codec === 2 ? 'snappy' : codec === 3 ? 'lz4' : `codec ${codec}`} cannot be read`,
-  );
 }
 
 export interface OutgoingRecord {

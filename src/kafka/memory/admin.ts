@@ -3,7 +3,7 @@ import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicP
 import { BrokerError } from './broker-errors.ts';
 import { type Client, retried } from './client.ts';
 
-export const DESCRIPTION = 'in-process log (not Kafka: data lives in this process)';
+export const DESCRIPTION = 'an in-process log (not Kafka: data lives in this process)';
 
 export class MemoryAdmin implements Admin {
   readonly #client: Client;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PollOutcome } from '../../../src/kafka/port.ts';
+import { createSeededRandom } from '../../../src/loadgen/seeded-random.ts';
 import { bytes, nextPoll, readUntil, recordsOf, type Scene, text } from './scene.ts';
 
 /** Reads records until `count` have come, and tells how they were cut into polls. */
@@ -73,6 +74,25 @@ export function readingContract(scene: () => Scene): void {
         headers.map(([name, value]) => [name, [...value]]),
       );
       poll.release();
+    });
+
+    it.each(['gzip', 'snappy', 'lz4', 'zstd'])('is the same from batches that are stored as %s', async (codec) => {
+      const topic = await scene().topic(1, { 'compression.type': codec });
+      // What does not shrink, what shrinks to almost nothing, and both at lengths around the codecs' blocks of 32 and 64 KiB.
+      const noise = createSeededRandom(7);
+      const values = [1, 11, 60, 300, 32_768, 65_535, 70_000, 200_000].flatMap((length) => [
+        Buffer.from(Array.from({ length }, () => noise.integer(0, 255))),
+        Buffer.alloc(length, 'ab'),
+        Buffer.from(Array.from({ length }, (_, i) => (noise.integer(0, 9) === 0 ? i & 0xff : 0x20 + (i % 40)))),
+      ]);
+      await scene().put(values.map((value) => ({ topic, partition: 0, value })));
+      const reader = scene().reader(topic);
+      await reader.seek('earliest');
+      for (let next = 0; next < values.length; ) {
+        const poll = await nextPoll(reader);
+        for (let i = 0; i < poll.count; i++) expect(Buffer.compare(poll.value(i)!, values[next++]!)).toBe(0);
+        poll.release();
+      }
     });
 
     it('counts its records and the bytes of all values, and says what to commit', async () => {
