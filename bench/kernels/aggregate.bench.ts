@@ -240,17 +240,15 @@ function assertSameSums(ours: AggregateKernel, shards: number, samples: readonly
   tuned.addColumns(columnsOf(samples));
   tuned.addRows(rowsOf(samples));
   maps.add(samples);
+  const { columnSums, columnWords, rowSums } = tuned.state();
   for (const totals of aggregates.read()) {
     const { shard, samples: count, errors, latencyMinNs: min, latencyMaxNs: max } = totals;
     const bytes = Number(totals.bytes);
     const latency = Number(totals.latencySumNs);
-    const own = tuned.columnSums.subarray(8 * shard);
+    const own = columnSums.subarray(8 * shard);
+    assert.deepEqual([own[0], own[1], own[2], own[3], columnWords[16 * shard + 8]], [bytes, latency, min, max, errors]);
     assert.deepEqual(
-      [own[0], own[1], own[2], own[3], tuned.columnWords[16 * shard + 8]],
-      [bytes, latency, min, max, errors],
-    );
-    assert.deepEqual(
-      [...tuned.rowSums.subarray(4 * shard, 4 * shard + 4)],
+      [...rowSums.subarray(4 * shard, 4 * shard + 4)],
       [latency + count, bytes + errors * ERROR_UNIT, min + 1, max + 1],
     );
     const map = maps.shards.get(shard)!;

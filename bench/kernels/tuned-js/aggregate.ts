@@ -36,14 +36,19 @@ const BUCKET_OF_64 = (1_023 + 5) << 6;
 const histograms = new Uint32Array(SHARDS * LATENCY_BUCKETS);
 
 /** By shard, 8 doubles: bytes, latency sum, min and max, and in the first word of the fifth the errors. */
-export const columnSums = new Float64Array(SHARDS * 8);
-export const columnWords = new Uint32Array(columnSums.buffer);
+const columnSums = new Float64Array(SHARDS * 8);
+const columnWords = new Uint32Array(columnSums.buffer);
 const ERRORS = 8;
 
 /** By shard, 4 doubles: sums of latency + 1 and of bytes + error * ERROR_UNIT, min and max of latency + 1. */
-export const rowSums = new Float64Array(SHARDS * 4);
+const rowSums = new Float64Array(SHARDS * 4);
 
 const slotBytes = new Float64Array(2 ** 16);
+
+/** The state, for comparing it with the kernel's. Not exported itself: an exported array is not compiled in. */
+export function state(): { columnSums: Float64Array; columnWords: Uint32Array; rowSums: Float64Array } {
+  return { columnSums, columnWords, rowSums };
+}
 
 export function clear(): void {
   histograms.fill(0);
