@@ -17,7 +17,7 @@ import { pause } from './retry.ts';
 const LONG_WAIT_MS = 500;
 const SHORT_WAIT_MS = 20;
 /** Of one answer; with at most two lanes a leader this bounds what fetching holds. */
-const ANSWER_BYTES = 16 * 1024 * 1024;
+const ANSWER_BYTES = 8 * 1024 * 1024;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
 /** A topic that was just created is not known to every broker at once. */
