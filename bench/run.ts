@@ -1,4 +1,4 @@
-/** `npm run bench -- kernels|pipeline [--json] [--record]`; for kernels also `--only NAME,…`, `--rounds N`, `--clock cpu|wall`, `--plot`. */
+/** `npm run bench -- kernels|pipeline [--json] [--record]`; for kernels also `--only NAME,…`, `--rounds N`, `--clock wall|cpu`, `--plot`. */
 import { parseArgs } from 'node:util';
 import { type Row, record, table } from './rows.ts';
 
