@@ -1,3 +1,4 @@
+import { pause } from '../../abortable.ts';
 import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicPartition, TopicSpec } from '../port.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
 import { fetchRequest } from './fetch-request.ts';
@@ -16,7 +17,7 @@ import {
   missingTopic,
 } from './outcomes.ts';
 import { FetchedRecords } from './record-batch.ts';
-import { pause, retry } from './retry.ts';
+import { retry } from './retry.ts';
 
 const TOPIC_RESOURCE = 2;
 const STEP_MS = 20;

@@ -3,6 +3,8 @@
  * each a connection of its own: the first may wait at the broker for records (up to LONG_WAIT_MS), the second serves, with a
  * short wait, partitions that come back meanwhile, so that busy ones are not held up by idle ones.
  */
+
+import { pause } from '../../abortable.ts';
 import type { FetchOptions, TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { type FetchedPartition, fetchRequest } from './fetch-request.ts';
@@ -12,7 +14,6 @@ import { type LogEnd, listOffsets } from './offsets.ts';
 import { asError, BrokerError, ConnectionFault, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
 import { FetchReader } from './reader.ts';
 import { FetchedRecords } from './record-batch.ts';
-import { pause } from './retry.ts';
 
 const LONG_WAIT_MS = 500;
 const SHORT_WAIT_MS = 20;

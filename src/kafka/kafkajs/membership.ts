@@ -4,6 +4,7 @@
  * are being given back.
  */
 import type { Logger } from 'pino';
+import { pause } from '../../abortable.ts';
 import type { AssignedPartition, GroupHandlers, GroupMember, GroupOptions } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { Fetcher } from './fetcher.ts';
@@ -11,7 +12,7 @@ import { GroupSession, type Settled } from './group-session.ts';
 import type { Links } from './links.ts';
 import { asError, faultOf, isPassing } from './outcomes.ts';
 import type { FetchReader } from './reader.ts';
-import { pause, sparsely } from './retry.ts';
+import { sparsely } from './retry.ts';
 
 const DEFAULT_REBALANCE_TIMEOUT_MS = 30_000;
 /** How soon a rebalance is noticed; a fifth of the session leaves four more tries. */

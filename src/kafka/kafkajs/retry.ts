@@ -1,5 +1,5 @@
 /** Waiting and trying again, bounded by time and not by count: how long a coordinator loads does not depend on our step. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../../abortable.ts';
 
 /** Tries until it works, `again` says no, the deadline is over or the signal is aborted; the last error is thrown. */
 export async function retry<T>(
@@ -22,16 +22,6 @@ export async function retry<T>(
       await pause(stepMs, options.signal);
       if (options.signal?.aborted) throw error;
     }
-  }
-}
-
-/** Ends early, and quietly, when the signal is aborted. */
-export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return;
-  try {
-    await sleep(ms, undefined, { signal });
-  } catch (error) {
-    if (!signal?.aborted) throw error;
   }
 }
 
