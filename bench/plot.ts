@@ -1,5 +1,6 @@
-/** Bars as an SVG: one panel a comparison, one bar an implementation, readable on light and on dark pages. */
+/** Figures as an SVG, readable on light and on dark pages. */
 
+/** One panel a comparison, one bar an implementation. */
 export interface Panel {
   readonly title: string;
   readonly unit: string;
@@ -36,12 +37,19 @@ const STYLE = `
   .ours { fill: #2f6fde; }
   .peer { fill: #aab4c0; }
   .axis { stroke: #aab4c0; }
+  .grid { stroke: #e4e8ec; }
+  polyline { fill: none; }
+  .ours-line { stroke: #2f6fde; stroke-width: 2; }
+  .peer-line { stroke: #8a95a2; stroke-width: 1.5; }
+  .dotted { stroke-dasharray: 2 3; }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117; stroke: #3d444d; }
     text { fill: #f0f6fc; }
     .quiet { fill: #9198a1; }
     .ours { fill: #58a6ff; }
     .peer { fill: #57606a; }
+    .grid { stroke: #2a3038; }
+    .ours-line { stroke: #58a6ff; }
     .axis { stroke: #57606a; }
   }
 `;
@@ -54,6 +62,10 @@ export function bars(heading: string, subheading: string, panels: readonly Panel
     y += TITLE_HEIGHT + panel.bars.length * BAR_STEP + PANEL_GAP;
   }
   const height = y + 4;
+  return page(heading, subheading, height, parts);
+}
+
+function page(heading: string, subheading: string, height: number, parts: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escapeXml(heading)}">
 <style>${STYLE}</style>
 <rect class="page" x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="6"/>
@@ -62,6 +74,44 @@ export function bars(heading: string, subheading: string, panels: readonly Panel
 ${parts.join('\n')}
 </svg>
 `;
+}
+
+export interface LineSeries {
+  readonly name: string;
+  /** One for each step of the x axis. */
+  readonly values: readonly number[];
+}
+
+const LINES_HEIGHT = 300;
+const LINE_CLASSES = ['ours-line', 'peer-line', 'peer-line dotted'];
+const TICKS = 6;
+
+/** Lines over a common x axis, the first ours. At most three. `xUnit` stands behind the axis' numbers. */
+export function lines(heading: string, subheading: string, xUnit: string, series: readonly LineSeries[]): string {
+  const [left, right, top, bottom] = [MARGIN + 36, WIDTH - MARGIN, HEADING_HEIGHT + 24, HEADING_HEIGHT + LINES_HEIGHT];
+  const steps = Math.max(...series.map(({ values }) => values.length));
+  const highest = Math.max(...series.flatMap(({ values }) => values));
+  const x = (step: number) => left + ((right - left) * step) / steps;
+  const y = (value: number) => bottom - ((bottom - top) * value) / highest;
+  const parts: string[] = [];
+  for (let tick = 0; tick <= TICKS; tick++) {
+    const [value, step] = [(highest * tick) / TICKS, (steps * tick) / TICKS];
+    parts.push(
+      `<line class="grid" x1="${left}" y1="${y(value).toFixed(1)}" x2="${right}" y2="${y(value).toFixed(1)}"/>`,
+      `<text class="quiet" x="${left - 6}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(1)}</text>`,
+      `<text class="quiet" x="${x(step).toFixed(1)}" y="${bottom + 18}" text-anchor="middle">${Math.round(step)} ${xUnit}</text>`,
+    );
+  }
+  series.forEach(({ name, values }, i) => {
+    const points = values.map((value, step) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(' ');
+    const keyLeft = left + i * 230;
+    parts.push(
+      `<polyline class="${LINE_CLASSES[i]}" points="${points}"/>`,
+      `<line class="${LINE_CLASSES[i]}" x1="${keyLeft}" y1="${HEADING_HEIGHT + 4}" x2="${keyLeft + 24}" y2="${HEADING_HEIGHT + 4}"/>`,
+      `<text x="${keyLeft + 30}" y="${HEADING_HEIGHT + 8}">${escapeXml(name)}</text>`,
+    );
+  });
+  return page(heading, subheading, bottom + 32, parts);
 }
 
 function drawPanel({ title, unit, bars }: Panel, top: number): string {

@@ -1,4 +1,4 @@
-/** `npm run bench -- kernels|pipeline [--json] [--record]`; for kernels also `--only NAME,…`, `--rounds N`, `--clock wall|cpu`, `--plot`. */
+/** `npm run bench -- kernels|pipeline|rebalance [--json] [--record]`; for kernels also `--only NAME,…`, `--rounds N`, `--clock wall|cpu`, `--plot`; for rebalance `--seconds N`, `--plot`. */
 import { parseArgs } from 'node:util';
 import { type Row, record, table } from './rows.ts';
 
@@ -11,6 +11,7 @@ interface Benchmark {
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   kernels: () => import('./kernels/suite.ts'),
   pipeline: () => import('./pipeline.bench.ts'),
+  rebalance: () => import('./rebalance.bench.ts'),
 };
 
 const { positionals, values } = parseArgs({
@@ -20,6 +21,7 @@ const { positionals, values } = parseArgs({
     record: { type: 'boolean', default: false },
     plot: { type: 'boolean', default: false },
     spans: { type: 'string' },
+    seconds: { type: 'string' },
     'spans-per-request': { type: 'string' },
     rounds: { type: 'string' },
     only: { type: 'string' },

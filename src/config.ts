@@ -262,9 +262,16 @@ export const configSchema = z
           .prefault({}),
         rebalance: z
           .strictObject({
-            hotRatio: z.number().min(1).default(1.5).describe('a shard above this times the mean load is hot'),
-            targetRatio: z.number().min(1).default(1.15).describe('moves aim below this times the mean load'),
+            hotRatio: z
+              .number()
+              .min(1)
+              .default(1.5)
+              .describe('a shard above this times its fair share of the load is hot'),
+            targetRatio: z.number().min(1).default(1.15).describe('moves aim below this times the fair share'),
             maxMoves: positive(4_096).describe('slots that one decision may move'),
+            churnSlots: positive(16_384).describe('slots of a signal that may move within churnWindowMs'),
+            churnWindowMs: positive(600_000).describe('over which churnSlots are counted'),
+            holdMs: z.int().min(0).default(300_000).describe('a slot that moved stays where it is for this'),
             minBytesPerSecond: z.number().min(0).default(10_000).describe('a signal below this is left alone'),
             cooldownMs: positive(60_000).describe('after a decision a signal is left alone for this'),
           })

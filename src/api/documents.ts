@@ -63,10 +63,10 @@ export interface ShardDocument {
   readonly current_load: {
     readonly items_per_second: number;
     readonly bytes_per_second: number;
-    /** Bytes/s by the mean of the signal's shards; 1 is the mean, 0 when none has load. */
+    /** Bytes/s by its fair share of the signal's load, which goes by capacity; 1 is just that, 0 when none has load. */
     readonly relative: number;
   };
-  /** hot: above control.rebalance.hotRatio times the mean, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
+  /** hot: above control.rebalance.hotRatio times its fair share, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
   readonly health_status: 'healthy' | 'hot' | 'idle' | 'unknown';
 }
 

@@ -1,5 +1,6 @@
 /** Shards as `/api/v1/shards` and `weir inspect shards` show them. */
 import type { Config } from '../config.ts';
+import { fairShares } from '../control/distribution.ts';
 import type { RingEpoch, SignalRing } from '../coordination/ring-epoch.ts';
 import type { LoadWindow } from '../runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
@@ -27,14 +28,14 @@ function shardsOf(
   const reported = window.coveredSeconds(nowUnixMs) > 0;
   const rates = window.shards(signal, nowUnixMs);
   const total = [...rates.values()].reduce((sum, rate) => sum + rate.bytesPerSecond, 0);
-  const mean = total / ring.shards.length;
+  const fair = fairShares(ring.shards, total);
   // As the controller sees it: of a trickle nothing is hot.
   const hotFrom = total < policy.minBytesPerSecond ? Number.POSITIVE_INFINITY : policy.hotRatio;
   const owned = ownershipOf(ring);
-  return ring.shards.map(({ id, name, topic, weight }) => {
+  return ring.shards.map(({ id, name, topic, weight }, i) => {
     const { slots = 0, runs = [] } = owned.get(id) ?? {};
     const { itemsPerSecond = 0, bytesPerSecond = 0 } = rates.get(id) ?? {};
-    const relative = mean === 0 ? 0 : bytesPerSecond / mean;
+    const relative = total === 0 ? 0 : bytesPerSecond / fair[i]!;
     const health = !reported ? 'unknown' : itemsPerSecond === 0 ? 'idle' : relative > hotFrom ? 'hot' : 'healthy';
     return {
       id,

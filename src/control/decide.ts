@@ -11,10 +11,11 @@
  */
 import type { Config } from '../config.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
-import { SIGNALS } from '../signals.ts';
+import type { ScoreKernel } from '../kernels/score/kernel.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
 import { type DecisionKind, decisionKey, type LastDecision, type Proposal } from './decision.ts';
 import type { LoadView } from './load-view.ts';
-import { rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
+import { type PastMoves, rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
 import { scalingFingerprint, scalingIsNews, scalingWish } from './scaling.ts';
 
 export type Policy = Pick<Config['control'], 'scaling' | 'rebalance'>;
@@ -36,6 +37,8 @@ export interface DecideState {
   readonly last: ReadonlyMap<string, LastDecision>;
   /** Of the tick before; empty at the first. */
   readonly conditions: ReadonlyMap<string, Condition>;
+  /** From the control log. */
+  readonly pastMoves: Readonly<Record<Signal, readonly PastMoves[]>>;
 }
 
 export interface Action {
@@ -69,11 +72,12 @@ interface Wish {
   isNews(lastFingerprint: string): boolean;
 }
 
-export function decide(state: DecideState, policy: Policy, now: number): Decided {
+/** The score kernel picks who gains a slot; which twin it is changes nothing. */
+export function decide(state: DecideState, policy: Policy, score: ScoreKernel, now: number): Decided {
   // Half a window would be taken for half the load.
   if (state.load.warmingUp) return { actions: [], cleared: [], conditions: state.conditions, reasons: [] };
   const wishes = new Map(
-    [...scalingWishes(state, policy), ...rebalanceWishes(state, policy)].map((wish) => [
+    [...scalingWishes(state, policy), ...rebalanceWishes(state, policy, score, now)].map((wish) => [
       decisionKey(wish.proposal.kind, wish.proposal.subject),
       wish,
     ]),
@@ -122,10 +126,22 @@ function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> 
   }
 }
 
-function* rebalanceWishes({ ring, load }: DecideState, policy: Policy): Generator<Wish> {
+function* rebalanceWishes(
+  { ring, load, pastMoves }: DecideState,
+  policy: Policy,
+  score: ScoreKernel,
+  now: number,
+): Generator<Wish> {
   if (!ring) return;
   for (const signal of SIGNALS) {
-    const proposal = rebalanceWish(signal, ring.signals[signal], load.signals[signal], policy.rebalance, load.windowMs);
+    const state = {
+      signal,
+      ring: ring.signals[signal],
+      view: load.signals[signal],
+      windowMs: load.windowMs,
+      pastMoves: pastMoves[signal],
+    };
+    const proposal = rebalanceWish(state, policy.rebalance, score, now);
     if (!proposal) continue;
     yield {
       proposal,

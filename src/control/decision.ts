@@ -38,15 +38,22 @@ const scaling = z.object({
   to: z.number().describe('instances wanted'),
 });
 
+const distribution = z.object({
+  maxOverMean: z.number().describe('load of the most loaded shard over its fair share'),
+  coefficientOfVariation: z.number().describe('standard deviation over mean; 0 is even'),
+  gini: z.number().describe('0 is even, near 1 one shard has all'),
+});
+
 const rebalance = z.object({
   ...common,
   kind: z.literal('rebalance'),
   action: z
     .enum(['move_slots', 'cannot_balance'])
     .describe('move_slots: moves say what would go where; cannot_balance: no slot move helps, unmovable says why'),
-  from: z.number().describe('load of the hottest shard over the mean, now'),
+  from: z.number().describe('load of the hottest shard over its fair share, now'),
   to: z.number().describe('the same after the moves, by the measured slot loads'),
-  hotShards: z.array(z.number()).describe('shards above hotRatio times the mean, hottest first'),
+  distribution: z.object({ before: distribution, after: distribution }).describe('of the load over the shards'),
+  hotShards: z.array(z.number()).describe('shards above hotRatio times their fair share, hottest first'),
   slotsMoved: z.number(),
   moves: z
     .array(
@@ -67,7 +74,7 @@ const rebalance = z.object({
         text: z.string(),
       }),
     )
-    .describe('shards that stay above targetRatio times the mean whatever is moved'),
+    .describe('shards that stay above targetRatio times their fair share whatever is moved'),
 });
 
 export const decisionSchema = z.discriminatedUnion('kind', [scaling, rebalance]);

@@ -15,6 +15,7 @@ import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
+import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
@@ -24,7 +25,7 @@ export interface ControllerOptions {
   readonly port: KafkaPort;
   readonly names: Names;
   readonly config: Config;
-  readonly kernels: { readonly ring: RingKernel; readonly hash: HashKernel };
+  readonly kernels: { readonly ring: RingKernel; readonly hash: HashKernel; readonly score: ScoreKernel };
   readonly metrics: Metrics;
   readonly log: Logger;
   /** As it shall appear in LeaderElected; unique among controllers. */
@@ -108,6 +109,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
 }
 
+/** No slot has moved since the first ring epoch. */
+const NO_MOVES = { traces: [], metrics: [], logs: [] } as const;
+
 /** What a leader does. */
 class Duty {
   readonly #options: ControllerOptions & { readonly now: () => number };
@@ -136,7 +140,7 @@ class Duty {
       const inputOffset = this.#observer.inputOffset;
       const { ring, decisions: last } = lead.state;
       const load = this.#observer.window.view(at);
-      const decided = decide({ ring, load, last, conditions }, config.control, at);
+      const decided = decide({ ring, load, last, conditions, pastMoves: NO_MOVES }, config.control, kernels.score, at);
       conditions = decided.conditions;
       if (decided.actions.length > 0 || decided.cleared.length > 0) {
         const stamp = { at, inputOffset, ringEpoch: ring!.epoch, leaderEpoch: lead.leaderEpoch };

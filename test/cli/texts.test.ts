@@ -98,11 +98,13 @@ describe('weir inspect', () => {
       to: 3,
       reasons: [reason],
     };
+    const even = { maxOverMean: 1, coefficientOfVariation: 0, gini: 0 };
     const rebalance: Decision = {
       ...common,
       kind: 'rebalance',
       subject: 'traces',
       action: 'move_slots',
+      distribution: { before: even, after: even },
       from: 2.1,
       to: 1.1,
       hotShards: [1],
@@ -114,7 +116,7 @@ describe('weir inspect', () => {
     };
     expect(decisionsText({ decisions: [rebalance, scaling] })).toBe(
       '2026-01-01T00:00:00.000Z  scaling  checkout: scale out from 2 to 3  (emitted)\n    mean CPU 0.90 is above 0.80\n' +
-        '2026-01-01T00:01:00.000Z  rebalance  traces: move 12 slots, hottest shard from 2.10 to 1.10 times the mean  (emitted)\n' +
+        '2026-01-01T00:01:00.000Z  rebalance  traces: move 12 slots, hottest shard from 2.10 to 1.10 times its fair share  (emitted)\n' +
         '    shard 1 has 2.10 times the mean\n',
     );
     expect(decisionsText({ decisions: [] })).toBe('No decision yet.\n');

@@ -3,6 +3,7 @@ import { defaultConfig } from '../../src/config.ts';
 import { type Condition, type Decided, decide } from '../../src/control/decide.ts';
 import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
 import type { LoadView, ServiceView } from '../../src/control/load-view.ts';
+import { createReferenceScore } from '../../src/kernels/score/reference.ts';
 
 const policy = defaultConfig().control;
 const { cooldownMs, stabilisationMs } = policy.scaling;
@@ -26,7 +27,18 @@ class Leader {
   readonly made: [at: number, fingerprint: string][] = [];
 
   tick(now: number, load: LoadView): Decided {
-    const decided = decide({ ring: null, load, last: this.last, conditions: this.conditions }, policy, now);
+    const decided = decide(
+      {
+        ring: null,
+        load,
+        last: this.last,
+        conditions: this.conditions,
+        pastMoves: { traces: [], metrics: [], logs: [] },
+      },
+      policy,
+      createReferenceScore(),
+      now,
+    );
     this.conditions = decided.conditions;
     for (const { proposal, fingerprint, until } of decided.actions) {
       const { kind, subject } = proposal;
