@@ -88,17 +88,28 @@ const TICKS = 6;
 
 /** Lines over a common x axis, the first ours. At most three. `xUnit` stands behind the axis' numbers. */
 export function lines(heading: string, subheading: string, xUnit: string, series: readonly LineSeries[]): string {
-  const [left, right, top, bottom] = [MARGIN + 36, WIDTH - MARGIN, HEADING_HEIGHT + 24, HEADING_HEIGHT + LINES_HEIGHT];
+  const [left, right, top, bottom] = [
+    MARGIN + 36,
+    WIDTH - MARGIN - 16,
+    HEADING_HEIGHT + 24,
+    HEADING_HEIGHT + LINES_HEIGHT,
+  ];
   const steps = Math.max(...series.map(({ values }) => values.length));
-  const highest = Math.max(...series.flatMap(({ values }) => values));
+  const most = Math.max(...series.flatMap(({ values }) => values));
+  const grid = most > 4 ? Math.ceil(most / TICKS) : 0.5;
+  const highest = Math.ceil(most / grid) * grid;
   const x = (step: number) => left + ((right - left) * step) / steps;
   const y = (value: number) => bottom - ((bottom - top) * value) / highest;
   const parts: string[] = [];
-  for (let tick = 0; tick <= TICKS; tick++) {
-    const [value, step] = [(highest * tick) / TICKS, (steps * tick) / TICKS];
+  for (let value = 0; value <= highest; value += grid) {
     parts.push(
       `<line class="grid" x1="${left}" y1="${y(value).toFixed(1)}" x2="${right}" y2="${y(value).toFixed(1)}"/>`,
       `<text class="quiet" x="${left - 6}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(1)}</text>`,
+    );
+  }
+  for (let tick = 0; tick <= TICKS; tick++) {
+    const step = (steps * tick) / TICKS;
+    parts.push(
       `<text class="quiet" x="${x(step).toFixed(1)}" y="${bottom + 18}" text-anchor="middle">${Math.round(step)} ${xUnit}</text>`,
     );
   }
