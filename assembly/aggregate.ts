@@ -3,6 +3,8 @@
  * their CPU and memory. Done on the record's samples while they are in the cache.
  */
 import {
+  ACTIVE,
+  ACTIVE_SUMS,
   AGGREGATE_ERRORS,
   AGGREGATE_LATENCY_MAX,
   AGGREGATE_LATENCY_MIN,
@@ -12,18 +14,22 @@ import {
   FLAG_ERROR,
   FLAG_REQUEST,
   FLAG_WATCHED,
-  HISTOGRAMS,
+  INSTANCE_CALL,
   INSTANCE_HASH,
   INSTANCE_INDEX,
   INSTANCE_INDEX_SLOTS,
   INSTANCE_NAME_AT,
   INSTANCE_NAME_BYTES,
+  INSTANCE_NAMES,
+  INSTANCE_NAMES_BYTES,
+  INSTANCE_PLACE,
   INSTANCE_SERVICE_AT,
   INSTANCE_SERVICE_BYTES,
   INSTANCES,
   MAX_INSTANCES,
   MAX_WATCHED,
   NIL,
+  NO_ROOM,
   RESOURCE_INSTANCE,
   RESOURCE_INSTANCE_AT,
   RESOURCE_INSTANCE_BYTES,
@@ -40,6 +46,7 @@ import {
   SAMPLES,
   SCOPE_RESOURCE,
   SCOPES,
+  SERVED,
   SHARD_AGGREGATES,
   SLOT_BITS,
   SLOT_BYTES,
@@ -47,31 +54,46 @@ import {
   WATCHED,
 } from './arena';
 import { hashBytes } from './hash';
-import { shardCount } from './routing';
+import { shardCount, slotCount } from './routing';
 
-/** Words of SLOT_BITS: 2^18 slots. */
-const SLOT_WORDS: u32 = 4_096;
 const LAST_BUCKET: u32 = 127;
-/** RESOURCE_INSTANCE of a resource that found no room in INSTANCES. */
-const NO_ROOM: u32 = 0xfffffffe;
 
+/** Instances of the call. */
 export let instances: u32 = 0;
+/** Rows of INSTANCES: those of earlier calls, too, so that the host need not read their names again. */
+export let known: u32 = 0;
+/** Changes when the known instances are forgotten. */
+export let knownEpoch: u32 = 0;
+export let served: u32 = 0;
 export let watched: u32 = 0;
 export let totalItems: u32 = 0;
 export let totalItemBytes: u32 = 0;
 
+let call: u32 = 0;
+let namesBytes: usize = 0;
+/** Names of a known instance lie in the input of the call. */
+let borrowed = false;
+
 export function beginAggregates(): void {
-  if (instances > 0) memory.fill(INSTANCE_INDEX, 0, (<usize>INSTANCE_INDEX_SLOTS) << 2);
+  if (known > MAX_INSTANCES || namesBytes > INSTANCE_NAMES_BYTES / 2 || borrowed) {
+    memory.fill(INSTANCE_INDEX, 0, (<usize>INSTANCE_INDEX_SLOTS) << 2);
+    known = 0;
+    namesBytes = 0;
+    borrowed = false;
+    knownEpoch++;
+  }
+  call++;
   instances = 0;
+  served = 0;
   watched = 0;
   totalItems = 0;
   totalItemBytes = 0;
   for (let shard: u32 = 0; shard < shardCount; shard++) clearAggregate(SHARD_AGGREGATES + ((<usize>shard) << 6));
 }
 
-/** Nothing is below the least latency of no item. */
+/** Nothing is below the least latency of no item. Not by memory.fill, a call of which takes longer than so few bytes. */
 function clearAggregate(at: usize): void {
-  memory.fill(at, 0, AGGREGATE_REQUESTS);
+  for (let column: usize = 0; column < INSTANCE_HASH; column += 8) store<u64>(at + column, 0);
   store<f64>(at, Infinity, AGGREGATE_LATENCY_MIN);
 }
 
@@ -80,9 +102,9 @@ function addTo(at: usize, column: usize, value: f64): void {
 }
 
 /** Two columns at once: items and bytes, errors and latency sum. Each sum is in input order. */
-function addItem(at: usize, bytes: f64, errors: f64, latency: f64): void {
-  v128.store(at, f64x2.add(v128.load(at), f64x2(1, bytes)));
-  v128.store(at, f64x2.add(v128.load(at, AGGREGATE_ERRORS), f64x2(errors, latency)), AGGREGATE_ERRORS);
+function addItem(at: usize, sizes: v128, faults: v128, latency: f64): void {
+  v128.store(at, f64x2.add(v128.load(at), sizes));
+  v128.store(at, f64x2.add(v128.load(at, AGGREGATE_ERRORS), faults), AGGREGATE_ERRORS);
   store<f64>(at, min<f64>(load<f64>(at, AGGREGATE_LATENCY_MIN), latency), AGGREGATE_LATENCY_MIN);
   store<f64>(at, max<f64>(load<f64>(at, AGGREGATE_LATENCY_MAX), latency), AGGREGATE_LATENCY_MAX);
 }
@@ -103,22 +125,32 @@ function isSame(a: usize, b: usize, bytes: u32): bool {
     a += 8;
     b += 8;
   }
-  // Of the next eight only what is left counts; the input region has slack behind it.
+  // Of the next eight only what is left counts; the regions have slack behind them.
   return left == 0 || (load<u64>(a) ^ load<u64>(b)) << (64 - ((<u64>left) << 3)) == 0;
 }
 
-/** The row of a resource's instance; NO_ROOM when there are too many. */
-function internInstance(resource: usize): u32 {
+/** The index of a resource's instance; NO_ROOM when the call has too many. */
+function instanceOf(resource: usize): u32 {
   const serviceAt = <usize>load<u32>(resource, RESOURCE_SERVICE_AT);
   const serviceBytes = load<u32>(resource, RESOURCE_SERVICE_BYTES);
   const nameAt = <usize>load<u32>(resource, RESOURCE_INSTANCE_AT);
   const nameBytes = load<u32>(resource, RESOURCE_INSTANCE_BYTES);
   const hash = hashBytes(serviceAt, serviceBytes) + rotl<u64>(hashBytes(nameAt, nameBytes), 1);
   let i = <u32>(hash >> 32) & (INSTANCE_INDEX_SLOTS - 1);
+  let row: usize = 0;
   while (true) {
     const entry = load<u32>(INSTANCE_INDEX + ((<usize>i) << 2));
-    if (entry == 0) break;
-    const row = INSTANCES + ((<usize>(entry - 1)) << 7);
+    if (entry == 0) {
+      if (instances == MAX_INSTANCES) return NO_ROOM;
+      row = INSTANCES + ((<usize>known) << 7);
+      store<u64>(row, hash, INSTANCE_HASH);
+      store<u32>(row, call - 1, INSTANCE_CALL);
+      keepNames(row, serviceAt, serviceBytes, nameAt, nameBytes);
+      known++;
+      store<u32>(INSTANCE_INDEX + ((<usize>i) << 2), known);
+      break;
+    }
+    row = INSTANCES + ((<usize>(entry - 1)) << 7);
     if (
       load<u64>(row, INSTANCE_HASH) == hash &&
       load<u32>(row, INSTANCE_SERVICE_BYTES) == serviceBytes &&
@@ -126,23 +158,36 @@ function internInstance(resource: usize): u32 {
       isSame(<usize>load<u32>(row, INSTANCE_SERVICE_AT), serviceAt, serviceBytes) &&
       isSame(<usize>load<u32>(row, INSTANCE_NAME_AT), nameAt, nameBytes)
     ) {
-      return entry - 1;
+      break;
     }
     i = (i + 1) & (INSTANCE_INDEX_SLOTS - 1);
   }
+  const index = <u32>((row - INSTANCES) >> 7);
+  if (load<u32>(row, INSTANCE_CALL) == call) return index;
   if (instances == MAX_INSTANCES) return NO_ROOM;
-  const row = INSTANCES + ((<usize>instances) << 7);
-  memory.fill(row, 0, 128);
+  store<u32>(row, call, INSTANCE_CALL);
+  store<u32>(row, instances, INSTANCE_PLACE);
   clearAggregate(row);
-  memory.fill(HISTOGRAMS + ((<usize>instances) << 9), 0, 512);
-  store<u64>(row, hash, INSTANCE_HASH);
+  store<u32>(ACTIVE + ((<usize>instances) << 2), index);
+  instances++;
+  return index;
+}
+
+/** Copies the names of an instance where they stay. Those that find no room stay in the input, and are known for this call only. */
+function keepNames(row: usize, serviceAt: usize, serviceBytes: u32, nameAt: usize, nameBytes: u32): void {
+  const bytes = <u64>serviceBytes + <u64>nameBytes;
+  if (bytes <= <u64>(INSTANCE_NAMES_BYTES - namesBytes)) {
+    const at = INSTANCE_NAMES + namesBytes;
+    memory.copy(at, serviceAt, serviceBytes);
+    memory.copy(at + <usize>serviceBytes, nameAt, nameBytes);
+    serviceAt = at;
+    nameAt = at + <usize>serviceBytes;
+    namesBytes += <usize>bytes;
+  } else borrowed = true;
   store<u32>(row, <u32>serviceAt, INSTANCE_SERVICE_AT);
   store<u32>(row, serviceBytes, INSTANCE_SERVICE_BYTES);
   store<u32>(row, <u32>nameAt, INSTANCE_NAME_AT);
   store<u32>(row, nameBytes, INSTANCE_NAME_BYTES);
-  instances++;
-  store<u32>(INSTANCE_INDEX + ((<usize>i) << 2), instances);
-  return instances - 1;
 }
 
 /** Adds the samples of an accepted record. `timed`: their detail is a latency. */
@@ -159,7 +204,7 @@ export function aggregateSamples(samples: u32, timed: bool): void {
       const resourceRow = RESOURCES + ((<usize>resource) << 5);
       instance = load<u32>(resourceRow, RESOURCE_INSTANCE);
       if (instance == NIL) {
-        instance = internInstance(resourceRow);
+        instance = instanceOf(resourceRow);
         store<u32>(resourceRow, instance, RESOURCE_INSTANCE);
       }
     }
@@ -168,17 +213,20 @@ export function aggregateSamples(samples: u32, timed: bool): void {
     const detail = load<u64>(sample, SAMPLE_DETAIL);
     const latency: f64 = timed ? <f64>detail : 0;
     const errors: f64 = <f64>(flags & FLAG_ERROR);
+    const sizes = f64x2.replace_lane(f64x2.splat(1), 1, bytes);
+    const faults = f64x2.replace_lane(f64x2.splat(errors), 1, latency);
     itemBytes += bytes;
-    addItem(SHARD_AGGREGATES + ((<usize>load<u32>(sample, SAMPLE_SHARD)) << 6), bytes, errors, latency);
+    addItem(SHARD_AGGREGATES + ((<usize>load<u32>(sample, SAMPLE_SHARD)) << 6), sizes, faults, latency);
     if (instance != NO_ROOM) {
       const row = INSTANCES + ((<usize>instance) << 7);
-      addItem(row, bytes, errors, latency);
+      addItem(row, sizes, faults, latency);
       if (flags & FLAG_REQUEST) {
         addTo(row, AGGREGATE_REQUESTS, 1);
         addTo(row, AGGREGATE_REQUEST_ERRORS, errors);
         addTo(row, AGGREGATE_REQUEST_LATENCY_SUM, latency);
-        const bucket = HISTOGRAMS + ((<usize>instance) << 9) + ((<usize>latencyBucket(detail)) << 2);
-        store<u32>(bucket, load<u32>(bucket) + 1);
+        // A histogram for each instance would be half a kilobyte to clear and to read, for a few requests.
+        store<u32>(SERVED + ((<usize>served) << 2), (load<u32>(row, INSTANCE_PLACE) << 7) | latencyBucket(detail));
+        served++;
       }
     }
     const slot = load<u32>(sample, SAMPLE_SLOT);
@@ -200,10 +248,23 @@ export function aggregateSamples(samples: u32, timed: bool): void {
   totalItemBytes += itemBytes;
 }
 
+/** Writes what the host reads of the call's instances to ACTIVE_SUMS, and gives their count. */
+export function collectInstances(): u32 {
+  let to = ACTIVE_SUMS;
+  for (let place: u32 = 0; place < instances; place++, to += 80) {
+    const index = load<u32>(ACTIVE + ((<usize>place) << 2));
+    const row = INSTANCES + ((<usize>index) << 7);
+    for (let column: usize = 0; column < 80; column += 16) v128.store(to + column, v128.load(row + column));
+    store<f64>(to, index, INSTANCE_HASH);
+  }
+  return instances;
+}
+
 /** Writes the pairs (slot, item bytes) of the slots that got items, ascending, gives their count, and forgets them. */
 export function collectSlots(): u32 {
   let pair = SLOT_PAIRS;
-  for (let word: u32 = 0; word < SLOT_WORDS; word++) {
+  const words = slotCount() >> 6;
+  for (let word: u32 = 0; word < words; word++) {
     const wordAt = SLOT_BITS + ((<usize>word) << 3);
     let bits = load<u64>(wordAt);
     if (bits == 0) continue;

@@ -8,8 +8,8 @@
 export const GUARD: usize = 64;
 /** "None" in every u32 column. */
 export const NIL: u32 = 0xffffffff;
-/** Readable, and for an output writable, bytes that a region needs beyond its content: copies overshoot by up to 63. */
-export const SLACK: usize = 128;
+/** Readable, and for an output writable, bytes that a region needs beyond its content: checks look up to 270 ahead, copies overshoot by up to 63. */
+export const SLACK: usize = 320;
 
 export const MAX_RECORDS: u32 = 65_536;
 export const MAX_ITEMS: u32 = 262_144;
@@ -64,8 +64,9 @@ export const RESOURCE_SERVICE_AT: usize = 12;
 export const RESOURCE_SERVICE_BYTES: usize = 16;
 export const RESOURCE_INSTANCE_AT: usize = 20;
 export const RESOURCE_INSTANCE_BYTES: usize = 24;
-/** Its row in INSTANCES; NIL before its first item is counted. */
+/** Its index in INSTANCES; NIL before its first item is counted, NO_ROOM where there is none. */
 export const RESOURCE_INSTANCE: usize = 28;
+export const NO_ROOM: u32 = 0xfffffffe;
 
 /** Scope occurrences, 16 B: resource u32, bytes of all fields but the items u32, runs [from, to) u32 u32. */
 export const SCOPES: usize = RESOURCES + ((<usize>MAX_RESOURCES) << 5) + GUARD;
@@ -120,20 +121,32 @@ export const AGGREGATE_REQUEST_ERRORS: usize = 56;
 export const AGGREGATE_REQUEST_LATENCY_SUM: usize = 64;
 /** One a shard, 64 B. */
 export const SHARD_AGGREGATES: usize = TOUCHED + ((<usize>LISTS_MAX) << 2) + GUARD;
-/** One an instance, 128 B: the aggregate, then hash u64 and the texts as in RESOURCES. */
+/** One an instance that is known, from this call or an earlier one, 128 B: the aggregate, then the INSTANCE_ columns. */
 export const INSTANCES: usize = SHARD_AGGREGATES + ((<usize>MAX_SHARDS) << 6) + GUARD;
 export const INSTANCE_HASH: usize = 72;
+/** The texts as in RESOURCES, but in INSTANCE_NAMES, as the input does not stay. */
 export const INSTANCE_SERVICE_AT: usize = 80;
 export const INSTANCE_SERVICE_BYTES: usize = 84;
 export const INSTANCE_NAME_AT: usize = 88;
 export const INSTANCE_NAME_BYTES: usize = 92;
-/** Latency histogram of an instance's requests, 128 x u32. */
-export const HISTOGRAMS: usize = INSTANCES + ((<usize>MAX_INSTANCES) << 7) + GUARD;
+/** The last call that had items of it, and its place in ACTIVE in that call. */
+export const INSTANCE_CALL: usize = 96;
+export const INSTANCE_PLACE: usize = 100;
+/** A call begins with at most MAX_INSTANCES known ones, and adds at most as many. */
+export const MAX_KNOWN: u32 = 2 * MAX_INSTANCES;
+export const INSTANCE_NAMES_BYTES: usize = 1 << 20;
+export const INSTANCE_NAMES: usize = INSTANCES + ((<usize>MAX_KNOWN) << 7) + GUARD;
 /** Open addressing over INSTANCES: index + 1, 0 is free; u32. */
-export const INSTANCE_INDEX_SLOTS: u32 = 2 * MAX_INSTANCES;
-export const INSTANCE_INDEX: usize = HISTOGRAMS + ((<usize>MAX_INSTANCES) << 9) + GUARD;
+export const INSTANCE_INDEX_SLOTS: u32 = 2 * MAX_KNOWN;
+export const INSTANCE_INDEX: usize = INSTANCE_NAMES + INSTANCE_NAMES_BYTES + GUARD;
+/** The instances of the call, as indices of INSTANCES, u32, in order of their first item. */
+export const ACTIVE: usize = INSTANCE_INDEX + ((<usize>INSTANCE_INDEX_SLOTS) << 2) + GUARD;
+/** Served requests, u32: place of the instance in ACTIVE << 7 | bucket of the latency. */
+export const SERVED: usize = ACTIVE + ((<usize>MAX_INSTANCES) << 2) + GUARD;
+/** What the host reads at once of the call's instances, where the samples were, 80 B: the aggregate, and the index as f64. */
+export const ACTIVE_SUMS: usize = SAMPLES;
 /** Watched metrics, 12 B: resource u32, address and bytes of the Metric message u32 u32. */
-export const WATCHED: usize = INSTANCE_INDEX + ((<usize>INSTANCE_INDEX_SLOTS) << 2) + GUARD;
+export const WATCHED: usize = SERVED + ((<usize>MAX_ITEMS) << 2) + GUARD;
 /** Item bytes a slot, u32; one bit a slot that has any; and the pairs (slot, bytes) that the host reads at once, u32 u32, where the samples were. */
 export const SLOT_BYTES: usize = WATCHED + <usize>MAX_WATCHED * 12 + GUARD;
 export const SLOT_BITS: usize = SLOT_BYTES + ((<usize>MAX_SLOTS) << 2) + GUARD;

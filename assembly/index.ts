@@ -1,13 +1,15 @@
 /** What src/kernels/host.ts loads: the kernels' entry points and the addresses of the regions that it reads and writes. */
 
-import { instances, totalItemBytes, totalItems, watched } from './aggregate';
+import { known, knownEpoch, served, totalItemBytes, totalItems, watched } from './aggregate';
 import { MAX_SHARDS, MAX_SLOTS, SHARD_AGGREGATES, SLOT_BITS, SLOT_BYTES } from './arena';
 import { emittedFrom } from './emit';
 import { endLists, outputBytes, touched } from './lists';
 import { faultAt, faultReason } from './nesting';
 
-export { collectSlots } from './aggregate';
+export { collectInstances, collectSlots } from './aggregate';
 export {
+  ACTIVE,
+  ACTIVE_SUMS,
   AGGREGATION,
   AGGREGATION_BYTES,
   BATCH,
@@ -15,8 +17,8 @@ export {
   CRC_TABLES,
   DIRECTORY,
   GUARD,
-  HISTOGRAMS,
   INSTANCE_INDEX,
+  INSTANCE_NAMES,
   INSTANCES,
   KEY_SCRATCH,
   LISTS,
@@ -40,6 +42,7 @@ export {
   SCORE,
   SCORE_BYTES,
   SELECTOR_NAMES,
+  SERVED,
   SHARD_AGGREGATES,
   SLACK,
   SLOT_BITS,
@@ -92,8 +95,17 @@ export function touchedLists(): u32 {
   return touched;
 }
 
-export function instanceCount(): u32 {
-  return instances;
+/** Instances that the kernel knows, the first rows of INSTANCES; all others were forgotten when the epoch changed. */
+export function knownCount(): u32 {
+  return known;
+}
+
+export function instanceEpoch(): u32 {
+  return knownEpoch;
+}
+
+export function servedCount(): u32 {
+  return served;
 }
 
 export function watchedCount(): u32 {

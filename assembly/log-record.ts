@@ -4,7 +4,7 @@
  */
 import { FLAG_ERROR, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
 import { hash16 } from './hash';
-import { ANY_VALUE, checkKeyValue, checkMessage, MALFORMED } from './nesting';
+import { ANY_VALUE, checkKeyValue, checkMessage, MALFORMED, passUsual, STRING } from './nesting';
 import { beginItem, fallbackHash, itemAttributeHash, noteItemAttribute } from './resource';
 import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf, varintLow32 } from './wire';
@@ -13,6 +13,17 @@ const SEVERITY_NUMBER: u32 = 0x10;
 const BODY: u32 = 0x2a;
 const ATTRIBUTES: u32 = 0x32;
 const TRACE_ID: u32 = 0x4a;
+const TIME: u32 = 0x09;
+const SEVERITY_TEXT: u32 = 0x1a;
+const FLAGS: u32 = 0x45;
+// Tag and length, as a little endian u16.
+const TRACE_ID_16: u16 = 0x104a;
+const SPAN_ID_8: u16 = 0x0852;
+
+/** Bytes that the guess of the usual order may pass before its next bound check. */
+const HEAD_BYTES: usize = 11;
+const FLAGS_BYTES: usize = 5;
+const IDS_BYTES: usize = 28;
 /** request 0, ResourceLogs 1, ScopeLogs 2, LogRecord 3: of what is in a log record. */
 const INSIDE_DEPTH: u32 = 4;
 /** SEVERITY_NUMBER_ERROR; FATAL is above. */
@@ -25,6 +36,36 @@ export function walkLogRecord(p: usize, end: usize, sample: usize, byResource: u
   let severity: u32 = 0;
   const byAttribute = selector == BY_ITEM_ATTRIBUTE;
   if (byAttribute) beginItem();
+
+  // Every SDK writes these in order of their numbers. Whatever is not met here, the loop takes.
+  if (end - p >= HEAD_BYTES) {
+    if (load<u8>(p) == TIME) p += 9;
+    const number: u32 = load<u8>(p, 1);
+    if (load<u8>(p) == SEVERITY_NUMBER && number < 0x80) {
+      severity = number;
+      p += 2;
+    }
+    const text: usize = load<u8>(p, 1);
+    if (load<u8>(p) == SEVERITY_TEXT && text < 0x80 && text + 2 <= end - p) p += 2 + text;
+    const body: u32 = load<u8>(p, 1);
+    if (
+      load<u8>(p) == BODY &&
+      body < 0x80 &&
+      body + 2 <= <u32>(end - p) &&
+      <u32>load<u16>(p, 2) == (STRING | ((body - 2) << 8))
+    ) {
+      p += 2 + <usize>body;
+    }
+  }
+  if (!byAttribute) p = passUsual(p, end, ATTRIBUTES, INSIDE_DEPTH);
+  if (end - p >= FLAGS_BYTES && load<u8>(p) == FLAGS) p += FLAGS_BYTES;
+  if (end - p >= IDS_BYTES && load<u16>(p) == TRACE_ID_16) {
+    low = load<u64>(p, 2);
+    high = load<u64>(p, 10);
+    p += 18;
+    if (load<u16>(p) == SPAN_ID_8) p += 10;
+  }
+
   while (p < end) {
     const tag = readTag(p, end);
     if (tag == 0) return false;

@@ -118,11 +118,6 @@ export function checkNested(p: usize, end: usize, nested: u32, depth: u32): bool
   return true;
 }
 
-/** The high bits of eight bytes. */
-const MORE: u64 = 0x8080808080808080;
-/** For a length of more than two bytes: ends nowhere. */
-const TOO_LONG: usize = 0x40000000;
-
 export function checkMessage(p: usize, end: usize, message: u32, depth: u32): bool {
   if (depth > MAX_DEPTH) return fault(p, TOO_DEEP);
   const row = NESTED + ((<usize>message) << 4);
@@ -134,13 +129,17 @@ export function checkMessage(p: usize, end: usize, message: u32, depth: u32): bo
     if (kind == LEN) {
       const bytes: usize = load<u8>(p, 1);
       if (tag - 8 < 0x78 && bytes < 0x80 && bytes + 2 <= left) {
+        const nested: u32 = load<u8>(row + <usize>(tag >> 3));
+        if (nested == KEY_VALUE) {
+          const next = passUsual(p, end, tag, depth + 1);
+          if (next != p) {
+            p = next;
+            continue;
+          }
+        }
         const at = p + 2;
         p = at + bytes;
-        const nested: u32 = load<u8>(row + <usize>(tag >> 3));
-        if (nested == 0) continue;
-        if (nested == KEY_VALUE) {
-          if (checkKeyValue(at, p, depth + 1) == MALFORMED) return false;
-        } else if (!checkNested(at, p, nested, depth + 1)) return false;
+        if (nested != 0 && !checkNested(at, p, nested, depth + 1)) return false;
         continue;
       }
     } else if (tag - 8 < 0x78) {
@@ -184,45 +183,91 @@ export const MALFORMED: u32 = 0;
 export const WELL_FORMED: u32 = 1;
 export const USUAL: u32 = 2;
 
+/** The high bits of eight bytes. */
+const MORE: u64 = 0x8080808080808080;
+/** The first four bytes of a KeyValue's string, 0x12, length, 0x0a, length - 2: for a length of 0, and what each byte adds. */
+const STRING_HEAD: u32 = 0x000a0012 - 0x02000000;
+const STRING_HEAD_STEP: u32 = 0x01000100;
+
 /**
- * Checks a KeyValue. Nearly all are a key, then a string or a number, and nothing else: those take no loop. Reads up to
- * 12 bytes beyond `end`, but calls usual only what lies inside.
+ * Passes over neighbouring fields `tag` of which each is a KeyValue of the usual form, and gives the position behind them: the
+ * general case takes it from there. `depth` is that of the KeyValues.
+ */
+export function passUsual(p: usize, end: usize, tag: u32, depth: u32): usize {
+  if (depth >= MAX_DEPTH) return p;
+  while (p < end && isUsualField(p, end, tag)) p = usualEnd(p);
+  return p;
+}
+
+/**
+ * Whether the field at `p` is `tag` and a KeyValue of the usual form. Where a value begins follows from the length of its key, and
+ * what its own lengths must be from that of the KeyValue: so few comparisons tell all. They look at up to 270 bytes, but what is
+ * called usual lies before `end`.
  */
 @inline
-export function checkKeyValue(p: usize, end: usize, depth: u32): u32 {
-  const left = <usize>(end - p);
-  const keyBytes: usize = load<u8>(p, 1);
-  if (left >= 6 && load<u8>(p) == 0x0a && keyBytes < 0x80 && keyBytes + 6 <= left && depth < MAX_DEPTH) {
-    let at = p + 2 + keyBytes;
-    if (load<u8>(at) == 0x12) {
-      let bytes: usize = load<u8>(at, 1);
-      at += 2;
-      if (bytes >= 0x80) {
-        const more: usize = load<u8>(at);
-        at++;
-        bytes = more < 0x80 ? (bytes & 0x7f) | (more << 7) : TOO_LONG;
-      }
-      if (at + bytes == end) {
-        const kind: u32 = load<u8>(at);
-        if (kind == STRING) {
-          let text: usize = load<u8>(at, 1);
-          at += 2;
-          if (text >= 0x80) {
-            const more: usize = load<u8>(at);
-            at++;
-            text = more < 0x80 ? (text & 0x7f) | (more << 7) : TOO_LONG;
-          }
-          if (at + text == end) return USUAL;
-        } else if (kind == INT || kind == BOOL) {
-          // One varint up to the end: all its bytes but the last say that more follow.
-          if (bytes >= 2 && bytes <= 9) {
-            const mask = <u64>-1 >> (72 - ((<u64>bytes) << 3));
-            if ((load<u64>(at, 1) & mask & MORE) == ((mask >> 8) & MORE)) return USUAL;
-          }
-        } else if (kind == DOUBLE && bytes == 9) return USUAL;
-      }
-    }
+export function isUsualField(p: usize, end: usize, tag: u32): bool {
+  const head = load<u32>(p);
+  // Tag, length below 128, 0x0a, length below 128.
+  if ((head & 0x80ff80ff) == (tag | 0x000a0000)) {
+    const bytes = (head >> 8) & 0x7f;
+    const keyBytes = head >> 24;
+    return bytes + 2 <= <u32>(end - p) && isUsualValue(p + 4 + <usize>keyBytes, bytes - 4 - keyBytes);
   }
+  // Its length has two bytes.
+  if ((head & 0xff8080ff) != (tag | 0x0a008000)) return false;
+  const bytes = ((head >> 8) & 0x7f) | ((head >> 9) & 0x3f80);
+  return bytes + 3 <= <u32>(end - p) && isUsual(p + 3, bytes);
+}
+
+/**
+ * The position behind a field that isUsualField has found so. Not its answer: what it would be chosen by, instead of being branched on,
+ * the next round would have to wait for, and not just for one byte.
+ */
+@inline
+export function usualEnd(p: usize): usize {
+  const bytes: usize = load<u8>(p, 1);
+  if (bytes < 0x80) return p + bytes + 2;
+  return p + (bytes & 0x7f) + ((<usize>load<u8>(p, 2)) << 7) + 3;
+}
+
+/** Whether a KeyValue is of the usual form. */
+function isUsual(p: usize, bytes: u32): bool {
+  const key: u32 = load<u16>(p);
+  const valueAt = p + 2 + <usize>(key >> 8);
+  const value = bytes - 4 - (key >> 8);
+  if ((key & 0x80ff) != 0x0a) return false;
+  return <i32>value < 0x80 ? isUsualValue(valueAt, value) : isLongString(valueAt, value - 1);
+}
+
+/** Whether `value` bytes (none, if negative), with tag and length before them, are a string of less than 126 bytes or a number. */
+@inline
+function isUsualValue(at: usize, value: u32): bool {
+  if (<i32>value < 2) return false;
+  const head = load<u32>(at);
+  if (head == STRING_HEAD + value * STRING_HEAD_STEP) return true;
+  if ((head & 0xffff) != (0x12 | (value << 8))) return false;
+  const kind = (head >> 16) & 0xff;
+  if (kind == INT || kind == BOOL) {
+    if (value > 9) return false;
+    // One varint up to the end: all its bytes but the last say that more follow.
+    const unused = 72 - ((<u64>value) << 3);
+    return ((load<u64>(at, 3) << unused) & MORE) == ((MORE << unused) & (MORE >> 8));
+  }
+  return kind == DOUBLE && value == 9;
+}
+
+/** Whether `value` bytes, with tag and two bytes of length before them, are a string of 128 bytes or more. */
+function isLongString(at: usize, value: u32): bool {
+  if (value - 131 >= 0x4000 - 131) return false;
+  const text = value - 3;
+  const first: u64 = 0x12 | (((value & 0x7f) | 0x80) << 8) | ((value >> 7) << 16) | 0x0a000000;
+  const second: u64 = (text & 0x7f) | 0x80 | ((text >> 7) << 8);
+  return (load<u64>(at) & 0xffffffffffff) == (first | (second << 32));
+}
+
+/** Checks a KeyValue. */
+export function checkKeyValue(p: usize, end: usize, depth: u32): u32 {
+  if (depth < MAX_DEPTH && isUsual(p, <u32>(end - p))) return USUAL;
   return checkMessage(p, end, KEY_VALUE, depth) ? WELL_FORMED : MALFORMED;
 }
 

@@ -10,7 +10,7 @@
  */
 import { KEY_SCRATCH } from './arena';
 import { hash8, hashBytes } from './hash';
-import { BOOL, checkKeyValue, DOUBLE, INT, MALFORMED, STRING, USUAL } from './nesting';
+import { BOOL, checkKeyValue, DOUBLE, INT, isUsualField, STRING, USUAL, usualEnd } from './nesting';
 import {
   BY_RESOURCE,
   BY_RESOURCE_ATTRIBUTE,
@@ -82,6 +82,15 @@ export function beginResource(at: usize, end: usize): void {
 /** Walks one Resource message; false when malformed. */
 export function walkResourceAttributes(p: usize, end: usize): bool {
   while (p < end) {
+    if (isUsualField(p, end, ATTRIBUTES)) {
+      const at = p + (load<u8>(p, 1) < 0x80 ? 2 : 3);
+      p = usualEnd(p);
+      if (isWanted(load<u8>(at, 1))) {
+        readUsual(at, p);
+        noteAttribute();
+      }
+      continue;
+    }
     const tag = readTag(p, end);
     if (tag == 0) return false;
     p = positionOf(tag);
@@ -90,15 +99,9 @@ export function walkResourceAttributes(p: usize, end: usize): bool {
       if (length == 0) return false;
       p = positionOf(length);
       const attributeEnd = p + <usize>valueOf(length);
-      const form = checkKeyValue(p, attributeEnd, ATTRIBUTE_DEPTH);
-      if (form == MALFORMED) return false;
-      if (form != USUAL) {
-        readKeyValue(p, attributeEnd);
-        noteAttribute();
-      } else if (isWanted(load<u8>(p, 1))) {
-        readUsual(p, attributeEnd);
-        noteAttribute();
-      }
+      if (!checkKeyValue(p, attributeEnd, ATTRIBUTE_DEPTH)) return false;
+      readKeyValue(p, attributeEnd);
+      noteAttribute();
       p = attributeEnd;
     } else {
       p = skipValue(p, end, valueOf(tag));

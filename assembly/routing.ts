@@ -75,6 +75,11 @@ export function useRouting(signal: u32): void {
   overrideCount = load<u32>(overrideCounts + column);
 }
 
+/** Of the signal that is scanned. */
+export function slotCount(): u32 {
+  return 1 << (<u32>(64 - slotShift));
+}
+
 function overrideOf(hash: u64): u32 {
   let i = <u32>hash & (OVERRIDE_SLOTS - 1);
   while (true) {

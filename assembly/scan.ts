@@ -227,6 +227,9 @@ function walkResourceX(at: usize, end: usize): bool {
 
   // The resource may come after its scopes, and its items need it: all but the scopes first.
   let p = at;
+  let scopeXs: u32 = 0;
+  let onlyScopeAt: usize = 0;
+  let onlyScopeEnd: usize = 0;
   while (p < end) {
     const field = p;
     const tag = readTag(p, end);
@@ -239,10 +242,17 @@ function walkResourceX(at: usize, end: usize): bool {
       const resourceEnd = p + <usize>valueOf(length);
       if (!walkResourceAttributes(p, resourceEnd)) return false;
       p = resourceEnd;
+    } else if (valueOf(tag) == SCOPE_X) {
+      const length = readLength(p, end);
+      if (length == 0) return false;
+      onlyScopeAt = positionOf(length);
+      onlyScopeEnd = onlyScopeAt + <usize>valueOf(length);
+      scopeXs++;
+      p = onlyScopeEnd;
+      continue;
     } else {
       p = skipValue(p, end, valueOf(tag));
       if (p == 0) return false;
-      if (valueOf(tag) == SCOPE_X) continue;
     }
     fieldBytes += <u32>(p - field);
     keepField(field, p, firstRun);
@@ -263,6 +273,7 @@ function walkResourceX(at: usize, end: usize): bool {
   }
 
   const byResource = resourceHash();
+  if (scopeXs == 1) return walkScopeX(onlyScopeAt, onlyScopeEnd, resource, fieldBytes, byResource);
   p = at;
   while (p < end) {
     const tag = readTag(p, end);
@@ -288,10 +299,16 @@ function walkScopeX(p: usize, end: usize, resource: u32, resourceFieldBytes: u32
   let largestItem: u32 = 0;
   while (p < end) {
     const field = p;
-    const tag = readTag(p, end);
-    if (tag == 0) return false;
-    p = positionOf(tag);
-    if (valueOf(tag) == ITEM) {
+    let tag = ITEM;
+    // Nearly all are items: those need no general reading.
+    if (load<u8>(p) == ITEM) p++;
+    else {
+      const read = readTag(p, end);
+      if (read == 0) return false;
+      p = positionOf(read);
+      tag = valueOf(read);
+    }
+    if (tag == ITEM) {
       const length = readLength(p, end);
       if (length == 0) return false;
       p = positionOf(length);
@@ -312,9 +329,9 @@ function walkScopeX(p: usize, end: usize, resource: u32, resourceFieldBytes: u32
       samples += <u32>!overfull;
     } else {
       const value = p;
-      p = skipValue(p, end, valueOf(tag));
+      p = skipValue(p, end, tag);
       if (p == 0) return false;
-      if (valueOf(tag) == SCOPE_FIELD && !checkMessage(positionOf(readLength(value, end)), p, SCOPE, SCOPE_DEPTH)) {
+      if (tag == SCOPE_FIELD && !checkMessage(positionOf(readLength(value, end)), p, SCOPE, SCOPE_DEPTH)) {
         return false;
       }
       fieldBytes += <u32>(p - field);

@@ -32,11 +32,14 @@ export interface KernelExports {
   faultAddress(): number;
   faultReasonCode(): number;
   collectSlots(): number;
+  collectInstances(): number;
   reset(): void;
   compilerBytesEnd(): number;
   scannedOutputBytes(): number;
   touchedLists(): number;
-  instanceCount(): number;
+  knownCount(): number;
+  instanceEpoch(): number;
+  servedCount(): number;
   watchedCount(): number;
   itemCount(): number;
   itemByteCount(): number;
@@ -100,8 +103,11 @@ export interface KernelExports {
   readonly DIRECTORY: Address;
   readonly SHARD_AGGREGATES: Address;
   readonly INSTANCES: Address;
-  readonly HISTOGRAMS: Address;
+  readonly INSTANCE_NAMES: Address;
   readonly INSTANCE_INDEX: Address;
+  readonly ACTIVE: Address;
+  readonly ACTIVE_SUMS: Address;
+  readonly SERVED: Address;
   readonly WATCHED: Address;
   readonly SLOT_BYTES: Address;
   readonly SLOT_BITS: Address;

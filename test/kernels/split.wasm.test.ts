@@ -448,6 +448,40 @@ describe('the service instances of a call', () => {
     next.release();
   });
 
+  it('keep their names over polls, and lose none when the kernel forgets what it knew', async () => {
+    const { split } = await openSplit();
+    // The names of one poll are longer than the kernel keeps; those of the next two come again.
+    const polls = [
+      ['a', 'b'],
+      ['b', 'c'],
+      ['x'.repeat(700_000), 'y'.repeat(700_000), 'c'],
+      ['c', 'a'],
+      ['a', 'c'],
+    ];
+    const results = [];
+    for (const names of polls) {
+      const value = concat(
+        ...names.map((name) =>
+          resourceX(
+            resource({ 'service.name': name, 'service.instance.id': `of ${name}` }),
+            scope(span(1, 1, varint(6, 2))),
+          ),
+        ),
+      );
+      results.push(await split.split('traces', { values: [value] }, LIMITS));
+    }
+    // Read late: what a result says does not change with later polls.
+    const expected = polls.map((names) =>
+      names.map((service) => ({ service, instance: `of ${service}`, items: 1, requests: 1 })),
+    );
+    for (const [i, { aggregates, release }] of results.entries()) {
+      expect(aggregates.services).toMatchObject(expected[i]!);
+      expect(aggregates.services).toHaveLength(expected[i]!.length);
+      expect(aggregates.services.map(({ requestLatency }) => requestLatency[0])).toEqual(expected[i]!.map(() => 1));
+      release();
+    }
+  });
+
   it('are counted only for records that are taken', async () => {
     const { split } = await openSplit();
     const of = (service: string, ...more: Uint8Array[]) =>

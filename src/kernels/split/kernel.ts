@@ -178,7 +178,7 @@ export interface SplitAggregates {
   readonly bytes: number;
   /** Shards that got items, ascending. */
   readonly shards: readonly ShardAggregate[];
-  /** Instances that had items, in order of first appearance. At most 4,096 a call; items of others are in the shards only. */
+  /** Instances that had items, in order of first appearance. At most 4,096 a call; items of others are in the shards only. May be made when first read. */
   readonly services: readonly ServiceAggregate[];
   /** Slots that got items, ascending: slot, item bytes, slot, item bytes, … Items that an override took are left out. */
   readonly slotBytes: Uint32Array;

@@ -11,24 +11,43 @@ import {
 
 const SHARD_AGGREGATE_BYTES = 64;
 const INSTANCE_BYTES = 128;
+/** Columns of ACTIVE_SUMS, f64: the aggregate, the requests, and the instance's index. */
+const SUM_COLUMNS = 10;
 const RESOURCE_BYTES = 32;
 const WATCHED_BYTES = 12;
 
-/** The touched lists are sorted by shard. */
-export function readAggregates(host: KernelHost, shardCount: number, names: InstanceNames): SplitAggregates {
+/**
+ * The touched lists are sorted by shard. Of instances and watched metrics there are hundreds a poll: what they are made of is copied
+ * now, objects are made when somebody asks for them.
+ */
+export function readAggregates(host: KernelHost, shardCount: number, instanceNames: InstanceNames): SplitAggregates {
   const { exports } = host;
+  const names = instanceNames.of(host);
+  const services = once(readServices(host, names));
+  const watched = once(readWatched(host, names));
   return {
     items: exports.itemCount(),
     bytes: exports.itemByteCount(),
     shards: readShards(host, shardCount),
-    services: readServices(host, names),
+    get services() {
+      return services();
+    },
     slotBytes: readSlots(host),
-    watched: readWatched(host),
+    get watched() {
+      return watched();
+    },
   };
 }
 
-function readAggregate(f64: Float64Array, at: number): Aggregate {
-  const column = at / 8;
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+function readAggregate(f64: Float64Array, column: number): Aggregate {
   return {
     items: f64[column]!,
     bytes: f64[column + 1]!,
@@ -47,87 +66,66 @@ function readShards({ exports, u32, f64 }: KernelHost, shardCount: number): Shar
     const shard = u32[touched + i]! % shardCount;
     if (shard === last) continue;
     last = shard;
-    shards.push({ shard, ...readAggregate(f64, exports.SHARD_AGGREGATES.value + shard * SHARD_AGGREGATE_BYTES) });
+    shards.push({ shard, ...readAggregate(f64, (exports.SHARD_AGGREGATES.value + shard * SHARD_AGGREGATE_BYTES) / 8) });
   }
   return shards;
 }
 
-/**
- * The names of instances, which come again with every poll and whose bytes are compared in less time than it takes to make
- * texts of them. Kept by the instance's hash; with too many of them all are forgotten.
- */
+interface Names {
+  readonly service: string;
+  readonly instance: string;
+}
+
+/** The names of the instances that the kernel knows, by their index: of each poll only those are read that came new. */
 export class InstanceNames {
-  readonly #known = new Map<
-    number,
-    { readonly bytes: Uint8Array; readonly service: string; readonly instance: string }
-  >();
+  #known: Names[] = [];
+  #epoch = 0;
 
-  of(host: KernelHost, row: number): { readonly service: string; readonly instance: string } {
-    const { u32, u8 } = host;
-    const word = row / 4;
-    const serviceAt = u32[word + 20]!;
-    const serviceBytes = u32[word + 21]!;
-    const instanceAt = u32[word + 22]!;
-    const instanceBytes = u32[word + 23]!;
-    const hash = u32[word + 18]!;
-    const known = this.#known.get(hash);
-    if (
-      known?.service.length === serviceBytes &&
-      known.bytes.length === serviceBytes + instanceBytes &&
-      isSame(u8, serviceAt, known.bytes, 0, serviceBytes) &&
-      isSame(u8, instanceAt, known.bytes, serviceBytes, instanceBytes)
-    ) {
-      return known;
+  /** Stays as it is for what the call at hand refers to, also when later calls add to it. */
+  of(host: KernelHost): readonly Names[] {
+    const { exports } = host;
+    if (exports.instanceEpoch() !== this.#epoch) {
+      this.#epoch = exports.instanceEpoch();
+      this.#known = [];
     }
-    const names = {
-      bytes: Buffer.concat([
-        u8.subarray(serviceAt, serviceAt + serviceBytes),
-        u8.subarray(instanceAt, instanceAt + instanceBytes),
-      ]),
-      service: host.text(serviceAt, serviceBytes),
-      instance: host.text(instanceAt, instanceBytes),
-    };
-    if (this.#known.size >= MOST_NAMES) this.#known.clear();
-    this.#known.set(hash, names);
-    return names;
+    for (let index = this.#known.length; index < exports.knownCount(); index++) {
+      this.#known.push(namesAt(host, exports.INSTANCES.value / 4 + (index * INSTANCE_BYTES) / 4 + 20));
+    }
+    return this.#known;
   }
 }
 
-const MOST_NAMES = 8_192;
-
-function isSame(memory: Uint8Array, at: number, bytes: Uint8Array, from: number, count: number): boolean {
-  for (let i = 0; i < count; i++) if (memory[at + i] !== bytes[from + i]) return false;
-  return true;
+/** Address and bytes of a service and of an instance stand in four words. */
+function namesAt(host: KernelHost, word: number): Names {
+  const { u32 } = host;
+  return {
+    service: host.text(u32[word]!, u32[word + 1]!),
+    instance: host.text(u32[word + 2]!, u32[word + 3]!),
+  };
 }
 
-function readServices(host: KernelHost, names: InstanceNames): ServiceAggregate[] {
-  const { exports, u32, f64 } = host;
-  const count = exports.instanceCount();
-  const services = new Array<ServiceAggregate>(count);
-  const histograms = exports.HISTOGRAMS.value / 4;
-  // One copy for all: polls of single spans have hundreds of instances.
-  const latencies = u32.slice(histograms, histograms + count * LATENCY_BUCKETS);
-  for (let i = 0; i < count; i++) {
-    const row = exports.INSTANCES.value + i * INSTANCE_BYTES;
-    const { service, instance } = names.of(host, row);
-    const column = row / 8;
-    services[i] = {
-      service,
-      instance,
-      // Below 2^31, and so no object each.
-      items: f64[column]! | 0,
-      bytes: f64[column + 1]! | 0,
-      errors: f64[column + 2]! | 0,
-      latencySumNs: f64[column + 3]!,
-      latencyMinNs: f64[column + 4]!,
-      latencyMaxNs: f64[column + 5]!,
-      requests: f64[column + 6]! | 0,
-      requestErrors: f64[column + 7]! | 0,
-      requestLatencySumNs: f64[column + 8]!,
-      requestLatency: latencies.subarray(i * LATENCY_BUCKETS, (i + 1) * LATENCY_BUCKETS),
-    };
-  }
-  return services;
+function readServices({ exports, u32, f64 }: KernelHost, names: readonly Names[]): () => ServiceAggregate[] {
+  const count = exports.collectInstances();
+  const sumsAt = exports.ACTIVE_SUMS.value / 8;
+  const sums = f64.slice(sumsAt, sumsAt + count * SUM_COLUMNS);
+  const servedAt = exports.SERVED.value / 4;
+  const served = u32.slice(servedAt, servedAt + exports.servedCount());
+  return () => {
+    const latencies = new Uint32Array(count * LATENCY_BUCKETS);
+    // Place of the instance << 7 | bucket is the place of the bucket.
+    for (const bucket of served) latencies[bucket]!++;
+    return Array.from({ length: count }, (_, place) => {
+      const column = place * SUM_COLUMNS;
+      return {
+        ...names[sums[column + 9]!]!,
+        ...readAggregate(sums, column),
+        requests: sums[column + 6]!,
+        requestErrors: sums[column + 7]!,
+        requestLatencySumNs: sums[column + 8]!,
+        requestLatency: latencies.subarray(place * LATENCY_BUCKETS, (place + 1) * LATENCY_BUCKETS),
+      };
+    });
+  };
 }
 
 function readSlots({ exports, u32 }: KernelHost): Uint32Array {
@@ -136,18 +134,32 @@ function readSlots({ exports, u32 }: KernelHost): Uint32Array {
   return u32.slice(at, at + 2 * pairs);
 }
 
-function readWatched(host: KernelHost): WatchedMetric[] {
+function readWatched(host: KernelHost, names: readonly Names[]): () => WatchedMetric[] {
   const { exports, u32, u8 } = host;
-  const watched: WatchedMetric[] = [];
-  for (let i = 0; i < exports.watchedCount(); i++) {
-    const entry = (exports.WATCHED.value + i * WATCHED_BYTES) / 4;
-    const resource = (exports.RESOURCES.value + u32[entry]! * RESOURCE_BYTES) / 4;
-    const at = u32[entry + 1]!;
-    watched.push({
-      service: host.text(u32[resource + 3]!, u32[resource + 4]!),
-      instance: host.text(u32[resource + 5]!, u32[resource + 6]!),
-      metric: new Uint8Array(u8.buffer.slice(at, at + u32[entry + 2]!)),
-    });
+  const count = exports.watchedCount();
+  if (count === 0) return () => [];
+  const rows = exports.WATCHED.value / 4;
+  const resourceWords = exports.RESOURCES.value / 4;
+  const owners: Names[] = [];
+  const ends = new Uint32Array(count);
+  let end = 0;
+  for (let i = 0; i < count; i++) {
+    const row = rows + (i * WATCHED_BYTES) / 4;
+    const resource = resourceWords + (u32[row]! * RESOURCE_BYTES) / 4;
+    // An instance that found no room has no index.
+    owners.push(names[u32[resource + 7]!] ?? namesAt(host, resource + 3));
+    end += u32[row + 2]!;
+    ends[i] = end;
   }
-  return watched;
+  const metrics = Buffer.allocUnsafeSlow(end);
+  for (let i = 0; i < count; i++) {
+    const row = rows + (i * WATCHED_BYTES) / 4;
+    u8.copy(metrics, ends[i]! - u32[row + 2]!, u32[row + 1]!, u32[row + 1]! + u32[row + 2]!);
+  }
+  return () =>
+    owners.map(({ service, instance }, i) => ({
+      service,
+      instance,
+      metric: new Uint8Array(metrics.buffer, ends[i - 1] ?? 0, ends[i]! - (ends[i - 1] ?? 0)),
+    }));
 }
