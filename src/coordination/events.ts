@@ -46,7 +46,7 @@ const signalRing = z.object({
   key: z.string(),
   slotBits: z.union([z.literal(16), z.literal(18)]),
   shards: z.array(z.object({ id: whole, name: z.string(), topic: z.string(), weight: z.number().positive() })).min(1),
-  /** Owner of each slot: base64 of deflate-raw of u16 LE. Runs of a shard make it small: 256 shards take about 50 KB. */
+  /** Owner of each slot: base64 of deflate-raw of u16 LE. Runs of a shard make it small: 256 shards on 2^18 slots take about 450 KB. */
   slotTable: z.string(),
   /** 16 hex digits of XXH64 of the key. */
   overrides: z.array(z.object({ keyHash: z.string().regex(/^[0-9a-f]{16}$/), shard: whole })).max(1_024),

@@ -11,8 +11,11 @@ import { followControlLog } from './control-log.ts';
 import { encodeEvent, ringActiveEvent } from './events.ts';
 import type { RingEpoch, ShardState, SignalRing } from './ring-epoch.ts';
 
-/** Up to as many shards a signal has 2^16 slots, above 2^18: a shard then still has enough to be moved one by one. */
-const MAX_SHARDS_WITH_16_BITS = 256;
+/**
+ * Up to as many shards a signal has 2^16 slots, above 2^18: with less than 512 slots a shard, the ring could not even out the shares
+ * without moving many more slots than it has to when a shard comes (1.5/N at 256 shards on 2^16, 1.15/N on 2^18).
+ */
+const MAX_SHARDS_WITH_16_BITS = 128;
 
 export function firstRing(config: Pick<Config, 'prefix' | 'routing'>, ring: RingKernel, hash: HashKernel): RingEpoch {
   const names = namesFor(config.prefix);

@@ -31,7 +31,7 @@ export class SignalTotals {
     for (let i = 0; i < slotBytes.length; i += 2) {
       const slot = slotBytes[i]!;
       if (slot >= this.#slotBytes.length) {
-        // 2^18 slots above 256 shards.
+        // 2^18 slots above 128 shards.
         const larger = new Float64Array(262_144);
         larger.set(this.#slotBytes);
         this.#slotBytes = larger;
