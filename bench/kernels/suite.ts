@@ -107,7 +107,8 @@ const LEVEL = 1.1;
 const MEASURED = `Ratios are medians of the ratios within a round, so they need not be the quotient of the two medians beside them. Time is by the
 wall clock unless the command says \`--clock cpu\`: CPU time of all threads, which charges protobufjs for its collector's threads too and makes
 its ratios higher (1.04 to 1.7 times, in two runs one after the other). protobufjs does less than the kernel: no aggregates, no output limits, no hash of the key. The tuned JS
-reads the values where they lie, the kernel copies them in; "copied out" has the kernel copy its outputs to a JS buffer, too.`;
+reads the values where they lie, the kernel copies them in; "copied out" has the kernel copy its outputs to a JS buffer, too. Its aggregates are copied out
+as columns; objects for service instances are made by whoever reads them, which is not timed, and which no rival does.`;
 
 const NO_SWITCH = `Nothing switches to JS there: a poll loses microseconds by it, a pick or a sample nanoseconds, beside a Kafka transaction of milliseconds, and
 a tuned twin would have to be held to the same answers as the other two.`;
