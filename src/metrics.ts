@@ -22,14 +22,28 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
       'outcome',
     ]),
     bridgeBytes: counter('weir_bridge_bytes_total', 'Bytes of accepted requests, as protobuf', ['signal', 'transport']),
+    bridgeItems: counter('weir_bridge_items_total', 'Spans, metrics or log records of accepted requests', [
+      'signal',
+      'transport',
+    ]),
+    bridgeRejected: counter(
+      'weir_bridge_rejected_total',
+      'Spans, data points or log records that no record can hold, as told in partial_success',
+      ['signal', 'transport'],
+    ),
+    bridgeUnknownItems: counter(
+      'weir_bridge_unknown_items_total',
+      'Spans, metrics or log records that Kafka may or may not have stored, or has stored after the exporter had gone: what may be doubled',
+      ['signal', 'transport'],
+    ),
     bridgeQueueBytes: gauge(
       'weir_bridge_queue_bytes',
-      'Bytes accepted from exporters and not yet acknowledged by Kafka',
+      'Bytes of requests that are being read, or not yet acknowledged by Kafka',
     ),
     bridgeAckSeconds: histogram(
       'weir_bridge_ack_seconds',
       'From a request read whole to its acknowledgement by Kafka',
-      ['signal'],
+      ['signal', 'transport'],
       [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     ),
     itemsIn: counter('weir_items_in_total', 'Items of committed polls', ['signal']),

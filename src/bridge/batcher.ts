@@ -7,10 +7,11 @@
  * - A batch goes `lingerMs` after its first record, or at `batchBytes`. All lanes that wait go in one call, while Kafka
  *   is quick. Once a call has been slow, lanes have calls of their own for a while: a partition without a leader then
  *   holds back nobody but itself.
- * - All that is accepted and not yet acknowledged counts against `queueBytes`; above that `submit` refuses.
+ * - All that is accepted and not yet acknowledged is held against the bridge's byte budget; above that `submit` refuses.
  */
 import type { Headers, Producer, ProducerRecord, SendOutcome } from '../kafka/port.ts';
 import type { Signal } from '../signals.ts';
+import type { ByteBudget } from './byte-budget.ts';
 
 export interface Submission {
   readonly signal: Signal;
@@ -32,23 +33,29 @@ export type SubmitOutcome =
   | { readonly kind: 'closing' }
   | { readonly kind: 'abandoned' };
 
+/** A topic as it is on the cluster. */
+export interface IngestTopic {
+  readonly topic: string;
+  readonly partitions: number;
+  /** Its `max.message.bytes`, which in Kafka bounds a whole batch. */
+  readonly maxMessageBytes: number;
+}
+
 export interface BatcherOptions {
   readonly producer: Producer;
-  readonly topics: Readonly<Record<Signal, { readonly topic: string; readonly partitions: number }>>;
+  readonly topics: Readonly<Record<Signal, IngestTopic>>;
   readonly lingerMs: number;
   readonly batchBytes: number;
-  /** The topics' `max.message.bytes`, which in Kafka bounds a whole batch. */
-  readonly maxMessageBytes: number;
-  readonly queueBytes: number;
-  readonly onQueueBytes: (bytes: number) => void;
+  readonly budget: ByteBudget;
+  /** So many bytes wait for Kafka now, of which it has just taken `takenBytes`. */
+  readonly onBacklog: (backlogBytes: number, takenBytes: number) => void;
   /** The producer rejected, which its contract excludes. */
   readonly onBug: (cause: Error) => void;
 }
 
 export interface Batcher {
+  /** Accepted, and not yet acknowledged by Kafka. */
   readonly queuedBytes: number;
-  /** True when `submit` would refuse for want of room. */
-  hasRoomFor(bytes: number): boolean;
   submit(submission: Submission): Promise<SubmitOutcome>;
   /** From now on `submit` refuses. Sends what waits, and resolves when all is settled, or after `timeoutMs` regardless. */
   close(timeoutMs: number): Promise<void>;
@@ -94,6 +101,8 @@ interface Piece {
 interface Lane {
   readonly topic: string;
   readonly partition: number;
+  /** Most of one batch; a larger record goes alone. */
+  readonly batchBytes: number;
   queue: Piece[];
   queueBytes: number;
   inFlight: boolean;
@@ -109,7 +118,6 @@ class LaneBatcher implements Batcher {
   queuedBytes = 0;
   private readonly options: BatcherOptions;
   private readonly lanes: Readonly<Record<Signal, readonly Lane[]>>;
-  private readonly batchBytes: number;
   /** The lane that traces go to now. */
   private tracesLane = 0;
   private readonly unsettled = new Set<Piece>();
@@ -124,24 +132,15 @@ class LaneBatcher implements Batcher {
 
   constructor(options: BatcherOptions) {
     this.options = options;
-    this.batchBytes = Math.min(options.batchBytes, options.maxMessageBytes - BATCH_OVERHEAD_BYTES);
-    this.lanes = {
-      traces: lanesOf(options.topics.traces),
-      metrics: lanesOf(options.topics.metrics),
-      logs: lanesOf(options.topics.logs),
-    };
-  }
-
-  hasRoomFor(bytes: number): boolean {
-    // With nothing queued anything may come in, else a request above the limit would be told to retry for ever.
-    return this.queuedBytes === 0 || this.queuedBytes + bytes <= this.options.queueBytes;
+    const lanes = (signal: Signal) => lanesOf(options.topics[signal], options.batchBytes);
+    this.lanes = { traces: lanes('traces'), metrics: lanes('metrics'), logs: lanes('logs') };
   }
 
   submit({ signal, pieces, headers, orderHash, abandoned = () => false }: Submission): Promise<SubmitOutcome> {
     if (this.closed) return Promise.resolve({ kind: 'closing' });
     if (pieces.length === 0) return Promise.resolve({ kind: 'stored' });
     const bytes = pieces.reduce((sum, piece) => sum + recordBytes(piece.length, headers), 0);
-    if (!this.hasRoomFor(bytes)) return Promise.resolve({ kind: 'full' });
+    if (!this.options.budget.hasRoomFor(bytes)) return Promise.resolve({ kind: 'full' });
     const lane = signal === 'traces' ? this.laneForTraces() : this.laneForHash(signal, orderHash);
     return new Promise((resolve) => {
       const waiting: Waiting = { left: pieces.length, outcome: { kind: 'stored' }, abandoned, resolve };
@@ -149,8 +148,7 @@ class LaneBatcher implements Batcher {
         const record = { topic: lane.topic, partition: lane.partition, value, headers };
         this.enqueue(lane, { record, bytes: recordBytes(value.length, headers), waiting, settled: false });
       }
-      this.options.onQueueBytes(this.queuedBytes);
-      if (lane.queueBytes >= this.batchBytes && !lane.inFlight) this.send([lane]);
+      if (lane.queueBytes >= lane.batchBytes && !lane.inFlight) this.send([lane]);
       else this.wakeAfterLinger();
     });
   }
@@ -206,6 +204,8 @@ class LaneBatcher implements Batcher {
     lane.queue.push(piece);
     lane.queueBytes += piece.bytes;
     this.queuedBytes += piece.bytes;
+    this.options.budget.hold(piece.bytes);
+    this.options.onBacklog(this.queuedBytes, 0);
     this.unsettled.add(piece);
   }
 
@@ -223,7 +223,7 @@ class LaneBatcher implements Batcher {
     let callBytes = 0;
     for (const lane of this.filled) {
       if (lane.inFlight) continue;
-      const bytes = Math.min(lane.queueBytes, Math.max(this.batchBytes, lane.queue[0]!.bytes));
+      const bytes = Math.min(lane.queueBytes, Math.max(lane.batchBytes, lane.queue[0]!.bytes));
       if (call.length > 0 && (apart || callBytes + bytes > CALL_BYTES)) {
         this.send(call);
         call = [];
@@ -278,7 +278,7 @@ class LaneBatcher implements Batcher {
       if (piece.waiting.abandoned()) {
         this.settle(piece, { kind: 'abandoned' });
       } else if (!piece.settled) {
-        if (bytes > 0 && bytes + piece.bytes > this.batchBytes) break;
+        if (bytes > 0 && bytes + piece.bytes > lane.batchBytes) break;
         bytes += piece.bytes;
         into.push(piece);
       }
@@ -296,7 +296,7 @@ class LaneBatcher implements Batcher {
   }
 
   private isDue(lane: Lane): boolean {
-    return lane.queueBytes >= this.batchBytes || performance.now() - lane.since >= this.options.lingerMs;
+    return lane.queueBytes >= lane.batchBytes || performance.now() - lane.since >= this.options.lingerMs;
   }
 
   private settle(piece: Piece, outcome: SubmitOutcome): void {
@@ -304,7 +304,8 @@ class LaneBatcher implements Batcher {
     piece.settled = true;
     this.unsettled.delete(piece);
     this.queuedBytes -= piece.bytes;
-    this.options.onQueueBytes(this.queuedBytes);
+    this.options.budget.release(piece.bytes);
+    this.options.onBacklog(this.queuedBytes, outcome.kind === 'stored' ? piece.bytes : 0);
     const { waiting } = piece;
     if (RANK[outcome.kind] > RANK[waiting.outcome.kind]) waiting.outcome = outcome;
     if (--waiting.left === 0) waiting.resolve(waiting.outcome);
@@ -322,10 +323,11 @@ const RANK: Readonly<Record<SubmitOutcome['kind'], number>> = {
   refused: 3,
 };
 
-function lanesOf({ topic, partitions }: { topic: string; partitions: number }): Lane[] {
+function lanesOf({ topic, partitions, maxMessageBytes }: IngestTopic, batchBytes: number): Lane[] {
   return Array.from({ length: partitions }, (_, partition) => ({
     topic,
     partition,
+    batchBytes: Math.min(batchBytes, maxMessageBytes - BATCH_OVERHEAD_BYTES),
     queue: [],
     queueBytes: 0,
     inFlight: false,

@@ -1,18 +1,20 @@
 /**
- * The bridge: takes OTLP from exporters and puts it on the ingest topics, as it is. An exporter gets its acknowledgement
+ * The bridge: takes OTLP from exporters and puts it on the ingest topics, as it is unless no record can hold it. An exporter gets its acknowledgement
  * after Kafka has given its own (acks=all). The way of a request: `grpc.ts` or `http.ts` (there JSON becomes protobuf
- * in `otlp-json.ts`) -> `intake.ts` -> `batcher.ts` -> producer.
+ * in `otlp-json.ts`) -> `intake.ts`, with `request-kernel.ts` -> `batcher.ts` -> producer.
  */
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Producer } from '../kafka/port.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
-import { createBatcher } from './batcher.ts';
+import { createBatcher, type IngestTopic } from './batcher.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { startGrpc } from './grpc.ts';
 import { startHttp } from './http.ts';
 import { createIntake } from './intake.ts';
+import { loadRequestKernel } from './request-kernel.ts';
+import { createRetryDelay } from './retry-delay.ts';
 
 export interface Bridge {
   /** host:port each. */
@@ -27,10 +29,9 @@ export interface Bridge {
 
 export interface BridgeDeps {
   readonly config: Config;
-  readonly names: Names;
   readonly producer: Producer;
-  /** Of each ingest topic. */
-  readonly partitions: Readonly<Record<Signal, number>>;
+  /** The ingest topics as they are on the cluster. */
+  readonly topics: Readonly<Record<Signal, IngestTopic>>;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** How long `close` waits for Kafka. Default 9 s, which leaves one for the connections. */
@@ -42,19 +43,20 @@ const CONNECTION_GRACE_MS = 1_000;
 
 /** Listens before it returns. A taken port is WeirError PORT_TAKEN. */
 export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
-  const { config, names, producer, partitions, metrics, log, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
-  const ingest = (signal: Signal) => ({ topic: names.ingest(signal), partitions: partitions[signal] });
+  const { config, producer, topics, metrics, log, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
+  const kernel = await loadRequestKernel((seconds) => metrics.kernelSeconds.inc(seconds));
+  const budget = new ByteBudget(config.bridge.queueBytes, (bytes) => metrics.bridgeQueueBytes.set(bytes));
+  const retryDelay = createRetryDelay();
   const batcher = createBatcher({
     producer,
-    topics: { traces: ingest('traces'), metrics: ingest('metrics'), logs: ingest('logs') },
+    topics,
     lingerMs: config.bridge.lingerMs,
     batchBytes: config.bridge.batchBytes,
-    maxMessageBytes: config.topics.maxMessageBytes,
-    queueBytes: config.bridge.queueBytes,
-    onQueueBytes: (bytes) => metrics.bridgeQueueBytes.set(bytes),
+    budget,
+    onBacklog: (backlogBytes, takenBytes) => retryDelay.changed(backlogBytes, takenBytes),
     onBug: (cause) => log.error({ err: cause }, 'the producer threw instead of giving outcomes'),
   });
-  const intake = createIntake({ config, batcher, metrics, log });
+  const intake = createIntake({ config, topics, kernel, batcher, budget, retryDelay, metrics, log });
   const shared = { host: config.host, maxRequestBytes: config.bridge.maxRequestBytes, intake };
   const grpc = await startGrpc({ ...shared, port: config.grpcPort });
   const http = await startHttp({ ...shared, port: config.httpPort }).catch(async (error: unknown) => {

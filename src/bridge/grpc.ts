@@ -3,6 +3,7 @@ import grpc from '@grpc/grpc-js';
 import type { Signal } from '../signals.ts';
 import type { Intake, Transport } from './intake.ts';
 import { type Endpoint, type EndpointOptions, listenError, probeAddress } from './listen.ts';
+import { responseToProtobuf } from './partial-success.ts';
 import { REFUSALS, type Refusal, statusToProtobuf } from './refusal.ts';
 
 const TRANSPORT: Transport = 'grpc';
@@ -14,9 +15,6 @@ const SERVICES: Readonly<Record<Signal, string>> = {
 };
 const SIGNAL_OF_PATH = new Map<string, Signal>();
 for (const [signal, service] of Object.entries(SERVICES)) SIGNAL_OF_PATH.set(`/${service}/Export`, signal as Signal);
-
-/** Export*ServiceResponse without partial_success: everything was accepted. */
-const SUCCESS = Buffer.alloc(0);
 
 export async function startGrpc({ host, port, maxRequestBytes, intake }: EndpointOptions): Promise<Endpoint> {
   const server = new grpc.Server({
@@ -74,9 +72,9 @@ function exportHandler(signal: Signal, intake: Intake): grpc.handleUnaryCall<Buf
         abandoned: () => call.cancelled,
       })
       .catch((error: unknown) => intake.bug(signal, TRANSPORT, error))
-      .then((refused) => {
-        if (refused === null) callback(null, SUCCESS);
-        else callback(statusOf(refused));
+      .then((answer) => {
+        if (answer.kind === 'accepted') callback(null, responseToProtobuf(answer.partial));
+        else callback(statusOf(answer));
       });
   };
 }

@@ -9,6 +9,7 @@ import type { Signal } from '../signals.ts';
 import type { Intake, Transport } from './intake.ts';
 import { type Endpoint, type EndpointOptions, listenError } from './listen.ts';
 import { otlpJsonToProtobuf } from './otlp-json.ts';
+import { responseToJson, responseToProtobuf } from './partial-success.ts';
 import { REFUSALS, type Refusal, type RefusalReason, statusToJson, statusToProtobuf } from './refusal.ts';
 
 const PROTOBUF = 'application/x-protobuf';
@@ -108,15 +109,16 @@ async function serve(exchange: Exchange): Promise<void> {
     }
     body = converted.body;
   }
-  const refused = await intake.accept({
+  const answered = await intake.accept({
     signal,
     transport,
     body,
     header: (name) => headerValue(request, name),
     abandoned: () => response.destroyed,
   });
-  if (refused) answerRefusal(exchange, refused);
-  else answer(exchange, 200, type, type === JSON_TYPE ? '{}' : '');
+  if (answered.kind === 'refused') return answerRefusal(exchange, answered);
+  const { partial } = answered;
+  answer(exchange, 200, type, type === JSON_TYPE ? responseToJson(partial) : responseToProtobuf(partial));
 }
 
 /** null: more than `maxBytes`; the rest is then left to `answer`. */

@@ -1,16 +1,21 @@
 /**
- * What both transports do with a request once they hold its body as protobuf: look at its outermost level, cut it if no
- * record could hold it, hand it to the batcher, and count and log what became of it.
+ * What both transports do with a request once they hold its body as protobuf: have the kernel look at it, cut it if no one
+ * record can hold it, hand it to the batcher, and count and log what became of it.
  */
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Headers } from '../kafka/port.ts';
+import { CALL_BOUNDS, type FaultReason, type RequestCounts } from '../kernels/split/kernel.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Signal } from '../signals.ts';
-import { type Batcher, maxValueBytes, type SubmitOutcome } from './batcher.ts';
-import { type Refusal, type RefusalReason, refusal } from './refusal.ts';
+import { ITEM_NAMES, type Signal } from '../signals.ts';
+import { type Batcher, type IngestTopic, maxValueBytes, type SubmitOutcome } from './batcher.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import type { PartialSuccess } from './partial-success.ts';
+import { REFUSALS, type Refusal, type RefusalReason } from './refusal.ts';
 import { createRefusalLog } from './refusal-log.ts';
-import { cutRequest, faultOf, firstResource, orderHash } from './request-frames.ts';
+import { firstResource, type LargeItem, orderHash } from './request-frames.ts';
+import type { RequestKernel } from './request-kernel.ts';
+import type { RetryDelay } from './retry-delay.ts';
 
 /** Named as in OTEL_EXPORTER_OTLP_PROTOCOL. */
 export type Transport = 'grpc' | 'http/protobuf' | 'http/json';
@@ -26,11 +31,18 @@ export interface IncomingRequest {
   readonly abandoned: () => boolean;
 }
 
+/** Kafka has stored it: all of it, or all but what `partial` tells. */
+export interface Acceptance {
+  readonly kind: 'accepted';
+  readonly partial: PartialSuccess | null;
+}
+
 export interface Intake {
-  /** null: Kafka has stored it. */
-  accept(request: IncomingRequest): Promise<Refusal | null>;
+  accept(request: IncomingRequest): Promise<Acceptance | Refusal>;
   /** Why no request would be taken now, whatever it holds; null when it may be read. */
   turnedAway(signal: Signal, transport: Transport, bytes: number): Refusal | null;
+  /** A body takes so many bytes more while it is read; negative when they are handed over, or given up. */
+  reading(bytes: number): void;
   /** Counts and logs a refusal that the transport itself makes. */
   refuse(signal: Signal | null, transport: Transport, reason: RefusalReason, message: string): Refusal;
   /** As `refuse`, for an error that nobody expects: the log has it whole, the exporter only hears of it. */
@@ -39,40 +51,60 @@ export interface Intake {
   stop(): void;
 }
 
+export interface IntakeDeps {
+  readonly config: Config;
+  readonly topics: Readonly<Record<Signal, IngestTopic>>;
+  readonly kernel: RequestKernel;
+  readonly batcher: Batcher;
+  readonly budget: ByteBudget;
+  readonly retryDelay: RetryDelay;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
 /** Of the value of a kept header. A longer one is refused, as a cut one could be another tenant's. */
 const MAX_HEADER_BYTES = 256;
+/** Of the items that are in no record so many are named. */
+const NAMED_ITEMS = 20;
 
-export function createIntake({
-  config,
-  batcher,
-  metrics,
-  log,
-}: {
-  config: Config;
-  batcher: Batcher;
-  metrics: Metrics;
-  log: Logger;
-}): Intake {
+const FAULTS: Readonly<Record<FaultReason, string>> = {
+  bad_tag: 'no field begins there (a tag that is cut off or too long, field number 0, or a group)',
+  bad_value: 'a number is cut off, or too long',
+  bad_length: 'a length is cut off, or leads beyond what holds it',
+  too_deep: 'more than 100 messages are within each other',
+  bad_numbers: 'packed numbers do not fill their field',
+};
+/** In OTLP's words: of metrics it counts the data points. */
+const POINT_NAMES: Readonly<Record<Signal, string>> = {
+  traces: 'spans',
+  metrics: 'metrics with their data points',
+  logs: 'log records',
+};
+
+export function createIntake(deps: IntakeDeps): Intake {
+  const { config, topics, kernel, batcher, budget, retryDelay, metrics, log } = deps;
   const refusals = createRefusalLog(log);
-  const { maxMessageBytes } = config.topics;
   let stopped = false;
 
   const refuse: Intake['refuse'] = (signal, transport, reason, message) => {
     metrics.bridgeRequests.inc({ signal: signal ?? 'none', transport, outcome: reason });
     refusals.note({ signal, transport, reason, message });
-    return refusal(reason, message);
+    const retryAfterMs = REFUSALS[reason].retry ? retryDelay.nextMs() : null;
+    return { kind: 'refused', reason, message, retryAfterMs };
   };
 
   const turnedAway: Intake['turnedAway'] = (signal, transport, bytes) => {
     if (stopped) return refuse(signal, transport, 'closing', 'the bridge is shutting down; send to another one');
-    if (batcher.hasRoomFor(bytes)) return null;
-    return refuse(
+    return budget.hasRoomFor(bytes) ? null : full(signal, transport, bytes);
+  };
+
+  const full = (signal: Signal, transport: Transport, bytes: number) =>
+    refuse(
       signal,
       transport,
       'queue_full',
-      `${batcher.queuedBytes} bytes wait for Kafka, and bridge.queueBytes is ${config.bridge.queueBytes}`,
+      `${budget.heldBytes} bytes are being read or wait for Kafka, ${bytes} more would exceed bridge.queueBytes (${budget.limitBytes})`,
     );
-  };
 
   function keptHeaders(header: IncomingRequest['header']): Headers | string {
     const kept: [string, Uint8Array][] = [];
@@ -86,37 +118,91 @@ export function createIntake({
     return kept;
   }
 
-  async function accept(request: IncomingRequest): Promise<Refusal | null> {
+  async function accept(request: IncomingRequest): Promise<Acceptance | Refusal> {
     const { signal, transport, body } = request;
     const startedAt = performance.now();
     const away = turnedAway(signal, transport, body.length);
     if (away) return away;
-    const fault = faultOf(body);
-    if (fault !== null) {
-      return refuse(signal, transport, 'malformed', `the body is no OTLP ${signal} request: ${fault}`);
-    }
-    const headers = keptHeaders(request.header);
-    if (typeof headers === 'string') return refuse(signal, transport, 'header_too_long', headers);
-    const limit = maxValueBytes(maxMessageBytes, headers);
-    const cut = cutRequest(body, limit);
-    if (cut.kind === 'too-large') {
-      return refuse(
-        signal,
-        transport,
-        'too_large',
-        `one resource of the request has ${cut.bytes} bytes with its items, and a Kafka record takes ${limit} ` +
-          `(topics.maxMessageBytes is ${maxMessageBytes}): send smaller batches, or raise topics.maxMessageBytes`,
-      );
-    }
-    // An empty request is valid and holds nothing: it succeeds without a record.
-    const pieces = body.length === 0 ? [] : cut.pieces;
+    // Held from now on, so that what is being looked at leaves less room for others.
+    budget.hold(body.length);
+    const read = await readWhole(request).finally(() => budget.release(body.length));
+    if (read.kind === 'refused') return read;
+
+    const { pieces, headers, counts, partial } = read;
     const hash = signal === 'traces' ? 0 : orderHash(firstResource(body));
     const outcome = await batcher.submit({ signal, pieces, headers, orderHash: hash, abandoned: request.abandoned });
+    const doubtful = outcome.kind === 'unknown' || (outcome.kind === 'stored' && request.abandoned());
+    if (doubtful) metrics.bridgeUnknownItems.inc({ signal, transport }, counts.items);
     if (outcome.kind !== 'stored') return refuseOutcome(request, outcome);
     metrics.bridgeRequests.inc({ signal, transport, outcome: 'ok' });
     metrics.bridgeBytes.inc({ signal, transport }, body.length);
-    if (pieces.length > 0) metrics.bridgeAckSeconds.observe({ signal }, (performance.now() - startedAt) / 1_000);
-    return null;
+    metrics.bridgeItems.inc({ signal, transport }, counts.items);
+    if (pieces.length > 0) {
+      metrics.bridgeAckSeconds.observe({ signal, transport }, (performance.now() - startedAt) / 1_000);
+    }
+    return { kind: 'accepted', partial };
+  }
+
+  interface ReadRequest {
+    readonly kind: 'read';
+    readonly pieces: readonly Uint8Array[];
+    readonly headers: Headers;
+    /** Of what is in the pieces. */
+    readonly counts: RequestCounts;
+    readonly partial: PartialSuccess | null;
+  }
+
+  async function readWhole({ signal, transport, body, header }: IncomingRequest): Promise<ReadRequest | Refusal> {
+    const validation = await kernel.validate(signal, body);
+    if (validation.kind === 'malformed') {
+      const { at, reason } = validation.fault;
+      const message = `the body is no OTLP ${signal} request: at byte ${at} of ${body.length}, ${FAULTS[reason]}`;
+      return refuse(signal, transport, 'malformed', message);
+    }
+    const { counts } = validation;
+    const crossed = (['items', 'resources', 'scopes'] as const).find((what) => counts[what] > CALL_BOUNDS[what]);
+    if (crossed) {
+      const what = crossed === 'items' ? ITEM_NAMES[signal] : crossed;
+      const message = `the request has ${counts[crossed]} ${what}, and may have ${CALL_BOUNDS[crossed]}: send smaller batches`;
+      return refuse(signal, transport, 'too_large', message);
+    }
+    const headers = keptHeaders(header);
+    if (typeof headers === 'string') return refuse(signal, transport, 'header_too_long', headers);
+
+    const limit = maxValueBytes(topics[signal].maxMessageBytes, headers);
+    // An empty request is valid and holds nothing: it succeeds without a record.
+    if (body.length <= limit) {
+      return { kind: 'read', pieces: body.length === 0 ? [] : [body], headers, counts, partial: null };
+    }
+    const cut = await kernel.cut(signal, body, limit);
+    if (cut.kind === 'too-large') {
+      const message =
+        `a Kafka record takes ${limit} bytes, and the request's resources are so large, beside the ${ITEM_NAMES[signal]} in them, ` +
+        'that repeating them in each record would multiply it: send smaller resources';
+      return refuse(signal, transport, 'too_large', message);
+    }
+    const { pieces, large } = cut;
+    if (large.length === 0) return { kind: 'read', pieces, headers, counts, partial: null };
+    const partial = partialOf(signal, large, counts, limit);
+    metrics.bridgeRejected.inc({ signal, transport }, partial.rejected);
+    refusals.note({ signal, transport, reason: 'too_large', message: partial.message });
+    return { kind: 'read', pieces, headers, counts: { ...counts, items: counts.items - large.length }, partial };
+  }
+
+  function partialOf(
+    signal: Signal,
+    large: readonly LargeItem[],
+    counts: RequestCounts,
+    limit: number,
+  ): PartialSuccess {
+    const { topic, maxMessageBytes } = topics[signal];
+    const named = large.slice(0, NAMED_ITEMS).map(({ index }) => index);
+    const others = large.length - named.length;
+    const message =
+      `${large.length} of ${counts.items} ${POINT_NAMES[signal]} were rejected, each of them, with its resource and scope, larger than the ` +
+      `${limit} bytes that a Kafka record takes (max.message.bytes of ${topic} is ${maxMessageBytes}); counted from 0 through the ` +
+      `request: ${named.join(', ')}${others > 0 ? ` and ${others} more` : ''}`;
+    return { signal, rejected: large.reduce((sum, { points }) => sum + points, 0), message };
   }
 
   function refuseOutcome(
@@ -125,12 +211,7 @@ export function createIntake({
   ): Refusal {
     switch (outcome.kind) {
       case 'full':
-        return refuse(
-          signal,
-          transport,
-          'queue_full',
-          `${batcher.queuedBytes} bytes wait for Kafka, ${body.length} more would exceed bridge.queueBytes (${config.bridge.queueBytes})`,
-        );
+        return full(signal, transport, body.length);
       case 'closing':
         return refuse(signal, transport, 'closing', 'the bridge is shutting down; send to another one');
       case 'abandoned':
@@ -139,12 +220,13 @@ export function createIntake({
         return refuse(signal, transport, 'kafka_unknown', `Kafka has not acknowledged: ${outcome.cause.message}`);
       case 'refused':
         if (isTooLarge(outcome.cause)) {
+          const { topic, maxMessageBytes } = topics[signal];
           return refuse(
             signal,
             transport,
             'too_large',
-            `Kafka finds the request too large (${body.length} bytes): its topic's max.message.bytes is below ` +
-              `topics.maxMessageBytes (${maxMessageBytes}); make them equal`,
+            `Kafka finds the request too large (${body.length} bytes): max.message.bytes of ${topic} was ${maxMessageBytes} when ` +
+              'the bridge started, and is less now; start the bridge again',
           );
         }
         return refuse(signal, transport, 'kafka_refused', `Kafka refuses the request: ${outcome.cause.message}`);
@@ -154,6 +236,7 @@ export function createIntake({
   return {
     accept,
     turnedAway,
+    reading: (bytes) => budget.hold(bytes),
     refuse,
     bug(signal, transport, error) {
       log.error({ err: error, signal, transport }, 'a request met a bug of the bridge');

@@ -39,6 +39,7 @@ export const REFUSALS = {
 export type RefusalReason = keyof typeof REFUSALS;
 
 export interface Refusal {
+  readonly kind: 'refused';
   readonly reason: RefusalReason;
   /** For the exporter's log. Holds nothing of the payload. */
   readonly message: string;
@@ -46,22 +47,22 @@ export interface Refusal {
   readonly retryAfterMs: number | null;
 }
 
-/** Long enough for a backlog of a few batches, short enough for exporters whose whole budget is 10 s. */
-const RETRY_AFTER_MS = 1_000;
-
-export function refusal(reason: RefusalReason, message: string): Refusal {
-  return { reason, message, retryAfterMs: REFUSALS[reason].retry ? RETRY_AFTER_MS : null };
-}
-
 const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
+const BAD_REQUEST = 'type.googleapis.com/google.rpc.BadRequest';
+/** BadRequest names fields of the request; of a body it is the whole that could not be read, and the text says where. */
+const BAD_FIELD = 'body';
+
+const isBadData = ({ reason }: Refusal) => reason === 'malformed';
 
 /**
- * google.rpc.Status     1 code int32 · 2 message string · 3 details repeated Any
- * google.protobuf.Any   1 type_url string · 2 value bytes
- * google.rpc.RetryInfo  1 retry_delay Duration
- * Duration              1 seconds int64 · 2 nanos int32
+ * google.rpc.Status      1 code int32 · 2 message string · 3 details repeated Any
+ * google.protobuf.Any    1 type_url string · 2 value bytes
+ * google.rpc.RetryInfo   1 retry_delay Duration
+ * Duration               1 seconds int64 · 2 nanos int32
+ * google.rpc.BadRequest  1 field_violations repeated { 1 field string · 2 description string }
  */
-export function statusToProtobuf({ reason, message, retryAfterMs }: Refusal): Buffer {
+export function statusToProtobuf(refusal: Refusal): Buffer {
+  const { reason, message, retryAfterMs } = refusal;
   const writer = new ProtobufWriter(256);
   writer.varint(1, REFUSALS[reason].grpc);
   writer.string(2, message);
@@ -76,10 +77,26 @@ export function statusToProtobuf({ reason, message, retryAfterMs }: Refusal): Bu
       });
     });
   }
+  if (isBadData(refusal)) {
+    writer.message(3, () => {
+      writer.string(1, BAD_REQUEST);
+      writer.message(2, () => {
+        writer.message(1, () => {
+          writer.string(1, BAD_FIELD);
+          writer.string(2, message);
+        });
+      });
+    });
+  }
   return writer.finish();
 }
 
-export function statusToJson({ reason, message, retryAfterMs }: Refusal): string {
-  const details = retryAfterMs === null ? [] : [{ '@type': RETRY_INFO, retryDelay: `${retryAfterMs / 1_000}s` }];
+export function statusToJson(refusal: Refusal): string {
+  const { reason, message, retryAfterMs } = refusal;
+  const details: object[] = [];
+  if (retryAfterMs !== null) details.push({ '@type': RETRY_INFO, retryDelay: `${retryAfterMs / 1_000}s` });
+  if (isBadData(refusal)) {
+    details.push({ '@type': BAD_REQUEST, fieldViolations: [{ field: BAD_FIELD, description: message }] });
+  }
   return JSON.stringify({ code: REFUSALS[reason].grpc, message, details });
 }

@@ -1,29 +1,34 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type Batcher, createBatcher, maxValueBytes, type Submission } from '../../src/bridge/batcher.ts';
+import { ByteBudget } from '../../src/bridge/byte-budget.ts';
 import { HeldProducer } from './rig.ts';
 
 const TOPICS = {
-  traces: { topic: 'otlp_spans', partitions: 3 },
-  metrics: { topic: 'otlp_metrics', partitions: 3 },
-  logs: { topic: 'otlp_logs', partitions: 3 },
+  traces: { topic: 'otlp_spans', partitions: 3, maxMessageBytes: 100_000 },
+  metrics: { topic: 'otlp_metrics', partitions: 3, maxMessageBytes: 100_000 },
+  logs: { topic: 'otlp_logs', partitions: 3, maxMessageBytes: 100_000 },
 };
 
-function setUp(over: Partial<Parameters<typeof createBatcher>[0]> = {}) {
+interface SetUp extends Partial<Parameters<typeof createBatcher>[0]> {
+  readonly queueBytes?: number;
+}
+
+function setUp({ queueBytes = 1_000_000, ...over }: SetUp = {}) {
   const producer = new HeldProducer();
   const bugs: Error[] = [];
-  const queueBytes: number[] = [];
+  const backlog: Array<[backlogBytes: number, takenBytes: number]> = [];
+  const budget = new ByteBudget(queueBytes);
   const batcher = createBatcher({
     producer,
     topics: TOPICS,
     lingerMs: 1,
     batchBytes: 1_000,
-    maxMessageBytes: 100_000,
-    queueBytes: 1_000_000,
-    onQueueBytes: (bytes) => queueBytes.push(bytes),
+    budget,
+    onBacklog: (...change) => backlog.push(change),
     onBug: (cause) => bugs.push(cause),
     ...over,
   });
-  return { producer, batcher, bugs, queueBytes };
+  return { producer, batcher, bugs, budget, backlog };
 }
 
 const submission = (over: Partial<Submission> & { text?: string } = {}): Submission => ({
@@ -80,8 +85,9 @@ describe('sharing calls', () => {
     await closed;
   });
 
-  it('a batch never exceeds max.message.bytes, though batchBytes would', async () => {
-    const { producer, batcher } = setUp({ batchBytes: 1_000_000, maxMessageBytes: 2_000 });
+  it("a batch never exceeds its topic's max.message.bytes, though batchBytes would", async () => {
+    const logs = { ...TOPICS.logs, maxMessageBytes: 2_000 };
+    const { producer, batcher } = setUp({ batchBytes: 1_000_000, topics: { ...TOPICS, logs } });
     const outcomes = Array.from({ length: 5 }, () =>
       batcher.submit(submission({ signal: 'logs', pieces: [Buffer.alloc(700)] })),
     );
@@ -234,15 +240,20 @@ describe('outcomes', () => {
 
 describe('the queue', () => {
   it('refuses beyond its limit until Kafka has acknowledged, and counts what is on its way', async () => {
-    const { producer, batcher, queueBytes } = setUp({ queueBytes: 500, batchBytes: 100 });
+    const { producer, batcher, budget, backlog } = setUp({ queueBytes: 500, batchBytes: 100 });
     const first = batcher.submit(submission({ pieces: [Buffer.alloc(300)] }));
     await producer.called(1);
     expect(batcher.queuedBytes).toBeGreaterThanOrEqual(300);
-    expect(batcher.hasRoomFor(300)).toBe(false);
+    expect(budget.heldBytes).toBe(batcher.queuedBytes);
     expect(await batcher.submit(submission({ pieces: [Buffer.alloc(300)] }))).toEqual({ kind: 'full' });
     producer.calls[0]!.answer();
     await first;
-    expect(queueBytes.at(-1)).toBe(0);
+    const bytes = backlog[0]![0];
+    expect(backlog).toEqual([
+      [bytes, 0],
+      [0, bytes],
+    ]);
+    expect(budget.heldBytes).toBe(0);
     const second = batcher.submit(submission({ pieces: [Buffer.alloc(300)] }));
     await producer.called(2);
     producer.calls[1]!.answer();

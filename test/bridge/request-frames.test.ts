@@ -1,74 +1,22 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutRequest, faultOf, firstResource, orderHash } from '../../src/bridge/request-frames.ts';
+import { cutBetweenResources, firstResource, orderHash, withoutLargeItems } from '../../src/bridge/request-frames.ts';
+import * as otlp from '../support/otlp-pieces.ts';
 import { asMultiset, decodeItems } from '../support/otlp-schema.ts';
+import { VECTORS } from '../support/otlp-vectors.ts';
 
-/** Requests made by other implementations' exporters. */
-const folder = new URL('../vectors/', import.meta.url);
-const vectors = readdirSync(folder)
-  .filter((name) => name.endsWith('.bin'))
-  .map((name) => ({ name, bytes: readFileSync(new URL(name, folder)) }));
-
-/** A message of one field. */
-function field(number: number, payload: Uint8Array): Buffer {
-  const length: number[] = [];
-  let rest = payload.length;
-  for (; rest > 0x7f; rest >>>= 7) length.push((rest & 0x7f) | 0x80);
-  return Buffer.concat([Buffer.from([(number << 3) | 2, ...length, rest]), payload]);
-}
-
-describe('faultOf', () => {
-  it('finds none in requests of other implementations, nor in an empty one', () => {
-    expect(vectors.length).toBeGreaterThan(10);
-    for (const { name, bytes } of vectors) expect(faultOf(bytes), name).toBeNull();
-    expect(faultOf(new Uint8Array())).toBeNull();
-  });
-
-  it('finds one in every request that is cut within a resource', () => {
-    const resource = field(1, field(1, field(1, Buffer.from('abc'))));
-    const request = Buffer.concat([resource, resource]);
-    for (let length = 1; length < request.length; length++) {
-      if (length === resource.length) expect(faultOf(request.subarray(0, length))).toBeNull();
-      else expect(faultOf(request.subarray(0, length)), String(length)).toContain('no protobuf field at byte');
-    }
-  });
-
-  it('takes unknown fields of every wire type, and no groups', () => {
-    const unknown = ['38ff01', '397766554433221100', '3a026162', '3d77665544'].join('');
-    expect(faultOf(Buffer.from(unknown, 'hex'))).toBeNull();
-    expect(faultOf(Buffer.from('3b3c', 'hex'))).not.toBeNull();
-    expect(faultOf(Buffer.from('0801', 'hex'))).toBe('field 1 at byte 0 is no message');
-    expect(faultOf(Buffer.from('0200', 'hex'))).not.toBeNull(); // field 0
-    expect(faultOf(Buffer.from('0affffffffffffffffff01', 'hex'))).not.toBeNull(); // longer than anything
-    expect(faultOf(Buffer.from('hello'))).not.toBeNull();
-  });
-
-  it('never throws, whatever the bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
-        const fault = faultOf(bytes);
-        expect(fault === null || fault.length > 0).toBe(true);
-        if (fault === null) firstResource(bytes);
-      }),
-      { numRuns: 2_000 },
-    );
-  });
-});
+const { concat, item, len, resource, resourceX, scope, span, text, varint } = otlp;
 
 describe('firstResource', () => {
   it('is the bytes of the first resource, wherever its field stands', () => {
-    const resource = field(1, Buffer.from('identity'));
-    const schemaUrl = field(3, Buffer.from('url'));
-    const unknown = field(9, Buffer.from('x'));
-    const first = field(1, Buffer.concat([schemaUrl, field(1, resource)]));
-    const request = Buffer.concat([unknown, first, field(1, field(1, Buffer.from('other')))]);
-    expect(Buffer.from(firstResource(request))).toEqual(resource);
+    const identity = text(1, 'identity');
+    const first = len(1, text(3, 'url'), varint(1, 7), len(1, identity));
+    const request = concat(text(9, 'x'), first, len(1, len(1, text(1, 'other'))));
+    expect(Buffer.from(firstResource(request))).toEqual(Buffer.from(identity));
   });
 
   it('is empty where there is none', () => {
     expect(firstResource(new Uint8Array())).toHaveLength(0);
-    expect(firstResource(field(1, field(2, Buffer.from('scope'))))).toHaveLength(0);
+    expect(firstResource(len(1, text(2, 'scope')))).toHaveLength(0);
   });
 
   it('hashes as FNV-1a does', () => {
@@ -79,36 +27,79 @@ describe('firstResource', () => {
   });
 });
 
-describe('cutRequest', () => {
-  const traces = vectors.filter(({ name }) => name.includes('traces')).map(({ bytes }) => bytes);
-  const request = Buffer.concat([...traces, field(9, Buffer.from('unknown'))]);
+describe('cutBetweenResources', () => {
+  // Requests made by other implementations' exporters.
+  const traces = VECTORS.filter(({ signal }) => signal === 'traces').map(({ request }) => request);
+  const request = Buffer.concat([...traces, text(9, 'unknown')]);
 
   it('leaves a request that fits in one piece', () => {
-    expect(cutRequest(request, request.length)).toEqual({ kind: 'pieces', pieces: [request] });
+    expect(cutBetweenResources(request, request.length)).toEqual([request]);
   });
 
   it('cuts between resources: all pieces are requests within the limit, and together the same items', () => {
+    expect(traces.length).toBeGreaterThan(3);
     const largest = Math.max(...traces.map((bytes) => bytes.length));
     for (const maxBytes of [largest, largest * 2, request.length - 1]) {
-      const cut = cutRequest(request, maxBytes);
-      if (cut.kind !== 'pieces') throw new Error(cut.kind);
-      expect(cut.pieces.length).toBeGreaterThan(1);
-      for (const piece of cut.pieces) {
+      const pieces = cutBetweenResources(request, maxBytes);
+      expect(pieces.length).toBeGreaterThan(1);
+      for (const piece of pieces) {
         expect(piece.length).toBeLessThanOrEqual(maxBytes);
         expect(piece.length).toBeGreaterThan(0);
       }
-      expect(Buffer.concat(cut.pieces)).toEqual(request);
-      expect(asMultiset(cut.pieces.flatMap((piece) => decodeItems('traces', piece)))).toEqual(
+      expect(Buffer.concat(pieces)).toEqual(request);
+      expect(asMultiset(pieces.flatMap((piece) => decodeItems('traces', piece)))).toEqual(
         asMultiset(decodeItems('traces', request)),
       );
     }
   });
 
-  it('says how large a resource is that fits nowhere', () => {
-    const large = field(1, Buffer.alloc(5_000));
-    expect(cutRequest(Buffer.concat([field(1, Buffer.alloc(10)), large]), 4_000)).toEqual({
-      kind: 'too-large',
-      bytes: large.length,
-    });
+  it('leaves a resource whole that is too large, and all where something else is', () => {
+    const small = resourceX(scope(span(1, 1)));
+    const large = resourceX(text(3, 'x'.repeat(500)), scope(span(2, 2)));
+    expect(cutBetweenResources(concat(small, large, small), 200).map(({ length }) => length)).toEqual([
+      small.length,
+      large.length,
+      small.length,
+    ]);
+    const beside = concat(small, text(9, 'x'.repeat(500)), small);
+    expect(cutBetweenResources(beside, 200)).toEqual([beside]);
+  });
+});
+
+describe('withoutLargeItems', () => {
+  const wide = (id: number) => span(id, id, text(3, 'x'.repeat(300)));
+  const around = resource({ 'service.name': 'cart' });
+
+  it('takes out items that are too large with what stands around them, and says which', () => {
+    const request = concat(
+      text(90, 'beside'),
+      resourceX(around, scope(text(3, 'schema'), span(1, 1), wide(2)), scope(wide(3)), text(3, 'schema')),
+      resourceX(scope(span(4, 4), wide(5), span(6, 6))),
+    );
+    const { rest, large } = withoutLargeItems('traces', request, 250);
+    expect(large.map(({ index }) => index)).toEqual([1, 2, 4]);
+    expect(large.every(({ points }) => points === 1)).toBe(true);
+    const expected = concat(
+      text(90, 'beside'),
+      resourceX(around, scope(text(3, 'schema'), span(1, 1)), scope(), text(3, 'schema')),
+      resourceX(scope(span(4, 4), span(6, 6))),
+    );
+    expect(Uint8Array.from(rest)).toEqual(expected);
+  });
+
+  it('counts data points of all kinds of metrics', () => {
+    const points = (kind: number, count: number) => len(kind, ...new Array<Uint8Array>(count).fill(len(1)));
+    const metrics = [5, 7, 9, 10, 11].map((kind, index) => item(points(kind, index + 1), text(2, 'x'.repeat(300))));
+    const request = resourceX(scope(item(points(5, 9)), ...metrics));
+    const { large } = withoutLargeItems('metrics', request, 250);
+    expect(large).toEqual([1, 2, 3, 4, 5].map((points) => ({ index: points, points })));
+  });
+
+  it('knows the limit to the byte, as the kernel does', () => {
+    // One item alone: its frame, and six bytes each for the frames of scope and resource.
+    const request = resourceX(scope(span(1, 1)));
+    const costs = span(1, 1).length + 12;
+    expect(withoutLargeItems('traces', request, costs).large).toEqual([]);
+    expect(withoutLargeItems('traces', request, costs - 1).large).toHaveLength(1);
   });
 });

@@ -49,17 +49,18 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const kafka = options.kafka ?? createMemoryKafka().connect();
   const config = defaultConfig({ grpcPort: 0, httpPort: 0, ...options.config });
   const names = namesFor(config.prefix);
-  const settings = { 'max.message.bytes': String(config.topics.maxMessageBytes) };
+  const { maxMessageBytes } = config.topics;
+  const settings = { 'max.message.bytes': String(maxMessageBytes) };
   const topics = SIGNALS.map((signal) => ({ name: names.ingest(signal), partitions: PARTITIONS, config: settings }));
+  const ingest = (signal: Signal) => ({ topic: names.ingest(signal), partitions: PARTITIONS, maxMessageBytes });
   await kafka.admin.createTopics(topics);
   const producer = await kafka.producer({ deliveryTimeoutMs: config.bridge.ackTimeoutMs });
   const metrics = createMetrics();
   const logLines: Array<Record<string, unknown>> = [];
   const bridge = await startBridge({
     config,
-    names,
     producer: options.wrap?.(producer) ?? producer,
-    partitions: { traces: PARTITIONS, metrics: PARTITIONS, logs: PARTITIONS },
+    topics: { traces: ingest('traces'), metrics: ingest('metrics'), logs: ingest('logs') },
     metrics,
     log: pino({ level: 'debug' }, { write: (line: string) => logLines.push(JSON.parse(line)) }),
     drainTimeoutMs: options.drainTimeoutMs,
@@ -155,6 +156,8 @@ const google = protobuf.parse(`
     message Any { string type_url = 1; bytes value = 2; }
     message RetryInfo { Duration retry_delay = 1; }
     message Duration { int64 seconds = 1; int32 nanos = 2; }
+    message ExportResponse { PartialSuccess partial_success = 1; }
+    message PartialSuccess { int64 rejected = 1; string error_message = 2; }
   `).root;
 
 /** Fields of a google.rpc.Status, and what RetryInfo among its details says. */
@@ -166,4 +169,10 @@ export function decodeStatus(bytes: Uint8Array): { code: number; message: string
   if (!info) return { code, message, retryAfterMs: null };
   const { seconds, nanos } = decode('RetryInfo', info.value).retryDelay;
   return { code, message, retryAfterMs: seconds * 1_000 + nanos / 1e6 };
+}
+
+/** What an Export*ServiceResponse says; null: everything was accepted. */
+export function decodePartialSuccess(response: Uint8Array): { rejected: number; errorMessage: string } | null {
+  const type = google.lookupType('ExportResponse');
+  return type.toObject(type.decode(response), { longs: Number, defaults: true }).partialSuccess;
 }

@@ -89,6 +89,19 @@ export interface RequestFault {
   readonly reason: FaultReason;
 }
 
+/** What a request holds; every occurrence counts, also an empty one. */
+export interface RequestCounts {
+  readonly resources: number;
+  readonly scopes: number;
+  readonly items: number;
+  /** What OTLP counts of a signal: the data points of metrics, else the items. */
+  readonly points: number;
+}
+
+export type Validation =
+  | { readonly kind: 'valid'; readonly counts: RequestCounts }
+  | { readonly kind: 'malformed'; readonly fault: RequestFault };
+
 export interface SplitInput {
   /** Values of consecutive records. Views into the kernel's own memory are not copied. */
   readonly values: ReadonlyArray<Uint8Array | null>;
@@ -207,10 +220,10 @@ export interface SplitKernel {
    */
   split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult>;
   /**
-   * Whether a request is one that `split` does not call malformed: null, or its first fault. For the bridge, which has
-   * to know before it acknowledges. At most CALL_BOUNDS.inputBytes. Waits for its turn, as a split does.
+   * Whether a request is one that `split` does not call malformed, and what it then holds; else its first fault. For the
+   * bridge, which has to know before it acknowledges. At most CALL_BOUNDS.inputBytes. Waits for its turn, as a split does.
    */
-  validate(signal: Signal, request: Uint8Array): Promise<RequestFault | null>;
+  validate(signal: Signal, request: Uint8Array): Promise<Validation>;
   /** Seconds spent in the kernel, copies in included. */
   readonly busySeconds: number;
   /** Bytes of memory that the kernel holds. */

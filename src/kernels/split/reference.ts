@@ -15,6 +15,7 @@ import {
   type SplitResult,
 } from './kernel.ts';
 import { createReferenceAggregates } from './reference-aggregates.ts';
+import { countsOf } from './reference-count.ts';
 import { routeItem } from './reference-route.ts';
 import { faultOf } from './reference-rule.ts';
 import {
@@ -61,7 +62,8 @@ export function createReferenceSplit(): SplitKernel {
       };
     },
     async validate(signal, request) {
-      return faultOf(request, signal);
+      const fault = faultOf(request, signal);
+      return fault ? { kind: 'malformed', fault } : { kind: 'valid', counts: countsOf(request, signal) };
     },
     get busySeconds() {
       return busyMs / 1000;

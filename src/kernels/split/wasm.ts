@@ -18,7 +18,6 @@ import {
   type KeySelector,
   RECORD_STATUS,
   type RecordStatus,
-  type RequestFault,
   type Routing,
   type ShardOutput,
   type SplitAggregates,
@@ -26,6 +25,7 @@ import {
   type SplitKernel,
   type SplitLimits,
   type SplitResult,
+  type Validation,
 } from './kernel.ts';
 import { InstanceNames, readAggregates } from './wasm-aggregates.ts';
 import { type CopyPlan, copyIn, copyPlan, GROUPS, RECORD_WORDS } from './wasm-input.ts';
@@ -137,14 +137,14 @@ class WasmSplit implements SplitKernel {
     }
   }
 
-  validate(signal: Signal, request: Uint8Array): Promise<RequestFault | null> {
-    const fault = this.#turn.then(() => this.#validate(signal, request));
+  validate(signal: Signal, request: Uint8Array): Promise<Validation> {
+    const validation = this.#turn.then(() => this.#validate(signal, request));
     const ended = () => undefined;
-    this.#turn = fault.then(ended, ended);
-    return fault;
+    this.#turn = validation.then(ended, ended);
+    return validation;
   }
 
-  async #validate(signal: Signal, request: Uint8Array): Promise<RequestFault | null> {
+  async #validate(signal: Signal, request: Uint8Array): Promise<Validation> {
     const copied = copyPlan(this.#host, [request]);
     if (request.length > CALL_BOUNDS.inputBytes) {
       throw new RangeError(`a request of ${request.length} bytes, but a call takes ${CALL_BOUNDS.inputBytes}`);
@@ -155,8 +155,19 @@ class WasmSplit implements SplitKernel {
       let at = input.at;
       if (this.#host.owns(request)) at = request.byteOffset;
       else u8.set(request, at);
-      if (exports.validate(SIGNALS.indexOf(signal), at, request.length)) return null;
-      return { at: (exports.faultAddress() >>> 0) - at, reason: FAULT_REASONS[exports.faultReasonCode()]! };
+      const index = SIGNALS.indexOf(signal);
+      if (!exports.validate(index, at, request.length)) {
+        const fault = { at: (exports.faultAddress() >>> 0) - at, reason: FAULT_REASONS[exports.faultReasonCode()]! };
+        return { kind: 'malformed', fault };
+      }
+      exports.count(index, at, request.length);
+      const counts = {
+        resources: exports.countedResources(),
+        scopes: exports.countedScopes(),
+        items: exports.countedItems(),
+        points: exports.countedPoints(),
+      };
+      return { kind: 'valid', counts };
     });
   }
 
