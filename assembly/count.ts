@@ -54,7 +54,6 @@ export function count(signal: u32, at: usize, bytes: u32): void {
 }
 
 /** Where the content of a LEN field begins. */
-@inline
 function contentOf(tag: u64, end: usize): usize {
   return positionOf(readLength(positionOf(tag), end));
 }
