@@ -41,8 +41,6 @@ export interface Intake {
   accept(request: IncomingRequest): Promise<Acceptance | Refusal>;
   /** Why no request would be taken now, whatever it holds; null when it may be read. */
   turnedAway(signal: Signal, transport: Transport, bytes: number): Refusal | null;
-  /** A body takes so many bytes more while it is read; negative when they are handed over, or given up. */
-  reading(bytes: number): void;
   /** Counts and logs a refusal that the transport itself makes. */
   refuse(signal: Signal | null, transport: Transport, reason: RefusalReason, message: string): Refusal;
   /** As `refuse`, for an error that nobody expects: the log has it whole, the exporter only hears of it. */
@@ -236,7 +234,6 @@ export function createIntake(deps: IntakeDeps): Intake {
   return {
     accept,
     turnedAway,
-    reading: (bytes) => budget.hold(bytes),
     refuse,
     bug(signal, transport, error) {
       log.error({ err: error, signal, transport }, 'a request met a bug of the bridge');

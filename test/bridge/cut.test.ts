@@ -7,14 +7,15 @@ import { loadRequestKernel } from '../../src/bridge/request-kernel.ts';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
-import { SIGNALS, type Signal } from '../../src/signals.ts';
+import { SIGNALS } from '../../src/signals.ts';
 import * as otlp from '../support/otlp-pieces.ts';
 import { asMultiset, decodeItems, differenceOf } from '../support/otlp-schema.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 import { exportByGrpc } from './grpc-client.ts';
 import { decodePartialSuccess, decodeStatus, HeldProducer, type Rig, type RigOptions, startRig } from './rig.ts';
+import { ITEMS, jsonOf, namesIn, POINTS, requestOf } from './sample-requests.ts';
 
-const { concat, item, len, resource, resourceX, scope, text } = otlp;
+const { concat, resource, resourceX, scope } = otlp;
 
 const PROTOBUF = { 'content-type': 'application/x-protobuf' };
 const SMALL_RECORDS = { config: { topics: { maxMessageBytes: 65_536 } } };
@@ -27,37 +28,6 @@ async function ownRig(options: RigOptions = SMALL_RECORDS): Promise<Rig> {
   const rig = await startRig(options);
   rigs.push(rig);
   return rig;
-}
-
-/** An item of about so many bytes: a span, a metric of four data points, a log record. */
-const ITEMS: Readonly<Record<Signal, (name: string, bytes: number) => Uint8Array>> = {
-  traces: (name, bytes) => item(text(5, name), text(3, 'x'.repeat(bytes))),
-  metrics: (name, bytes) => item(text(1, name), text(2, 'x'.repeat(bytes)), len(5, len(1), len(1), len(1), len(1))),
-  logs: (name, bytes) => item(text(12, name), text(3, 'x'.repeat(bytes))),
-};
-const AROUND = resource({ 'service.name': 'cart' });
-const requestOf = (signal: Signal, sizes: readonly number[]) =>
-  resourceX(AROUND, scope(len(1, text(1, 'lib')), ...sizes.map((bytes, n) => ITEMS[signal](`item ${n}`, bytes))));
-const namesIn = (signal: Signal, request: Uint8Array) =>
-  decodeItems(signal, request).map(({ item }) => {
-    const { name, eventName } = JSON.parse(item);
-    return name ?? eventName;
-  });
-/** The same in OTLP/JSON. */
-function asJson(signal: Signal, sizes: readonly number[]): string {
-  const points = [{}, {}, {}, {}];
-  const item = (bytes: number, n: number) =>
-    ({
-      traces: { name: `item ${n}`, traceState: 'x'.repeat(bytes) },
-      metrics: { name: `item ${n}`, description: 'x'.repeat(bytes), gauge: { dataPoints: points } },
-      logs: { eventName: `item ${n}`, severityText: 'x'.repeat(bytes) },
-    })[signal];
-  const [outer, middle, inner] = {
-    traces: ['resourceSpans', 'scopeSpans', 'spans'],
-    metrics: ['resourceMetrics', 'scopeMetrics', 'metrics'],
-    logs: ['resourceLogs', 'scopeLogs', 'logRecords'],
-  }[signal] as [string, string, string];
-  return JSON.stringify({ [outer]: [{ [middle]: [{ [inner]: sizes.map(item) }] }] });
 }
 
 describe.each(SIGNALS)('a request of %s over the limit of a record', (signal) => {
@@ -78,7 +48,7 @@ describe.each(SIGNALS)('a request of %s over the limit of a record', (signal) =>
     const rig = await ownRig();
     const sizes = [70_000, 10, 70_000, 60_000, 20];
     const request = requestOf(signal, sizes);
-    const rejected = signal === 'metrics' ? 8 : 2;
+    const rejected = signal === 'metrics' ? 2 * POINTS : 2;
     const errorMessage = expect.stringMatching(/^2 of 5 .*max\.message\.bytes of otlp_\w+ is 65536.*: 0, 2$/);
 
     const byGrpc = await exportByGrpc(rig, signal, request);
@@ -87,7 +57,7 @@ describe.each(SIGNALS)('a request of %s over the limit of a record', (signal) =>
     const asProtobuf = await rig.post(`/v1/${signal}`, request, PROTOBUF);
     expect(asProtobuf.status).toBe(200);
     expect(decodePartialSuccess(asProtobuf.body)).toEqual({ rejected, errorMessage });
-    const json = await rig.post(`/v1/${signal}`, asJson(signal, sizes), { 'content-type': 'application/json' });
+    const json = await rig.post(`/v1/${signal}`, jsonOf(signal, sizes), { 'content-type': 'application/json' });
     expect(json.status).toBe(200);
     const field = { traces: 'rejectedSpans', metrics: 'rejectedDataPoints', logs: 'rejectedLogRecords' }[signal];
     expect(JSON.parse(json.body.toString())).toEqual({ partialSuccess: { [field]: String(rejected), errorMessage } });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { otlpJsonToProtobuf } from '../../src/bridge/otlp-json.ts';
+import { createReferenceSplit } from '../../src/kernels/split/reference.ts';
 import type { Signal } from '../../src/signals.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 
@@ -483,6 +484,27 @@ describe('any value', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('becomes a request that the kernel finds valid, without being asked', async () => {
+    const kernel = createReferenceSplit();
+    await fc.assert(
+      fc.asyncProperty(anyValue, async ({ json }) => {
+        const body = convert('logs', logOf({ body: json, attributes: [{ key: 'k', value: json }], traceId: TRACE_ID }));
+        expect(await kernel.validate('logs', body)).toMatchObject({ kind: 'valid', counts: { items: 1 } });
+      }),
+      { numRuns: 200 },
+    );
+    // As deep as a document may be.
+    let deepest = '{"stringValue":"x"}';
+    let converted = convert('logs', withBody(deepest));
+    for (;;) {
+      deepest = `{"arrayValue":{"values":[${deepest}]}}`;
+      const outcome = otlpJsonToProtobuf('logs', Buffer.from(withBody(deepest)), MAX_BYTES);
+      if (outcome.kind !== 'converted') break;
+      converted = outcome.body;
+    }
+    expect(await kernel.validate('logs', converted)).toMatchObject({ kind: 'valid' });
   });
 
   it('cut anywhere is malformed, and damaged anywhere never throws', () => {

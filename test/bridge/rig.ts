@@ -94,7 +94,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   };
 }
 
-async function recordsOf(kafka: KafkaPort, topic: string): Promise<StoredRecord[]> {
+export async function recordsOf(kafka: KafkaPort, topic: string): Promise<StoredRecord[]> {
   const records: StoredRecord[] = [];
   for (const { partition, latest } of await kafka.admin.offsets(topic)) {
     const reader = kafka.reader({ topic, partition });
