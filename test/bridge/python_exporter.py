@@ -75,6 +75,7 @@ def sample_logs():
     provider.add_log_record_processor(SimpleLogRecordProcessor(memory))
     logger = logging.getLogger("python-shop")
     logger.propagate = False
+    logger.setLevel(logging.INFO)
     handler = LoggingHandler(logger_provider=provider)
     logger.addHandler(handler)
     logger.warning("one %s", "text", extra={"key": "value"})
