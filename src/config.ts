@@ -221,7 +221,13 @@ export const configSchema = z
       .prefault({}),
     bridge: z
       .strictObject({
-        maxRequestBytes: positive(64 * MiB).describe('largest request, also after decompression'),
+        maxRequestBytes: z
+          .number()
+          .int()
+          .positive()
+          .max(256 * MiB)
+          .default(64 * MiB)
+          .describe('largest request, also after decompression'),
         lingerMs: z.number().min(0).default(5).describe('how long requests are gathered for one produce call'),
         batchBytes: positive(MiB).describe('a produce call is sent at once from this many bytes'),
         queueBytes: positive(128 * MiB).describe(

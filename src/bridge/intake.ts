@@ -183,7 +183,7 @@ export function createIntake(deps: IntakeDeps): Intake {
     if (large.length === 0) return { kind: 'read', pieces, headers, counts, partial: null };
     const partial = partialOf(signal, large, counts, limit);
     metrics.bridgeRejected.inc({ signal, transport }, partial.rejected);
-    refusals.note({ signal, transport, reason: 'too_large', message: partial.message });
+    refusals.note({ signal, transport, reason: 'partial_success', message: partial.message });
     return { kind: 'read', pieces, headers, counts: { ...counts, items: counts.items - large.length }, partial };
   }
 

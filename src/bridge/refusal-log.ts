@@ -3,10 +3,11 @@ import type { Signal } from '../signals.ts';
 import type { Transport } from './intake.ts';
 import type { RefusalReason } from './refusal.ts';
 
+/** What is logged: a refusal, or items of an accepted request that partial_success names. */
 export interface RefusedRequest {
   readonly signal: Signal | null;
   readonly transport: Transport;
-  readonly reason: RefusalReason;
+  readonly reason: RefusalReason | 'partial_success';
   readonly message: string;
 }
 
@@ -14,7 +15,7 @@ export interface RefusedRequest {
 const INTERVAL_MS = 1_000;
 
 export function createRefusalLog(log: Logger, now: () => number = () => performance.now()) {
-  const lines = new Map<RefusalReason, { nextAt: number; withheld: number }>();
+  const lines = new Map<RefusedRequest['reason'], { nextAt: number; withheld: number }>();
   return {
     note({ signal, transport, reason, message }: RefusedRequest): void {
       const at = now();
@@ -24,7 +25,8 @@ export function createRefusalLog(log: Logger, now: () => number = () => performa
         line.withheld++;
         return;
       }
-      log.warn({ reason, signal, transport, alsoRefused: line.withheld }, `request refused: ${message}`);
+      const what = reason === 'partial_success' ? 'request accepted in part' : 'request refused';
+      log.warn({ reason, signal, transport, alsoRefused: line.withheld }, `${what}: ${message}`);
       line.nextAt = at + INTERVAL_MS;
       line.withheld = 0;
     },

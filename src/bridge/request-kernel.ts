@@ -3,13 +3,7 @@
  * processor's, where that runs in the same process: there a call waits while outputs wait for their transaction.
  */
 import { loadKernels } from '../kernels/index.ts';
-import {
-  RECORD_STATUS,
-  type RequestCounts,
-  type Routing,
-  type SplitKernel,
-  type Validation,
-} from '../kernels/split/kernel.ts';
+import { RECORD_STATUS, type Routing, type SplitKernel, type Validation } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { cutBetweenResources, type LargeItem, withoutLargeItems } from './request-frames.ts';
 
@@ -83,25 +77,27 @@ export async function loadRequestKernel(onBusy: (seconds: number) => void): Prom
   async function cut(signal: Signal, request: Uint8Array, maxBytes: number): Promise<CutRequest> {
     const pieces: Uint8Array[] = [];
     const large: LargeItem[] = [];
-    let itemsBefore = 0;
+    let at = 0;
     for (const piece of cutBetweenResources(request, maxBytes)) {
-      const { items } = await countsOf(signal, piece);
       if (piece.length <= maxBytes) pieces.push(piece);
       else {
         const inner = await cutPiece(signal, piece, maxBytes);
         if (inner.kind !== 'pieces') return inner;
         pieces.push(...inner.pieces);
-        large.push(...inner.large.map(({ index, points }) => ({ index: itemsBefore + index, points })));
+        if (inner.large.length > 0) {
+          const itemsBefore = await itemsOf(signal, request.subarray(0, at));
+          for (const { index, points } of inner.large) large.push({ index: itemsBefore + index, points });
+        }
       }
-      itemsBefore += items;
+      at += piece.length;
     }
     return { kind: 'pieces', pieces, large };
   }
 
-  async function countsOf(signal: Signal, request: Uint8Array): Promise<RequestCounts> {
+  async function itemsOf(signal: Signal, request: Uint8Array): Promise<number> {
     const validation = await validate(signal, request);
-    if (validation.kind === 'valid') return validation.counts;
-    throw new Error(`a piece of a valid request is not: ${JSON.stringify(validation.fault)}`);
+    if (validation.kind === 'valid') return validation.counts.items;
+    throw new Error(`a part of a valid request is not: ${JSON.stringify(validation.fault)}`);
   }
 
   const validate: RequestKernel['validate'] = (signal, request) => use((split) => split.validate(signal, request));
