@@ -54,7 +54,7 @@ export {
   TOUCHED,
   WATCHED,
 } from './arena';
-export { count, countedItems, countedPoints, countedResources, countedScopes } from './count';
+export { count, countedItems, countedResources, countedScopes } from './count';
 export { CRC_SCRATCH_BYTES, crcUpdate } from './crc32c';
 export { emit } from './emit';
 export { fnv1a64 } from './fnv';

@@ -30,11 +30,10 @@ export interface KernelExports {
   /** Not 0: the request is well formed. */
   validate(signal: number, at: number, bytes: number): number;
   /** After a `validate` of the same bytes that said yes. */
-  count(signal: number, at: number, bytes: number): void;
+  count(at: number, bytes: number): void;
   countedResources(): number;
   countedScopes(): number;
   countedItems(): number;
-  countedPoints(): number;
   faultAddress(): number;
   faultReasonCode(): number;
   collectSlots(): number;

@@ -94,8 +94,6 @@ export interface RequestCounts {
   readonly resources: number;
   readonly scopes: number;
   readonly items: number;
-  /** What OTLP counts of a signal: the data points of metrics, else the items. */
-  readonly points: number;
 }
 
 export type Validation =

@@ -63,7 +63,7 @@ export function createReferenceSplit(): SplitKernel {
     },
     async validate(signal, request) {
       const fault = faultOf(request, signal);
-      return fault ? { kind: 'malformed', fault } : { kind: 'valid', counts: countsOf(request, signal) };
+      return fault ? { kind: 'malformed', fault } : { kind: 'valid', counts: countsOf(request) };
     },
     get busySeconds() {
       return busyMs / 1000;

@@ -160,12 +160,11 @@ class WasmSplit implements SplitKernel {
         const fault = { at: (exports.faultAddress() >>> 0) - at, reason: FAULT_REASONS[exports.faultReasonCode()]! };
         return { kind: 'malformed', fault };
       }
-      exports.count(index, at, request.length);
+      exports.count(at, request.length);
       const counts = {
         resources: exports.countedResources(),
         scopes: exports.countedScopes(),
         items: exports.countedItems(),
-        points: exports.countedPoints(),
       };
       return { kind: 'valid', counts };
     });
