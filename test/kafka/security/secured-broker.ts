@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EmbeddedBroker, freePort, startEmbedded } from '../../../src/kafka/embedded.ts';
-import { type Certificate, makeAuthority, makeCertificate } from './certificates.ts';
+import { type Certificate, makeAuthority, makeCertificate } from '../../support/certificates.ts';
 import { setScramPassword } from './scram-users.ts';
 
 const LISTENERS = {

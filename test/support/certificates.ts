@@ -1,4 +1,4 @@
-/** Certificates for a test's broker and clients, made by `openssl` in a folder of the caller. All end after two days. */
+/** Certificates for a test's servers and clients, made by `openssl` in a folder of the caller. All end after two days. */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
