@@ -40,6 +40,12 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
       'weir_bridge_queue_bytes',
       'Bytes of requests that are being read, or not yet acknowledged by Kafka',
     ),
+    bridgeConnections: gauge('weir_bridge_connections', 'Open connections of exporters', ['endpoint']),
+    bridgeConnectionsDropped: counter(
+      'weir_bridge_connections_dropped_total',
+      'Connections dropped at bridge.maxConnections',
+      ['endpoint'],
+    ),
     bridgeAckSeconds: histogram(
       'weir_bridge_ack_seconds',
       'From a request read whole to its acknowledgement by Kafka',

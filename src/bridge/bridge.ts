@@ -8,13 +8,16 @@ import type { Config } from '../config.ts';
 import type { Producer } from '../kafka/port.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Signal } from '../signals.ts';
+import { openAdmission } from './admission.ts';
 import { createBatcher, type IngestTopic } from './batcher.ts';
 import { ByteBudget } from './byte-budget.ts';
-import { startGrpc } from './grpc.ts';
+import { type GrpcEndpoint, startGrpc } from './grpc.ts';
 import { startHttp } from './http.ts';
 import { createIntake } from './intake.ts';
+import { type Endpoint, type EndpointOptions, warnOfOpenDoor } from './listen.ts';
 import { loadRequestKernel } from './request-kernel.ts';
 import { createRetryDelay } from './retry-delay.ts';
+import { openServerTls } from './server-tls.ts';
 
 export interface Bridge {
   /** host:port each. */
@@ -45,6 +48,11 @@ const CONNECTION_GRACE_MS = 1_000;
 export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
   const { config, producer, topics, metrics, log, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
   const kernel = await loadRequestKernel((seconds) => metrics.kernelSeconds.inc(seconds));
+  const tls = await openServerTls(config, log);
+  const admission = await openAdmission(config, log).catch((error: unknown) => {
+    tls?.close();
+    throw error;
+  });
   const budget = new ByteBudget(config.bridge.queueBytes, (bytes) => metrics.bridgeQueueBytes.set(bytes));
   const retryDelay = createRetryDelay();
   const batcher = createBatcher({
@@ -57,18 +65,24 @@ export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
     onBug: (cause) => log.error({ err: cause }, 'the producer threw instead of giving outcomes'),
   });
   const intake = createIntake({ config, topics, kernel, batcher, budget, retryDelay, metrics, log });
-  const shared = { host: config.host, maxRequestBytes: config.bridge.maxRequestBytes, intake };
-  const grpc = await startGrpc({ ...shared, port: config.grpcPort });
-  const http = await startHttp({ ...shared, port: config.httpPort }).catch(async (error: unknown) => {
-    await grpc.close(0);
+  const shared = { config, intake, admission, budget, tls, metrics, log };
+  const closeFiles = () => {
+    tls?.close();
+    admission.close();
+  };
+  const [grpc, http] = await startEndpoints(shared).catch((error: unknown) => {
+    closeFiles();
     throw error;
   });
-  log.info({ grpc: grpc.address, http: http.address }, 'OTLP bridge listens');
+  log.info({ grpc: grpc.address, http: http.address, ...(tls && { tls: true }) }, 'OTLP bridge listens');
+  warnOfOpenDoor(config, log);
 
   async function close(): Promise<void> {
     intake.stop();
+    grpc.health.stopServing();
     await batcher.close(drainTimeoutMs);
     await Promise.all([grpc.close(CONNECTION_GRACE_MS), http.close(CONNECTION_GRACE_MS)]);
+    closeFiles();
     log.info('OTLP bridge closed');
   }
   let closing: Promise<void> | undefined;
@@ -80,4 +94,13 @@ export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
       return closing;
     },
   };
+}
+
+async function startEndpoints(options: EndpointOptions): Promise<[GrpcEndpoint, Endpoint]> {
+  const grpc = await startGrpc(options);
+  const http = await startHttp(options).catch(async (error: unknown) => {
+    await grpc.close(0);
+    throw error;
+  });
+  return [grpc, http];
 }

@@ -3,11 +3,14 @@
  * On node:http, as there are three routes and a body that is bytes.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { gunzip } from 'node:zlib';
+import { createServer as createTlsServer } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import type { Signal } from '../signals.ts';
-import type { Intake, Transport } from './intake.ts';
-import { type Endpoint, type EndpointOptions, listenError } from './listen.ts';
+import { type Appended, BodyBuffer } from './body-buffer.ts';
+import { type Cors, createCors } from './cors.ts';
+import { inflate, isCompression } from './inflate.ts';
+import type { Transport } from './intake.ts';
+import { type Endpoint, type EndpointOptions, listen } from './listen.ts';
 import { otlpJsonToProtobuf } from './otlp-json.ts';
 import { responseToJson, responseToProtobuf } from './partial-success.ts';
 import { REFUSALS, type Refusal, type RefusalReason, statusToJson, statusToProtobuf } from './refusal.ts';
@@ -20,30 +23,31 @@ const SIGNAL_OF_PATH: Readonly<Record<string, Signal>> = {
   '/v1/logs': 'logs',
 };
 
-/** A request, headers and body, must have come within these: slow senders must not hold sockets for ever. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 60_000;
-/** Longer than the interval at which exporters usually send, so that they keep their connection. */
-const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** How often connections are looked at for those that are too slow. Node's own default lets them live 30 s longer. */
+const CONNECTIONS_CHECK_MS = 1_000;
 
-export async function startHttp({ host, port, maxRequestBytes, intake }: EndpointOptions): Promise<Endpoint> {
-  const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS },
-    (request, response) => {
-      const exchange: Exchange = { request, response, intake, maxRequestBytes };
-      serve(exchange).catch((error: unknown) => {
-        if (response.destroyed) return; // the exporter went away while its body was read: nobody to answer
-        answerRefusal(exchange, intake.bug(null, transportOf(request), error));
-      });
-    },
-  );
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(listenError(cause, host, port, '--http-port')));
-    server.listen({ host, port }, resolve);
-  });
-  const bracketed = host.includes(':') ? `[${host}]` : host;
+export async function startHttp(options: EndpointOptions): Promise<Endpoint> {
+  const { config, intake, tls } = options;
+  const { bridge } = config;
+  const cors = createCors(bridge.cors);
+  const limits = {
+    headersTimeout: bridge.headersTimeoutMs,
+    requestTimeout: Math.max(bridge.requestTimeoutMs, bridge.headersTimeoutMs),
+    keepAliveTimeout: bridge.idleTimeoutMs,
+    maxHeaderSize: bridge.maxHeaderBytes,
+    connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+  };
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    const exchange: Exchange = { ...options, cors, request, response };
+    serve(exchange).catch((error: unknown) => {
+      if (response.destroyed) return; // the exporter went away while its body was read: nobody to answer
+      answerRefusal(exchange, intake.bug(null, transportOf(request), error));
+    });
+  };
+  const server = tls ? createTlsServer({ ...limits, ...tls.options() }, onRequest) : createServer(limits, onRequest);
+  const address = await listen(server, 'http', options);
   return {
-    address: `${bracketed}:${(server.address() as AddressInfo).port}`,
+    address,
     close: (graceMs) =>
       new Promise((resolve) => {
         const force = setTimeout(() => server.closeAllConnections(), graceMs);
@@ -56,15 +60,16 @@ export async function startHttp({ host, port, maxRequestBytes, intake }: Endpoin
   };
 }
 
-interface Exchange {
+interface Exchange extends EndpointOptions {
+  readonly cors: Cors | null;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly intake: Intake;
-  readonly maxRequestBytes: number;
 }
 
 async function serve(exchange: Exchange): Promise<void> {
-  const { request, response, intake, maxRequestBytes } = exchange;
+  const { request, response, intake, admission, config, budget, cors } = exchange;
+  const { maxRequestBytes, queueBytes } = config.bridge;
+  if (cors?.answered(request, response)) return;
   const transport = transportOf(request);
   const path = request.url!.split('?', 1)[0]!;
   const signal = SIGNAL_OF_PATH[path] ?? null;
@@ -77,82 +82,97 @@ async function serve(exchange: Exchange): Promise<void> {
     response.setHeader('allow', 'POST');
     return refuse('wrong_method', `${path} takes POST only`);
   }
+  const admitted = admission.admit({
+    authorization: request.headers.authorization,
+    certified: (request.socket as TLSSocket).authorized === true,
+    header: (name) => headerValue(request, name),
+  });
+  if (admitted.kind === 'refused') return refuse('unauthenticated', admitted.message);
   const type = contentType(request);
   if (type !== PROTOBUF && type !== JSON_TYPE) {
     return refuse('unsupported', `of content types the bridge takes ${PROTOBUF} and ${JSON_TYPE}`);
   }
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
-  if (encoding !== 'gzip' && encoding !== 'identity') {
-    return refuse('unsupported', 'of content encodings the bridge takes gzip and identity');
+  if (encoding !== 'identity' && !isCompression(encoding)) {
+    return refuse('unsupported', 'of content encodings the bridge takes gzip, deflate and identity');
   }
   const declaredBytes = Number(request.headers['content-length'] ?? 0);
-  const tooLarge = () =>
-    refuse('too_large', `the request exceeds bridge.maxRequestBytes (${maxRequestBytes}): send smaller batches`);
-  if (declaredBytes > maxRequestBytes) return tooLarge();
-  const away = intake.turnedAway(signal, transport, declaredBytes);
+  const away = intake.turnedAway(signal, transport, Math.min(declaredBytes, maxRequestBytes));
   if (away) return answerRefusal(exchange, away);
 
-  const sent = await readBody(request, maxRequestBytes);
-  if (sent === null) return tooLarge();
-  let body: Uint8Array = sent;
-  if (encoding === 'gzip' && sent.length > 0) {
-    const inflated = await inflate(sent, maxRequestBytes);
-    if (inflated === 'too-large') return tooLarge();
-    if (inflated === 'malformed') return refuse('malformed', 'the body is not gzip, though Content-Encoding says so');
-    body = inflated;
-  }
-  if (type === JSON_TYPE) {
-    const converted = otlpJsonToProtobuf(signal, body, maxRequestBytes);
-    if (converted.kind === 'too-large') return tooLarge();
-    if (converted.kind === 'malformed') {
-      return refuse('malformed', `the body is no OTLP/JSON ${signal} request: ${converted.reason}`);
+  const refuseBody = (stopped: Exclude<Appended, 'ok'>) =>
+    stopped === 'too-large'
+      ? refuse('too_large', `the request exceeds bridge.maxRequestBytes (${maxRequestBytes}): send smaller batches`)
+      : refuse(
+          'queue_full',
+          `requests being read and waiting for Kafka have reached bridge.queueBytes (${queueBytes})`,
+        );
+  const sent = new BodyBuffer(budget, maxRequestBytes);
+  const inflated = new BodyBuffer(budget, maxRequestBytes);
+  try {
+    const read = await readBody(request, declaredBytes, sent);
+    if (read !== 'ok') return refuseBody(read);
+    let body = sent.view();
+    if (encoding !== 'identity' && body.length > 0) {
+      const outcome = await inflate(encoding, body, inflated);
+      sent.recycle();
+      if (outcome === 'malformed')
+        return refuse('malformed', `the body is not ${encoding}, though Content-Encoding says so`);
+      if (outcome !== 'ok') return refuseBody(outcome);
+      body = inflated.view();
     }
-    body = converted.body;
+    if (type === JSON_TYPE) {
+      const converted = otlpJsonToProtobuf(signal, body, maxRequestBytes);
+      if (converted.kind === 'too-large') return refuseBody('too-large');
+      if (converted.kind === 'malformed') {
+        return refuse('malformed', `the body is no OTLP/JSON ${signal} request: ${converted.reason}`);
+      }
+      body = converted.body;
+    }
+    // The intake counts its bytes from here on.
+    sent.release();
+    inflated.release();
+    const answered = await intake.accept({
+      signal,
+      transport,
+      body,
+      header: admitted.header,
+      abandoned: () => response.destroyed,
+    });
+    if (answered.kind === 'refused') {
+      // Its records may still be on their way.
+      answerRefusal(exchange, answered);
+      return;
+    }
+    sent.recycle();
+    inflated.recycle();
+    const { partial } = answered;
+    answer(exchange, 200, type, type === JSON_TYPE ? responseToJson(partial) : responseToProtobuf(partial));
+  } finally {
+    sent.release();
+    inflated.release();
   }
-  const answered = await intake.accept({
-    signal,
-    transport,
-    body,
-    header: (name) => headerValue(request, name),
-    abandoned: () => response.destroyed,
-  });
-  if (answered.kind === 'refused') return answerRefusal(exchange, answered);
-  const { partial } = answered;
-  answer(exchange, 200, type, type === JSON_TYPE ? responseToJson(partial) : responseToProtobuf(partial));
 }
 
-/** null: more than `maxBytes`; the rest is then left to `answer`. */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | null> {
+/** Reads until the end, or until `into` takes no more; the rest is then left to `answer`. */
+function readBody(request: IncomingMessage, declaredBytes: number, into: BodyBuffer): Promise<Appended> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    if (into.declare(declaredBytes) !== 'ok') return resolve('too-large');
     request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > maxBytes) {
-        chunks.length = 0;
-        request.removeAllListeners('data');
-        resolve(null);
-      } else {
-        chunks.push(chunk);
-      }
+      const appended = into.append(chunk);
+      if (appended === 'ok') return;
+      request.removeAllListeners('data');
+      resolve(appended);
     });
-    request.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
+    request.once('end', () => resolve('ok'));
     request.once('error', reject);
   });
 }
 
-/** Stops at `maxBytes` without inflating the rest. */
-function inflate(body: Buffer, maxBytes: number): Promise<Buffer | 'too-large' | 'malformed'> {
-  return new Promise((resolve) => {
-    gunzip(body, { maxOutputLength: maxBytes }, (error, inflated) => {
-      if (!error) resolve(inflated);
-      else resolve('code' in error && error.code === 'ERR_BUFFER_TOO_LARGE' ? 'too-large' : 'malformed');
-    });
-  });
-}
-
 function answerRefusal(exchange: Exchange, refused: Refusal): void {
-  const { request, response } = exchange;
+  const { request, response, admission } = exchange;
+  if (refused.reason === 'unauthenticated' && admission.challenge)
+    response.setHeader('www-authenticate', admission.challenge);
   if (refused.retryAfterMs !== null) response.setHeader('retry-after', Math.ceil(refused.retryAfterMs / 1_000));
   const asProtobuf = contentType(request) === PROTOBUF;
   answer(
@@ -163,16 +183,11 @@ function answerRefusal(exchange: Exchange, refused: Refusal): void {
   );
 }
 
-function answer(
-  { request, response, maxRequestBytes }: Exchange,
-  status: number,
-  type: string,
-  body: string | Buffer,
-): void {
+function answer({ request, response, config }: Exchange, status: number, type: string, body: string | Buffer): void {
   const bytes = Buffer.byteLength(body);
   response.writeHead(status, { 'content-type': type, 'content-length': bytes });
   response.end(body);
-  if (!request.complete) discardRest(request, maxRequestBytes);
+  if (!request.complete) discardRest(request, config.bridge.maxRequestBytes);
 }
 
 /**

@@ -16,12 +16,18 @@ export const REFUSALS = {
   malformed: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
   /** A kept header is longer than a record header may be. */
   header_too_long: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
+  /** No credentials, or none that are known. */
+  unauthenticated: { grpc: grpc.UNAUTHENTICATED, http: 401, retry: false },
+  /** gRPC's framing is broken: no message, two, or one that is cut off. */
+  misframed: { grpc: grpc.INTERNAL, http: 400, retry: false },
   /** Over a limit that sending it again would not mend: no RetryInfo, as the specification demands. */
   too_large: { grpc: grpc.RESOURCE_EXHAUSTED, http: 413, retry: false },
   not_found: { grpc: grpc.UNIMPLEMENTED, http: 404, retry: false },
   wrong_method: { grpc: grpc.UNIMPLEMENTED, http: 405, retry: false },
   /** Content type or compression. */
   unsupported: { grpc: grpc.UNIMPLEMENTED, http: 415, retry: false },
+  /** The request did not come whole within bridge.requestTimeoutMs, or the exporter's own deadline has passed. */
+  timed_out: { grpc: grpc.DEADLINE_EXCEEDED, http: 408, retry: true },
   /** Kafka is slower than the exporters, and the queue between has reached its limit. */
   queue_full: { grpc: grpc.UNAVAILABLE, http: 503, retry: true },
   /** The bridge is shutting down. */

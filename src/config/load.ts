@@ -55,6 +55,8 @@ export function loadConfigWithOrigins({ file, env = {}, flags = {} }: ConfigSour
   const { sasl, tls } = config.kafka;
   if (sasl && !tls.enabled)
     notes.push('kafka.sasl without kafka.tls.enabled: the log-in crosses the network in the clear');
+  if (config.bridge.auth.credentialsFile && !config.bridge.tls.enabled)
+    notes.push('bridge.auth without bridge.tls.enabled: tokens and passwords cross the network in the clear');
   return { config, origins, notes };
 }
 

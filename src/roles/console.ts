@@ -21,6 +21,11 @@ export interface Figures {
   waitsFor(): string | null;
 }
 
+/** The demo shop and `weir load` have neither certificates nor credentials. */
+export function opensToDemo({ bridge }: Config): boolean {
+  return !bridge.tls.enabled && bridge.auth.credentialsFile === undefined;
+}
+
 const TERMINAL_INTERVAL_MS = 1_000;
 const PLAIN_INTERVAL_MS = 10_000;
 /** Where `weir load` sends to unless told otherwise. */
@@ -36,16 +41,18 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
 
     started({ grpc, http, api, kafka, config }) {
       const load = grpc === LOAD_TARGET ? '' : ` --target ${grpc}`;
+      const otlp = `${config.bridge.tls.enabled ? 'https' : 'http'}://${http}`;
+      const orLoad = opensToDemo(config) ? `, or: npm start -- load${load}` : '';
       write(
         [
           '',
           `Weir is running on ${kafka.port.description}`,
           `  OTLP/gRPC   ${grpc}`,
-          `  OTLP/HTTP   http://${http}   (POST /v1/traces, /v1/metrics, /v1/logs; protobuf or JSON)`,
+          `  OTLP/HTTP   ${otlp}   (POST /v1/traces, /v1/metrics, /v1/logs; protobuf or JSON)`,
           `  API         ${api}   (/metrics, /api/v1/shards, /api/v1/decisions, …)`,
-          config.demo
+          config.demo && opensToDemo(config)
             ? '  Demo        a simulated shop sends traces, metrics and logs; --no-demo leaves it out'
-            : `  Send        OTEL_EXPORTER_OTLP_ENDPOINT=http://${http} your-program, or: npm start -- load${load}`,
+            : `  Send        OTEL_EXPORTER_OTLP_ENDPOINT=${otlp} your-program${orLoad}`,
           ...(kafka.kind === 'memory' ? [] : [`  Look        npm start -- inspect shards${flagsFor(kafka, config)}`]),
           '  Stop        Ctrl-C',
           '',

@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import { SIGNALS } from '../signals.ts';
 import { startBridgePart } from './bridge-part.ts';
-import { type Console, openConsole } from './console.ts';
+import { type Console, openConsole, opensToDemo } from './console.ts';
 import { startControlPart } from './control-part.ts';
 import { startProcessPart } from './process-part.ts';
 import { type RoleContext, type RoleOptions, runParts } from './run.ts';
@@ -24,7 +24,7 @@ export async function runUp(config: Config, options: RoleOptions): Promise<void>
       const view = parts.find((part) => part.view)?.view;
       const waitsFor = () => parts.map((part) => part.waitsFor()).find((reason) => reason !== null) ?? null;
       const figures = screen.figures(context.metrics, { shards: shardCount(config), view, waitsFor });
-      const demo = config.demo ? startShop(addresses) : undefined;
+      const demo = config.demo && opensToDemo(config) ? startShop(addresses) : undefined;
       return {
         async close() {
           screen.progress('Stopping: draining what was accepted …');

@@ -8,26 +8,13 @@ import { freePort } from '../../src/kafka/embedded.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 import { exportByGrpc } from './grpc-client.ts';
+import { request } from './requests.ts';
 import { decodeStatus, HeldProducer, type Rig, type RigOptions, startRig } from './rig.ts';
 
 const PROTOBUF = { 'content-type': 'application/x-protobuf' };
 const JSON_TYPE = { 'content-type': 'application/json' };
 /** The least delay, with jitter: there is no backlog to speak of. */
 const SOON_MS = expect.toSatisfy((ms: number) => ms >= 1_000 && ms <= 1_250);
-
-/** A request with one resource of the given name; by its outermost two levels valid for every signal. */
-function request(name: string, payload = ''): Buffer {
-  const field = (number: number, bytes: Buffer): Buffer => {
-    const length: number[] = [];
-    let rest = bytes.length;
-    for (; rest > 0x7f; rest >>>= 7) length.push((rest & 0x7f) | 0x80);
-    return Buffer.concat([Buffer.from([(number << 3) | 2, ...length, rest]), bytes]);
-  };
-  const string = (text: string) => field(1, Buffer.from(text));
-  const attribute = Buffer.concat([string('service.name'), field(2, string(name))]);
-  const schemaUrl = field(3, Buffer.from(payload));
-  return field(1, Buffer.concat([field(1, field(1, attribute)), schemaUrl]));
-}
 
 const values = async (rig: Rig, signal: Signal) => (await rig.stored(signal)).map(({ value }) => value.toString('hex'));
 
@@ -218,24 +205,24 @@ describe('a request by HTTP', () => {
 
 describe('kept headers', () => {
   it('become record headers of the same name, by gRPC and HTTP, absent or empty ones none', async () => {
-    const rig = await ownRig({ config: { routing: { keepHeaders: ['tenant', 'X-Zone'] } } });
-    await exportByGrpc(rig, 'traces', request('a'), { metadata: { tenant: 'acme', 'x-zone': 'eu' } });
-    await rig.post('/v1/traces', request('b'), { ...PROTOBUF, tenant: 'globex', 'x-zone': '' });
+    const rig = await ownRig({ config: { routing: { keepHeaders: ['cluster', 'X-Zone'] } } });
+    await exportByGrpc(rig, 'traces', request('a'), { metadata: { cluster: 'one', 'x-zone': 'eu' } });
+    await rig.post('/v1/traces', request('b'), { ...PROTOBUF, cluster: 'two', 'x-zone': '' });
     await rig.post('/v1/traces', request('c'), { ...PROTOBUF, other: 'not kept' });
     const byValue = new Map((await rig.stored('traces')).map(({ value, headers }) => [value.toString(), headers]));
     expect(byValue.get(request('a').toString())).toEqual([
-      ['tenant', 'acme'],
+      ['cluster', 'one'],
       ['X-Zone', 'eu'],
     ]);
-    expect(byValue.get(request('b').toString())).toEqual([['tenant', 'globex']]);
+    expect(byValue.get(request('b').toString())).toEqual([['cluster', 'two']]);
     expect(byValue.get(request('c').toString())).toEqual([]);
   });
 
   it('that are too long are refused, not cut', async () => {
-    const rig = await ownRig();
-    const answer = await rig.post('/v1/logs', request('x'), { ...PROTOBUF, tenant: 't'.repeat(257) });
+    const rig = await ownRig({ config: { routing: { keepHeaders: ['cluster'] } } });
+    const answer = await rig.post('/v1/logs', request('x'), { ...PROTOBUF, cluster: 'c'.repeat(257) });
     expect(answer.status).toBe(400);
-    expect(decodeStatus(answer.body).message).toContain('"tenant" has 257 bytes');
+    expect(decodeStatus(answer.body).message).toContain('"cluster" has 257 bytes');
     expect(await rig.stored('logs')).toEqual([]);
   });
 });

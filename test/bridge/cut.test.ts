@@ -103,7 +103,7 @@ describe('items that fit nowhere', () => {
   });
 
   it('are known to the byte, kept headers included', async () => {
-    const rig = await ownRig();
+    const rig = await ownRig({ config: { ...SMALL_RECORDS.config, bridge: { tenantFromHeader: 'tenant' } } });
     const headers = { ...PROTOBUF, tenant: 'acme' };
     const told = await rig.post('/v1/traces', requestOf('traces', [70_000]), headers);
     const limit = Number(/the (\d+) bytes/.exec(decodePartialSuccess(told.body)!.errorMessage)![1]);

@@ -2,9 +2,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import type { Command } from 'commander';
+import { pino } from 'pino';
 import { afterAll, describe, expect, it } from 'vitest';
 import { indexPage } from '../../src/api/index-page.ts';
+import { openCredentials } from '../../src/bridge/credentials.ts';
+import { REFUSALS } from '../../src/bridge/refusal.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { SETTING_FLAGS } from '../../src/config/flags.ts';
 import { loadConfigWithOrigins } from '../../src/config/load.ts';
@@ -42,6 +46,44 @@ describe('docs/kafka.md', () => {
   it('says of every error code what to do', () => {
     const rows = [...docs.matchAll(/^\| ([A-Z_]+) \| .+ \| .+ \|$/gm)].map((match) => match[1]);
     expect(rows).toEqual(Object.keys(ERROR_CODES));
+  });
+});
+
+describe('docs/bridge.md', () => {
+  const text = read('bridge.md');
+  const [, credentials = ''] = /<!-- credentials -->\n```yaml\n([\s\S]*?)```/.exec(text) ?? [];
+
+  it.each(
+    [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? '').filter((of) => of !== credentials),
+  )('has examples that are taken: %s', (example) => {
+    const file = join(folder, 'bridge.yaml');
+    writeFileSync(file, example);
+    expect(Object.keys(loadConfigWithOrigins({ file, env: {} }).config.bridge)).toContain('tls');
+  });
+
+  it('has credentials that are taken', async () => {
+    const file = join(folder, 'credentials.yaml');
+    writeFileSync(file, credentials);
+    const opened = await openCredentials(file, pino({ level: 'silent' }));
+    opened.stop();
+    expect(opened.callerOf('Bearer 4Yl2hQx0d7pTq1mB')).toEqual({ tenant: 'acme' });
+    expect(opened.callerOf(`Basic ${btoa('collector:correct horse')}`)).toEqual({ tenant: 'globex' });
+  });
+
+  it('says of every refusal what exporters are told', () => {
+    const [, table = ''] = /<!-- refusals[^>]*-->\n([\s\S]*?)\n\n/.exec(text) ?? [];
+    const rows = [...table.matchAll(/^\| ([a-z_]+) \| ([A-Z_]+) \| (\d+) \| (yes|no) \|/gm)].map((row) =>
+      row.slice(1, 5),
+    );
+    const code = (value: number) => Object.entries(status).find(([, of]) => of === value)?.[0];
+    expect(rows).toEqual(
+      Object.entries(REFUSALS).map(([reason, { grpc, http, retry }]) => [
+        reason,
+        code(grpc),
+        String(http),
+        retry ? 'yes' : 'no',
+      ]),
+    );
   });
 });
 

@@ -201,6 +201,18 @@ describe('a config error', () => {
       'kafka: {tls: {enabled: true, certFile: a}}',
       'the key of kafka.tls.certFile',
     ],
+    ['TLS for exporters without a key', 'bridge: {tls: {enabled: true, certFile: a}}', 'as bridge.tls.enabled is true'],
+    ['client certificates without TLS', 'bridge: {tls: {clientCaFile: a}}', 'only beside bridge.tls.enabled: true'],
+    [
+      'client certificates that nobody could sign',
+      'bridge: {tls: {requireClientCert: false}}',
+      'only beside bridge.tls.clientCaFile',
+    ],
+    [
+      'tenants that shard records would mix',
+      'bridge: {tenantFromHeader: x-tenant}\nrouting: {keepHeaders: [zone]}',
+      'a list with "tenant"',
+    ],
     ['an authority without TLS', 'kafka: {tls: {caFile: a}}', 'only beside kafka.tls.enabled: true'],
     [
       'oauthbearer without a token',
@@ -267,5 +279,7 @@ describe('a secret', () => {
   it('that would cross the network in the clear is noted', () => {
     const file = fileOf('kafka: {sasl: {mechanism: plain, username: u, password: p}}');
     expect(loadConfigWithOrigins({ file }).notes).toEqual([expect.stringContaining('in the clear')]);
+    const door = fileOf('bridge: {auth: {credentialsFile: a}}');
+    expect(loadConfigWithOrigins({ file: door }).notes).toEqual([expect.stringContaining('in the clear')]);
   });
 });

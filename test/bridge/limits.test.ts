@@ -1,0 +1,150 @@
+/** What one stranger, or two hundred, can do to a bridge: no more than the settings let them. Real sockets. */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { status } from '@grpc/grpc-js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { ConfigInput } from '../../src/config.ts';
+import { openWire, prefixed, type Wire } from './grpc-wire.ts';
+import { request } from './requests.ts';
+import { decodeStatus, type Rig, startRig } from './rig.ts';
+
+const PROTOBUF = { 'content-type': 'application/x-protobuf' };
+const MiB = 1024 * 1024;
+
+const opened: Array<{ close(): unknown }> = [];
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close();
+});
+async function start(bridge: NonNullable<ConfigInput['bridge']> = {}): Promise<Rig> {
+  const rig = await startRig({ config: { bridge } });
+  opened.push(rig);
+  return rig;
+}
+async function wireTo(rig: Rig): Promise<Wire> {
+  const wire = await openWire(rig);
+  opened.push(wire);
+  return wire;
+}
+function socketTo(address: string): Socket {
+  const [host, port] = address.split(':');
+  const socket = connect(Number(port), host);
+  socket.on('error', () => undefined);
+  opened.push({ close: () => socket.destroy() });
+  return socket;
+}
+
+describe('a gzip bomb', () => {
+  it('stops at bridge.maxRequestBytes by gRPC and HTTP, and the bridge stays small', async () => {
+    const rig = await start({ maxRequestBytes: 8 * MiB });
+    // 1 GiB, in two layers of zeros that a compressor makes quickly.
+    const bomb = Buffer.concat(Array(64).fill(gzipSync(Buffer.alloc(16 * MiB))));
+    const before = process.memoryUsage.rss();
+    const byHttp = await rig.post('/v1/traces', bomb, { ...PROTOBUF, 'content-encoding': 'gzip' });
+    expect(byHttp.status).toBe(413);
+    expect(decodeStatus(byHttp.body)).toMatchObject({ code: status.RESOURCE_EXHAUSTED, retryAfterMs: null });
+    const wire = await wireTo(rig);
+    const call = wire.call({ 'grpc-encoding': 'gzip' });
+    call.end(prefixed(bomb, { flag: 1 }));
+    const answer = await call.answer;
+    expect(answer.code).toBe(status.RESOURCE_EXHAUSTED);
+    expect(answer.headers['grpc-status-details-bin']).toBeUndefined();
+    expect(process.memoryUsage.rss() - before).toBeLessThan(100 * MiB);
+  });
+});
+
+describe('bodies that are being read', () => {
+  it('count towards bridge.queueBytes over all connections: others are told to come again, and room comes back', async () => {
+    const rig = await start({ queueBytes: 4 * MiB });
+    const wires = await Promise.all(Array.from({ length: 8 }, () => wireTo(rig)));
+    const large = prefixed(request('large', 'x'.repeat(MiB)));
+    // Each sends 1 MiB of what it says is more, and stops.
+    const calls = wires.map((wire) => {
+      const call = wire.call();
+      call.write(Buffer.concat([prefixed(Buffer.alloc(0), { claimed: 2 * MiB }), large]));
+      return call;
+    });
+    const refused = await Promise.race(calls.map(({ answer }) => answer));
+    expect(refused.code).toBe(status.UNAVAILABLE);
+    expect(decodeStatus(Buffer.from(String(refused.headers['grpc-status-details-bin']), 'base64'))).toMatchObject({
+      code: status.UNAVAILABLE,
+      retryAfterMs: expect.any(Number),
+    });
+    await vi.waitFor(async () => expect((await rig.counted())['traces grpc queue_full']).toBeGreaterThanOrEqual(4));
+    for (const wire of wires) wire.close();
+    await vi.waitFor(async () => {
+      expect((await rig.post('/v1/traces', request('next', 'x'.repeat(3 * MiB)), PROTOBUF)).status).toBe(200);
+    });
+  });
+
+  it('of connections that break off leave nothing held', async () => {
+    const rig = await start({ queueBytes: MiB });
+    for (let round = 0; round < 10; round++) {
+      const wire = await openWire(rig);
+      const call = wire.call();
+      call.write(prefixed(Buffer.alloc(200_000), { claimed: 400_000 }));
+      await new Promise((resolve) => wire.session.ping(resolve));
+      wire.close();
+      const socket = socketTo(rig.bridge.httpAddress);
+      socket.write('POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n');
+      socket.write(`content-length: 400000\r\n\r\n${'x'.repeat(200_000)}`, () => socket.destroy());
+      await once(socket, 'close');
+    }
+    // 10 x 2 x 200 kB were read, and more than a fourth of that is not allowed at a time.
+    await vi.waitFor(async () => {
+      const wire = await wireTo(rig);
+      const other = wire.call();
+      other.write(prefixed(Buffer.alloc(500_000), { claimed: 1_000_000 }));
+      const answer = await rig.post('/v1/traces', request('x', 'x'.repeat(200_000)), PROTOBUF);
+      wire.close();
+      expect(answer.status).toBe(200);
+    });
+  });
+});
+
+describe('a slow sender', () => {
+  it('of headers or of a body by HTTP is answered 408 and cut off', async () => {
+    const rig = await start({ headersTimeoutMs: 100, requestTimeoutMs: 200 });
+    const head = 'POST /v1/traces HTTP/1.1\r\nhost: x\r\n';
+    const body = `${head}content-type: application/x-protobuf\r\ncontent-length: 1000\r\n\r\nx`;
+    for (const text of [head, body]) {
+      const socket = socketTo(rig.bridge.httpAddress);
+      let answer = '';
+      socket.on('data', (bytes) => {
+        answer += bytes;
+      });
+      socket.write(text);
+      await once(socket, 'close');
+      expect(answer).toContain('HTTP/1.1 408');
+    }
+  });
+});
+
+describe('connections', () => {
+  it.each(['grpcAddress', 'httpAddress'] as const)(
+    'over the limit of %s are dropped, counted and logged once',
+    async (address) => {
+      const rig = await start({ maxConnections: 2 });
+      const sockets = [socketTo(rig.bridge[address]), socketTo(rig.bridge[address])];
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+      for (let more = 0; more < 3; more++) {
+        const dropped = socketTo(rig.bridge[address]);
+        dropped.resume();
+        await once(dropped, 'close');
+      }
+      expect((await rig.metrics.bridgeConnectionsDropped.get()).values[0]!.value).toBe(3);
+      expect(rig.logLines.filter(({ msg }) => String(msg).includes('bridge.maxConnections'))).toHaveLength(1);
+      sockets[0]!.destroy();
+      await vi.waitFor(async () => {
+        const gauge = (await rig.metrics.bridgeConnections.get()).values;
+        expect(gauge.reduce((sum, { value }) => sum + value, 0)).toBe(1);
+      });
+    },
+  );
+
+  it('with headers over the limit are answered 431', async () => {
+    const rig = await start({ maxHeaderBytes: 2_048 });
+    const answer = await rig.post('/v1/traces', request('x'), { ...PROTOBUF, 'x-large': 'x'.repeat(3_000) });
+    expect(answer.status).toBe(431);
+  });
+});
