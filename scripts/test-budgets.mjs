@@ -13,7 +13,7 @@ export const PARTS = [
     minutes: 4,
     suiteSeconds: {
       api: 30,
-      bridge: 60,
+      bridge: 90,
       cli: 60,
       contract: 100,
       control: 20,
