@@ -2,13 +2,15 @@
 
 import type { OutgoingHttpHeaders } from 'node:http2';
 import { status } from '@grpc/grpc-js';
-import { REFUSALS, type Refusal, statusToProtobuf } from './refusal.ts';
+import { isBadData, REFUSALS, type Refusal, retryInfo, statusToProtobuf } from './refusal.ts';
 
 export interface GrpcStatus {
   readonly code: number;
   readonly message: string;
   /** A google.rpc.Status, where there is more to say. */
   readonly details?: Uint8Array;
+  /** A google.rpc.RetryInfo. In the details as well, but exporters in Python look for it by itself. */
+  readonly retryInfo?: Uint8Array;
 }
 
 export const OK: GrpcStatus = { code: status.OK, message: '' };
@@ -21,16 +23,24 @@ export const DEADLINE_EXCEEDED: GrpcStatus = {
 const MAX_MESSAGE_LENGTH = 1_024;
 
 export function statusOf(refused: Refusal): GrpcStatus {
-  const { grpc: code, retry } = REFUSALS[refused.reason];
-  return { code, message: refused.message, ...(retry && { details: statusToProtobuf(refused) }) };
+  const { reason, message, retryAfterMs } = refused;
+  return {
+    code: REFUSALS[reason].grpc,
+    message,
+    ...((retryAfterMs !== null || isBadData(refused)) && { details: statusToProtobuf(refused) }),
+    ...(retryAfterMs !== null && { retryInfo: retryInfo(retryAfterMs) }),
+  };
 }
 
-export function statusHeaders({ code, message, details }: GrpcStatus): OutgoingHttpHeaders {
+export function statusHeaders({ code, message, details, retryInfo }: GrpcStatus): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = { 'grpc-status': String(code) };
   if (message !== '') headers['grpc-message'] = percentEncoded(message.slice(0, MAX_MESSAGE_LENGTH));
-  if (details) headers['grpc-status-details-bin'] = Buffer.from(details).toString('base64').replace(/=+$/, '');
+  if (details) headers['grpc-status-details-bin'] = unpadded(details);
+  if (retryInfo) headers['google.rpc.retryinfo-bin'] = unpadded(retryInfo);
   return headers;
 }
+
+const unpadded = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64').replace(/=+$/, '');
 
 /** UTF-8, of which all but printable ASCII without % is written as %XX. */
 function percentEncoded(message: string): string {

@@ -58,7 +58,7 @@ const BAD_REQUEST = 'type.googleapis.com/google.rpc.BadRequest';
 /** BadRequest names fields of the request; of a body it is the whole that could not be read, and the text says where. */
 const BAD_FIELD = 'body';
 
-const isBadData = ({ reason }: Refusal) => reason === 'malformed';
+export const isBadData = ({ reason }: Refusal): boolean => reason === 'malformed';
 
 /**
  * google.rpc.Status      1 code int32 · 2 message string · 3 details repeated Any
@@ -75,12 +75,7 @@ export function statusToProtobuf(refusal: Refusal): Buffer {
   if (retryAfterMs !== null) {
     writer.message(3, () => {
       writer.string(1, RETRY_INFO);
-      writer.message(2, () => {
-        writer.message(1, () => {
-          writer.varint(1, Math.floor(retryAfterMs / 1_000));
-          writer.varint(2, (retryAfterMs % 1_000) * 1_000_000);
-        });
-      });
+      writer.bytes(2, retryInfo(retryAfterMs));
     });
   }
   if (isBadData(refusal)) {
@@ -94,6 +89,16 @@ export function statusToProtobuf(refusal: Refusal): Buffer {
       });
     });
   }
+  return writer.finish();
+}
+
+/** A google.rpc.RetryInfo. */
+export function retryInfo(retryAfterMs: number): Buffer {
+  const writer = new ProtobufWriter(32);
+  writer.message(1, () => {
+    writer.varint(1, Math.floor(retryAfterMs / 1_000));
+    writer.varint(2, (retryAfterMs % 1_000) * 1_000_000);
+  });
   return writer.finish();
 }
 

@@ -54,7 +54,8 @@ describe('a request by gRPC', () => {
   it('that is no protobuf is INVALID_ARGUMENT and is not stored', async () => {
     const before = await values(rig, 'traces');
     const answer = await exportByGrpc(rig, 'traces', Buffer.from('hello'));
-    expect(answer).toMatchObject({ code: grpc.status.INVALID_ARGUMENT, status: null });
+    expect(answer).toMatchObject({ code: grpc.status.INVALID_ARGUMENT, retryAfterMs: null });
+    expect(answer.status).toMatchObject({ code: grpc.status.INVALID_ARGUMENT, message: answer.details });
     expect(answer.details).toContain('at byte 2 of 5, no field begins there');
     expect(await values(rig, 'traces')).toEqual(before);
   });
@@ -301,6 +302,7 @@ describe('Kafka', () => {
       message: grpcAnswer.details,
       retryAfterMs: SOON_MS,
     });
+    expect(grpcAnswer.retryAfterMs).toBe(grpcAnswer.status?.retryAfterMs);
     const byHttp = rig.post('/v1/logs', '{"resourceLogs":[{}]}', JSON_TYPE);
     await held.called(2);
     held.calls[1]!.answer({ kind: 'unknown', cause: new Error('no answer for 30000 ms') });

@@ -1,7 +1,7 @@
 /** One OTLP/gRPC call with bytes of the test's choice, on a connection of its own. */
 import grpc from '@grpc/grpc-js';
 import type { Signal } from '../../src/signals.ts';
-import { decodeStatus, type Rig } from './rig.ts';
+import { decodeRetryInfo, decodeStatus, type Rig } from './rig.ts';
 
 export const SERVICES: Readonly<Record<Signal, string>> = {
   traces: 'opentelemetry.proto.collector.trace.v1.TraceService',
@@ -15,6 +15,8 @@ export interface GrpcAnswer {
   readonly reply: Buffer | null;
   /** From grpc-status-details-bin, when there is one. */
   readonly status: ReturnType<typeof decodeStatus> | null;
+  /** From google.rpc.retryinfo-bin, when there is one. */
+  readonly retryAfterMs: number | null;
 }
 
 export interface GrpcOptions {
@@ -44,11 +46,13 @@ export function exportByGrpc(
     const call = client.makeUnaryRequest(path, identity, identity, Buffer.from(body), metadata, (error, reply) => {
       client.close();
       const [details] = error?.metadata?.get('grpc-status-details-bin') ?? [];
+      const [retryInfo] = error?.metadata?.get('google.rpc.retryinfo-bin') ?? [];
       resolve({
         code: error?.code ?? grpc.status.OK,
         details: error?.details ?? '',
         reply: reply ?? null,
         status: details === undefined ? null : decodeStatus(details as Buffer),
+        retryAfterMs: retryInfo === undefined ? null : decodeRetryInfo(retryInfo as Buffer),
       });
     });
     options.cancel?.addEventListener('abort', () => call.cancel());

@@ -160,15 +160,20 @@ const google = protobuf.parse(`
     message PartialSuccess { int64 rejected = 1; string error_message = 2; }
   `).root;
 
+const decode = (type: string, message: Uint8Array) =>
+  google.lookupType(type).toObject(google.lookupType(type).decode(message), { longs: Number, defaults: true });
+
 /** Fields of a google.rpc.Status, and what RetryInfo among its details says. */
 export function decodeStatus(bytes: Uint8Array): { code: number; message: string; retryAfterMs: number | null } {
-  const decode = (type: string, message: Uint8Array) =>
-    google.lookupType(type).toObject(google.lookupType(type).decode(message), { longs: Number, defaults: true });
   const { code, message, details } = decode('Status', bytes);
   const info = details.find(({ typeUrl }: { typeUrl: string }) => typeUrl === RETRY_INFO);
-  if (!info) return { code, message, retryAfterMs: null };
-  const { seconds, nanos } = decode('RetryInfo', info.value).retryDelay;
-  return { code, message, retryAfterMs: seconds * 1_000 + nanos / 1e6 };
+  return { code, message, retryAfterMs: info ? decodeRetryInfo(info.value) : null };
+}
+
+/** ms of a google.rpc.RetryInfo. */
+export function decodeRetryInfo(bytes: Uint8Array): number {
+  const { seconds, nanos } = decode('RetryInfo', bytes).retryDelay;
+  return seconds * 1_000 + nanos / 1e6;
 }
 
 /** What an Export*ServiceResponse says; null: everything was accepted. */
