@@ -22,7 +22,7 @@ export const PARTS = [
       load: 20,
       loadgen: 30,
       pipeline: 180,
-      roles: 60,
+      roles: 90,
       runtime: 30,
       topics: 30,
     },

@@ -304,6 +304,17 @@ export const configSchema = z
           .describe('gRPC clients that ping more often than this, without requests between, are cut off'),
       })
       .prefault({}),
+    process: z
+      .strictObject({
+        workers: z
+          .number()
+          .int()
+          .min(1)
+          .max(256)
+          .optional()
+          .describe('worker processes of `weir process`; without it one a core'),
+      })
+      .prefault({}),
     load: z
       .strictObject({
         reportIntervalMs: positive(1_000).describe('how often a processor reports its load'),

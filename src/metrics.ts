@@ -76,6 +76,8 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
     ringEpoch: gauge('weir_ring_epoch', 'Ring epoch in force'),
     leader: gauge('weir_leader', '1 while this process is the leader'),
     decisions: counter('weir_decisions_total', 'Decisions written, by kind', ['kind']),
+    workerUp: gauge('weir_worker_up', '1 while the worker process runs, 0 until it is started again', ['worker']),
+    workerRestarts: counter('weir_worker_restarts_total', 'Times that a worker process ended by itself', ['worker']),
     loadReports: counter('weir_load_reports_total', 'Load reports by outcome', ['outcome']),
   };
 }

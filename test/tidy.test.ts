@@ -25,7 +25,7 @@ function importsOf(path: string): string[] {
  */
 const LAYERS: readonly (readonly string[])[] = [
   ['main', 'cli', 'roles'],
-  ['bridge', 'pipeline', 'runtime', 'api', 'demo', 'loadgen'],
+  ['bridge', 'pipeline', 'runtime', 'api', 'demo', 'loadgen', 'workers'],
   ['coordination', 'control', 'load'],
   ['kernels', 'kafka', 'topics'],
   ['abortable', 'log', 'metrics', 'names', 'config', 'errors', 'lasting-trouble', 'protobuf', 'signals'],

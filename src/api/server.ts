@@ -13,6 +13,8 @@ export type { ApiView } from './documents.ts';
 export interface ApiDeps {
   readonly config: Pick<Config, 'host' | 'apiPort'>;
   readonly metrics: Metrics;
+  /** The text of /metrics; absent: that of `metrics`. */
+  exposition?(): Promise<string>;
   readonly log: Log;
   /** `reasons` say what is waited for; empty when ready. */
   ready(): { readonly ready: boolean; readonly reasons: readonly string[] };
@@ -60,6 +62,7 @@ const LISTEN_FAULTS: Readonly<Record<string, string>> = {
 /** Not listening: for tests, by `inject`. */
 export function createApiServer({
   metrics,
+  exposition = () => metrics.registry.metrics(),
   log,
   ready,
   view = () => undefined,
@@ -72,9 +75,7 @@ export function createApiServer({
     const state = ready();
     return reply.code(state.ready ? 200 : 503).send({ ready: state.ready, reasons: state.reasons });
   });
-  server.get('/metrics', async (_, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
-  );
+  server.get('/metrics', async (_, reply) => reply.type(metrics.registry.contentType).send(await exposition()));
   server.get('/', async (_, reply) => reply.type('text/html; charset=utf-8').send(indexPage(view() !== undefined)));
 
   serveView(server, log, () => {

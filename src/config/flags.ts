@@ -4,7 +4,17 @@
  */
 export interface SettingFlag {
   /** As commander names its value. */
-  readonly name: 'kafka' | 'prefix' | 'host' | 'grpcPort' | 'httpPort' | 'apiPort' | 'demo' | 'dataDir' | 'logLevel';
+  readonly name:
+    | 'kafka'
+    | 'prefix'
+    | 'host'
+    | 'grpcPort'
+    | 'httpPort'
+    | 'apiPort'
+    | 'demo'
+    | 'workers'
+    | 'dataDir'
+    | 'logLevel';
   readonly flag: string;
   /** The setting's key. */
   readonly key: string;
@@ -45,6 +55,13 @@ export const SETTING_FLAGS: readonly SettingFlag[] = [
   },
   { name: 'apiPort', flag: '--api-port', key: 'apiPort', argument: '<n>', help: 'API (default: 8080; 0: any)' },
   { name: 'demo', flag: '--no-demo', key: 'demo', help: 'up: send no demo traffic' },
+  {
+    name: 'workers',
+    flag: '--workers',
+    key: 'process.workers',
+    argument: '<n>',
+    help: 'process: worker processes (default: one a core)',
+  },
   {
     name: 'dataDir',
     flag: '--data-dir',

@@ -15,12 +15,15 @@ import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { type Names, namesFor } from '../names.ts';
 import { ensureTopics, type TopicFacts } from '../topics.ts';
+import type { WorkerSeat } from '../workers/seat.ts';
 
 export interface RoleOptions {
   readonly log: Log;
   readonly stdout: NodeJS.WriteStream;
   /** Ctrl-C, SIGTERM: drain and stop. */
   readonly signal: AbortSignal;
+  /** In a worker process: its parent has the API. */
+  readonly seat?: WorkerSeat;
 }
 
 /** What parts are made of. */
@@ -43,6 +46,8 @@ export interface Part {
   /** Drains. */
   close(): Promise<void>;
   readonly view?: ApiView;
+  /** The text of /metrics, where there is more than this process's registry to show. */
+  exposition?(): Promise<string>;
 }
 
 export interface RunHooks {
@@ -58,7 +63,7 @@ export async function runParts(
   starters: ReadonlyArray<(context: RoleContext) => Promise<Part>>,
   hooks: RunHooks = {},
 ): Promise<void> {
-  const { log, signal } = options;
+  const { log, signal, seat } = options;
   const names = namesFor(config.prefix);
   const metrics = createMetrics({ defaults: true });
   const parts: Part[] = [];
@@ -70,21 +75,25 @@ export async function runParts(
       const reasons = started ? parts.flatMap((part) => part.waitsFor() ?? []) : ['starting'];
       return { ready: reasons.length === 0, reasons };
     };
+    seat?.show({ registry: metrics.registry, waitsFor: () => ready().reasons });
     // First, so that a taken port is said before anything else is started, and /healthz answers from the beginning.
-    const api = await startApi({
-      config,
-      metrics,
-      log,
-      ready,
-      view: () => parts.find((part) => part.view)?.view,
-    });
-    openedLast.push(api);
+    const api = seat
+      ? null
+      : await startApi({
+          config,
+          metrics,
+          log,
+          ready,
+          view: () => parts.find((part) => part.view)?.view,
+          exposition: () => parts.find((part) => part.exposition)?.exposition?.() ?? metrics.registry.metrics(),
+        });
+    if (api) openedLast.push(api);
     const kafka = await openKafka(config, log, hooks.onProgress, signal);
     openedLast.push(kafka);
     const topics = await ensureTopics(kafka.port.admin, { config, names, role, embedded: kafka.embedded });
     for (const note of topics.notes) log.info(note);
     // `up` has a screen of its own for these.
-    if (role !== 'all') log.info({ kafka: kafka.brokers, api: api.url }, 'started');
+    if (role !== 'all') log.info({ kafka: kafka.brokers, ...(api && { api: api.url }) }, 'started');
     const kernels = await loadKernels();
     const member = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
     const context: RoleContext = { ...options, config, names, kafka, topics, kernels, metrics, member };
@@ -95,7 +104,7 @@ export async function runParts(
       openedLast.push(part);
     }
     started = true;
-    if (hooks.onStarted) openedLast.push(hooks.onStarted(context, api, parts));
+    if (api && hooks.onStarted) openedLast.push(hooks.onStarted(context, api, parts));
     const lost = kafka.lost.then((error) => Promise.reject(error));
     await Promise.race([aborted(signal), lost, ...parts.map((part) => part.done)]);
   } catch (err) {

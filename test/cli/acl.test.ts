@@ -154,7 +154,7 @@ describeOnKafka('a broker that grants the documented rights', () => {
       const [grpc, http, bridgeApi, processApi, controlApi] = await Promise.all([1, 2, 3, 4, 5].map(() => freePort()));
       const roles = [
         weir('bridge', ['bridge', '--grpc-port', `${grpc}`, '--http-port', `${http}`, '--api-port', `${bridgeApi}`]),
-        weir('process', ['process', '--api-port', `${processApi}`]),
+        weir('process', ['process', '--workers', '1', '--api-port', `${processApi}`]),
         weir('control', ['control', '--api-port', `${controlApi}`]),
       ];
       for (const port of [bridgeApi, processApi, controlApi])

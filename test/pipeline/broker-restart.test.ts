@@ -55,6 +55,7 @@ describeOnKafka('a broker that is killed under load and comes back', () => {
       WEIR_BRIDGE_ACK_TIMEOUT_MS: String(ACK_TIMEOUT_MS),
       // Small polls, so that the processor is at work for a while, and the kill finds transactions under way.
       WEIR_POLL_MAX_RECORDS: '2',
+      WEIR_WORKERS: '1',
       WEIR_LOG_LEVEL: 'warn',
     };
     const created = await runWeir(['topics', '--create'], env);

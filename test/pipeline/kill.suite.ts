@@ -46,6 +46,8 @@ export function killSuite({ spans, kills, timeoutMs }: { spans: number; kills: n
       WEIR_KAFKA_SESSION_TIMEOUT_MS: '2000',
       // Small polls, so that a kill finds many transactions to land in.
       WEIR_POLL_MAX_RECORDS: '16',
+      // Nobody may outlive the kill: workers would drain.
+      WEIR_WORKERS: '1',
       WEIR_LOG_LEVEL: 'warn',
     };
     let running: WeirProcess | undefined;

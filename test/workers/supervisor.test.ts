@@ -1,0 +1,129 @@
+import { pino } from 'pino';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { createMetrics } from '../../src/metrics.ts';
+import { startWorkers, type Workers } from '../../src/workers/supervisor.ts';
+import type { Orders } from './obedient-worker.ts';
+
+const WORK: Orders = { ready: true, does: 'work' };
+const HANG: Orders = { ready: true, does: 'hang' };
+const FAIL: Orders = { ready: true, does: 'fail' };
+const within = { timeout: 15_000, interval: 20 };
+
+let workers: Workers | undefined;
+afterEach(async () => workers?.close());
+
+/** `ordersOf` is asked at each start of a worker; `runs` counts the starts. */
+function start(count: number, ordersOf: (worker: number, run: number) => Orders, hungAfterMs?: number) {
+  const lines: Array<{ worker?: number; pid?: number; level: number; msg: string }> = [];
+  const metrics = createMetrics();
+  const runs = new Map<number, number>();
+  workers = startWorkers({
+    count,
+    program: new URL('./obedient-worker.ts', import.meta.url),
+    settingsOf(worker) {
+      const run = runs.get(worker) ?? 0;
+      runs.set(worker, run + 1);
+      return ordersOf(worker, run);
+    },
+    metrics,
+    log: pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line)) }),
+    ...(hungAfterMs && { hungAfterMs }),
+  });
+  const pidsOf = (worker: number) => lines.filter((line) => line.pid !== undefined && line.worker === worker);
+  const restarts = async () => (await metrics.workerRestarts.get()).values;
+  /** Once this is what the workers wait for, this one does what else it was ordered to. */
+  const tell = async (worker: number, when: string | null = null) => {
+    await vi.waitFor(() => expect(workers?.waitsFor()).toBe(when), within);
+    process.kill(pidsOf(worker).at(-1)!.pid!, 'SIGUSR2');
+  };
+  return { workers, lines, runs, pidsOf, restarts, tell };
+}
+
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+describe('worker processes', () => {
+  it('are ready when all are, and say which is not', async () => {
+    const { workers } = start(3, (worker) => ({ ready: worker === 2, does: 'work' }));
+    expect(workers.waitsFor()).toBe('worker 1, 2, 3: starting');
+    await vi.waitFor(() => expect(workers.waitsFor()).toBe('worker 1, 3: its orders'), within);
+  });
+
+  it('show their metrics through the parent', async () => {
+    const { workers } = start(2, () => WORK);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    const text = await workers.exposition();
+    expect(text).toContain('weir_items_in_total{signal="traces",worker="1"} 1\n');
+    expect(text).toContain('weir_items_in_total{signal="traces",worker="2"} 2\n');
+    expect(text).toContain('weir_worker_up{worker="2"} 1\n');
+  });
+
+  it('are started again one by one, the others untouched', async () => {
+    const { workers, pidsOf, restarts } = start(2, () => WORK);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    process.kill(pidsOf(1)[0]!.pid!, 'SIGKILL');
+    await vi.waitFor(() => expect(workers.waitsFor()).toBe('worker 1: to be started again'), within);
+    expect(await workers.exposition()).toContain('weir_worker_up{worker="1"} 0\n');
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    expect(pidsOf(1)).toHaveLength(2);
+    expect(pidsOf(2)).toHaveLength(1);
+    expect(isAlive(pidsOf(2)[0]!.pid!)).toBe(true);
+    expect(await restarts()).toEqual([{ labels: { worker: '1' }, value: 1 }]);
+  });
+
+  it('that hang are killed and started again', async () => {
+    const { workers, lines, runs, tell } = start(1, (_, run) => (run === 0 ? HANG : WORK), 1_000);
+    await tell(1);
+    await vi.waitFor(() => expect(runs.get(1)).toBe(2), within);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    expect(lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining('did not answer'));
+  });
+
+  it('end their parent with an error that the user can see to, before any has worked', async () => {
+    const { workers } = start(2, (worker) => ({ ready: false, does: worker === 2 ? 'fail' : 'work', atOnce: true }));
+    await expect(workers.done).rejects.toMatchObject({ code: 'ROUTING_MISMATCH', message: 'the routing differs' });
+  });
+
+  it('that fail alike later are started again', async () => {
+    const { workers, runs, lines, tell } = start(1, (_, run) => (run === 0 ? FAIL : WORK));
+    await tell(1);
+    await vi.waitFor(() => expect(runs.get(1)).toBe(2), within);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    expect(lines).toContainEqual(expect.objectContaining({ code: 'ROUTING_MISMATCH', worker: 1 }));
+  });
+
+  it('that fail so while another works are started again', async () => {
+    const orders = (worker: number, run: number): Orders => {
+      if (worker === 1) return WORK;
+      return run === 0 ? { ready: false, does: 'fail' } : WORK;
+    };
+    const { workers, runs, pidsOf, tell } = start(2, orders);
+    await tell(2, 'worker 2: its orders');
+    await vi.waitFor(() => expect(runs.get(2)).toBe(2), within);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    expect(pidsOf(1)).toHaveLength(1);
+  });
+
+  it('that crash from the start are tried again, ever slower', async () => {
+    const { lines } = start(1, () => ({ ready: false, does: 'crash', atOnce: true }));
+    await vi.waitFor(
+      () => expect(lines.filter(({ msg }) => msg.includes('with exit code 70')).length).toBeGreaterThan(1),
+      within,
+    );
+    const waits = lines.flatMap(({ msg }) => /again in ([\d.]+) s/.exec(msg)?.[1] ?? []);
+    expect(waits.slice(0, 2)).toEqual(['0.5', '1']);
+  });
+
+  it('drain and are gone when the parent closes', async () => {
+    const { workers, pidsOf, lines } = start(2, () => WORK);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    await workers.close();
+    for (const worker of [1, 2]) expect(isAlive(pidsOf(worker)[0]!.pid!)).toBe(false);
+    expect(lines.filter(({ msg }) => msg.includes('ended'))).toEqual([]);
+  });
+});
