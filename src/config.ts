@@ -239,6 +239,12 @@ export const configSchema = z
           .describe(
             'when retention has overtaken a committed offset: stop that partition, or go on with what is there',
           ),
+        onCorruptBatch: z
+          .enum(['dead-letter', 'stop'])
+          .default('dead-letter')
+          .describe(
+            'what to do with a record batch that no version can read: put it away as it is, or stop that partition',
+          ),
       })
       .prefault({}),
     bridge: z

@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   TOPIC_MISMATCH: 'a topic exists with settings that Weir cannot work with',
   ROUTING_MISMATCH: 'the configured routing is not the one that the ring epoch holds',
   OFFSET_LOST: 'a committed offset is no longer in the log',
+  BATCH_CORRUPT: 'a record batch cannot be read',
   CONTROL_LOG_UNREADABLE: 'the control log holds an event that this version does not know',
   LOAD_TARGET: 'the load generator cannot reach its target',
 } as const;

@@ -152,6 +152,11 @@ class Tail implements ControlLogFollower {
           break;
         case 'ended':
           return;
+        case 'corrupt':
+          throw new WeirError(
+            'CONTROL_LOG_UNREADABLE',
+            `reading the control log ${this.#topic} at offset ${outcome.batch.offset}: ${outcome.batch.reason}. No state can be told without it: move its leadership to a replica that is whole, and start again`,
+          );
         case 'out-of-range':
           throw new WeirError(
             'CONTROL_LOG_UNREADABLE',

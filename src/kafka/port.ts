@@ -47,8 +47,28 @@ export type PollOutcome =
   | { readonly kind: 'idle' }
   /** The position is outside the log. The partition stands until someone seeks; nothing is reset or committed. */
   | { readonly kind: 'out-of-range'; readonly position: bigint; readonly earliest: bigint; readonly latest: bigint }
+  /** What lies at the position cannot be read; all before it was handed out. The partition stands until someone seeks. */
+  | { readonly kind: 'corrupt'; readonly batch: CorruptBatch }
   /** Revoked, lost or closed: no more polls. */
   | { readonly kind: 'ended' };
+
+/** A record batch that stayed unreadable when it was fetched again. Bytes in memory do not rot: only an adapter of a broker has them. */
+export interface CorruptBatch {
+  /**
+   * - `damaged`: its checksum, its compressed bytes or its records are wrong; no version will read it.
+   * - `too-large`: decompressed it is larger than what is taken.
+   * - `unsupported`: whole, but of a codec or format that this version does not know.
+   */
+  readonly cause: 'damaged' | 'too-large' | 'unsupported';
+  /** In words. */
+  readonly reason: string;
+  /** Of its first record that was not handed out. */
+  readonly offset: bigint;
+  /** Behind it; null where its end cannot be told. */
+  readonly nextOffset: bigint | null;
+  /** As the broker sent it; the caller's own. Where the end cannot be told: all that came from there on. */
+  readonly bytes: Uint8Array;
+}
 
 /** Reads one partition, forward. `poll` calls must not overlap. Errors of the connection are retried inside, for ever. */
 export interface PartitionReader extends TopicPartition {

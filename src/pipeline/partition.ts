@@ -4,15 +4,18 @@
  */
 import type { Logger } from 'pino';
 import { abortable, aborted, pause } from '../abortable.ts';
-import type { AssignedPartition, CommitOutcome, KafkaPort, TransactionalSink } from '../kafka/port.ts';
+import type { AssignedPartition, CommitOutcome, CorruptBatch, KafkaPort, TransactionalSink } from '../kafka/port.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
+import { mayPass, transactCorruptBatch } from './corrupt-batch.ts';
 import { type Committed, ringEpochOf, type TransactSettings, transactPoll } from './transact.ts';
 
 /** How long a poll waits for records. */
 const IDLE_WAIT_MS = 500;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
+
+export const STOP_REASONS = ['lost-offset', 'corrupt-batch'] as const;
 
 export interface PartitionDeps {
   readonly port: KafkaPort;
@@ -22,12 +25,14 @@ export interface PartitionDeps {
   readonly transactionTimeoutMs: number;
   /** 'stop': a lost offset stops the partition until the operator chooses. */
   readonly onLostOffset: 'stop' | 'earliest';
+  readonly onCorruptBatch: 'dead-letter' | 'stop';
   readonly log: Logger;
   /** Resolves with the ring epoch to route by, once the control log is folded at least up to `atLeast`. */
   ringEpoch(atLeast: number, signal: AbortSignal): Promise<number>;
   onCommitted(committed: Committed): void;
   onPollDone(outcome: CommitOutcome['kind'], seconds: number): void;
-  onStopped(reason: 'lost-offset'): void;
+  onCorruptBatchPassed(): void;
+  onStopped(reason: (typeof STOP_REASONS)[number]): void;
 }
 
 /** Resolves when the partition is given back. */
@@ -88,6 +93,11 @@ async function workUntilTrouble(
       if (polled.kind === 'idle') continue;
       if (polled.kind === 'out-of-range') {
         await standOrSkip(partition, polled, deps, log);
+        continue;
+      }
+      if (polled.kind === 'corrupt') {
+        const outcome = await standOrPass(partition, polled.batch, sink, ringEpoch, deps, log);
+        if (outcome.kind !== 'committed') return outcome;
         continue;
       }
       const { poll } = polled;
@@ -156,4 +166,25 @@ async function standOrSkip(
       'restart with poll.onLostOffset: earliest',
   );
   await aborted(partition.signal);
+}
+
+async function standOrPass(
+  partition: AssignedPartition,
+  batch: CorruptBatch,
+  sink: TransactionalSink,
+  ringEpoch: number,
+  { onCorruptBatch, names, settings, onStopped, onCorruptBatchPassed }: PartitionDeps,
+  log: Logger,
+): Promise<CommitOutcome> {
+  const { nextOffset } = batch;
+  if (!mayPass(partition, batch, onCorruptBatch, names, log) || nextOffset === null) {
+    onStopped('corrupt-batch');
+    await aborted(partition.signal);
+    return { kind: 'committed' };
+  }
+  const outcome = await transactCorruptBatch(partition, { ...batch, nextOffset }, sink, ringEpoch, settings);
+  if (outcome.kind !== 'committed') return outcome;
+  onCorruptBatchPassed();
+  await partition.seek(nextOffset);
+  return outcome;
 }

@@ -11,7 +11,7 @@ import type { PartitionLag } from '../load/load-report.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { runPartition } from './partition.ts';
+import { runPartition, STOP_REASONS } from './partition.ts';
 import type { LoadReporter } from './report.ts';
 import type { Committed } from './transact.ts';
 
@@ -66,6 +66,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
           kernel: deps.kernel,
           transactionTimeoutMs: config.kafka.transactionTimeoutMs,
           onLostOffset: config.poll.onLostOffset,
+          onCorruptBatch: config.poll.onCorruptBatch,
           log,
           ringEpoch: deps.ringEpoch,
           settings: {
@@ -82,9 +83,10 @@ export function startProcessor(deps: ProcessorDeps): Processor {
             metrics.polls.inc({ outcome });
             metrics.pollSeconds.observe({ signal }, seconds);
           },
+          onCorruptBatchPassed: () => metrics.deadLetter.inc({ reason: 'corrupt_batch' }),
           onStopped: (reason) => metrics.partitionsStopped.set({ ...labels, reason }, 1),
         }).finally(() => {
-          metrics.partitionsStopped.remove({ ...labels, reason: 'lost-offset' });
+          for (const reason of STOP_REASONS) metrics.partitionsStopped.remove({ ...labels, reason });
           metrics.lagRecords.remove(labels);
         });
       },

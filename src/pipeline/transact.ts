@@ -10,7 +10,7 @@ import { type DeadLetterReason, deadLetter } from './dead-letter.ts';
 import { groupByKeptHeaders, headerBytes } from './kept-headers.ts';
 
 /** What a record takes beside its value in `max.message.bytes`: batch header, lengths, our headers. */
-const RECORD_OVERHEAD_BYTES = 2_048;
+export const RECORD_OVERHEAD_BYTES = 2_048;
 /** Output bound of small polls, so that many of them can be in flight at once; a record that needs more gets more. */
 const SMALL_OUTPUT_BYTES = 1024 * 1024;
 const text = new TextEncoder();

@@ -1,4 +1,5 @@
 /** Reads one partition from near its end and goes on reading. For what is shown and decided on, not for what must be complete. */
+import { WeirError } from '../errors.ts';
 import type { KafkaPort, Poll, TopicPartition } from '../kafka/port.ts';
 
 /** How long one poll waits. Only `close()` notices. */
@@ -14,7 +15,8 @@ export interface PartitionTail {
 
 /**
  * Calls `onPoll` with each poll from `recordsBack` offsets before the end; the lease ends when it returns. Resolves once all
- * that was there at the call has been handed over. What retention takes away under the reader is skipped.
+ * that was there at the call has been handed over. What retention takes away under the reader, and
+ * what cannot be read, is skipped.
  */
 export async function tailPartition(
   port: KafkaPort,
@@ -35,6 +37,12 @@ export async function tailPartition(
       const outcome = await reader.poll(POLL_WAIT_MS);
       if (outcome.kind === 'ended') return;
       if (outcome.kind === 'out-of-range') await reader.seek('earliest');
+      if (outcome.kind === 'corrupt') {
+        const { offset, nextOffset, reason } = outcome.batch;
+        if (nextOffset === null)
+          throw new WeirError('BATCH_CORRUPT', `reading ${at.topic}/${at.partition} at offset ${offset}: ${reason}`);
+        await reader.seek(nextOffset);
+      }
       if (outcome.kind === 'poll')
         try {
           onPoll(outcome.poll);

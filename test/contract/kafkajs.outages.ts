@@ -53,6 +53,21 @@ export function outagesContract({ brokers, proxied }: RealKafka): void {
       await proxy?.close();
     });
 
+    it('reads a batch again that was damaged on its way', async () => {
+      const topic = await newTopic();
+      const producer = await direct.producer();
+      const marked = randomBytes(32);
+      for (const value of [bytes('before'), marked, bytes('after')])
+        await producer.send([{ topic, partition: 0, value }]);
+      const reader = port.reader({ topic, partition: 0 });
+      await reader.seek('earliest');
+      proxy.damageNextAnswer(marked);
+      const records = await readUntil(reader, (position) => position >= 3n);
+      expect(records.map(({ value }) => value)).toEqual(['before', Buffer.from(marked).toString(), 'after']);
+      await reader.close();
+      await producer.close();
+    });
+
     it('stores what was sent meanwhile once and in order, and a reader reads on by itself', async () => {
       const topic = await newTopic();
       const producer = await port.producer({ deliveryTimeoutMs: 30_000 });

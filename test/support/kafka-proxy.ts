@@ -14,6 +14,8 @@ export interface KafkaProxy {
    * becomes of its sender is up to the test.
    */
   swallow(apiKey: number, after: number): Promise<void>;
+  /** Flips a bit of the next answer that holds these bytes, where they stand. */
+  damageNextAnswer(bytes: Buffer): void;
   /** Connections that come in from now on are cut, as are those that are open, until it is called with false. */
   refuse(refusing: boolean): void;
   /** Requests seen so far, by API key. */
@@ -34,6 +36,7 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
   let thenRefuse = false;
   const swallowing = new Map<number, { left: number; resolve(): void }>();
   let refusing = false;
+  let damaging: Buffer | undefined;
 
   const refuse = (now: boolean) => {
     refusing = now;
@@ -81,6 +84,11 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
     broker.on(
       'data',
       frames((frame) => {
+        const damageAt = damaging ? frame.indexOf(damaging) : -1;
+        if (damageAt >= 0) {
+          damaging = undefined;
+          frame[damageAt]! ^= 1;
+        }
         if (!marked.delete(frame.readInt32BE(4))) client.write(frame);
         else if (hasStored(frame)) {
           if (thenRefuse) refuse(true);
@@ -105,6 +113,9 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
       thenRefuse = options.thenRefuse ?? false;
     },
     swallow: (apiKey, after) => new Promise((resolve) => swallowing.set(apiKey, { left: after, resolve })),
+    damageNextAnswer(bytes) {
+      damaging = bytes;
+    },
     refuse,
     requests: (apiKey) => counts.get(apiKey) ?? 0,
     async close() {

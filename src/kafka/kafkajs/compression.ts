@@ -4,12 +4,24 @@
  * hand, each from its published format, every length checked against what is there.
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { UnreadableBatch } from './corrupt-batch.ts';
 
 /** Of one batch. A few KB can announce gigabytes; more than the kernel takes in one call is refused instead. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
-/** Throws RangeError or zlib's error on what is not in the codec's format. */
+/** Throws UnreadableBatch. */
 export function decompress(codec: number, bytes: Buffer): Buffer {
+  try {
+    return inflate(codec, bytes);
+  } catch (error) {
+    if (error instanceof UnreadableBatch) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === 'ERR_BUFFER_TOO_LARGE' ? 'too-large' : 'damaged';
+    throw new UnreadableBatch(why, `its compressed records cannot be read: ${message}`, { cause: error });
+  }
+}
+
+function inflate(codec: number, bytes: Buffer): Buffer {
   switch (codec) {
     case 1:
       return gunzipSync(bytes, { maxOutputLength: MAX_BYTES });
@@ -20,7 +32,7 @@ export function decompress(codec: number, bytes: Buffer): Buffer {
     case 4:
       return zstdDecompressSync(bytes, { maxOutputLength: MAX_BYTES });
     default:
-      throw new Error(`record batches compressed with codec ${codec} cannot be read`);
+      throw new UnreadableBatch('unsupported', `codec ${codec} is not known`);
   }
 }
 
@@ -57,7 +69,7 @@ class Output {
   #reserve(more: number): void {
     const needed = this.length + more;
     if (needed <= this.bytes.length) return;
-    if (needed > MAX_BYTES) throw new RangeError(`a record batch holds more than ${MAX_BYTES} bytes`);
+    if (needed > MAX_BYTES) throw new UnreadableBatch('too-large', `it holds more than ${MAX_BYTES} bytes`);
     const grown = Buffer.allocUnsafe(Math.min(MAX_BYTES, Math.max(needed, this.bytes.length * 2)));
     this.bytes.copy(grown, 0, 0, this.length);
     this.bytes = grown;

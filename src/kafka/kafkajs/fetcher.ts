@@ -5,8 +5,9 @@
  */
 
 import { pause } from '../../abortable.ts';
-import type { FetchOptions, TopicPartition } from '../port.ts';
+import type { CorruptBatch, FetchOptions, TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
+import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
 import { type FetchedPartition, fetchRequest } from './fetch-request.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
@@ -24,6 +25,8 @@ const MAX_BACKOFF_MS = 2_000;
 /** A topic that was just created is not known to every broker at once. */
 const CREATED_WITHIN_MS = 3_000;
 const ANSWER_WITHIN_MS = 30_000;
+/** A batch may have been damaged on its way: only one that comes so this often is taken to be so. */
+const UNREADABLE_TIMES = 3;
 
 type Isolation = NonNullable<FetchOptions['isolation']>;
 
@@ -218,17 +221,19 @@ export class Fetcher {
     if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
     const answers = new Map(answer.partitions.map((fetched) => [`${fetched.partition} ${fetched.topic}`, fetched]));
     const given = new Set<FetchedPartition>();
+    const first = answer.partitions.find(({ records }) => records.length > 0);
     for (const { reader, question } of asked) {
       const fetched = answers.get(`${reader.partition} ${reader.topic}`);
       if (!fetched || !reader.stillAsks(question)) continue;
       // Each reader's views are its own: what one releases another may still read.
       const own = given.has(fetched) ? { ...fetched, records: Buffer.from(fetched.records) } : fetched;
       given.add(fetched);
-      this.#deliver(reader, question.offset, own);
+      this.#deliver(reader, question.offset, own, fetched === first);
     }
   }
 
-  #deliver(reader: FetchReader, offset: number, fetched: FetchedPartition): void {
+  /** `first`: of the answer's partitions with records, whose first batch the broker sends whole, whatever its size. */
+  #deliver(reader: FetchReader, offset: number, fetched: FetchedPartition, first: boolean): void {
     const { topic, partition } = reader;
     if (fetched.errorCode !== 0) {
       const error = new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
@@ -247,11 +252,25 @@ export class Fetcher {
       );
       return;
     }
-    // A batch that did not fit is cut off; its partition keeps its place, since the first one asked for always fits.
-    if (records.nextOffset <= offset) return;
+    if (records.nextOffset <= offset) {
+      // A batch that did not fit is cut off; its partition keeps its place, since the first one asked for always fits.
+      const beyond = new UnreadableBatch('damaged', 'its length reaches beyond what the broker sent');
+      const corrupt = records.corrupt ?? (first ? corruptBatch(beyond, fetched.records, 0, offset) : null);
+      if (corrupt) this.#unreadable(reader, corrupt);
+      return;
+    }
     this.#readers.delete(reader);
     this.#readers.add(reader);
     reader.deliver(records);
+  }
+
+  #unreadable(reader: FetchReader, batch: CorruptBatch): void {
+    if (++reader.unreadable >= UNREADABLE_TIMES) reader.corrupt(batch);
+    else
+      this.#trouble(
+        reader,
+        new Error(`${reader.topic}/${reader.partition} at offset ${batch.offset}: ${batch.reason}`),
+      );
   }
 
   #trouble(reader: FetchReader, error: Error): void {

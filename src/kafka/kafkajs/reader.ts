@@ -1,4 +1,4 @@
-import type { FetchOptions, PartitionReader, PollOutcome, TopicPartition } from '../port.ts';
+import type { CorruptBatch, FetchOptions, PartitionReader, PollOutcome, TopicPartition } from '../port.ts';
 import type { Fetcher } from './fetcher.ts';
 import { LeasedPoll } from './poll.ts';
 import type { FetchedRecords } from './record-batch.ts';
@@ -33,6 +33,8 @@ export class FetchReader implements PartitionReader {
   #failure: Error | undefined;
   /** The position was found to be outside the log: until a seek this stands, also should the log come to hold it. */
   #lost = false;
+  /** Lies at the position, and stands until a seek as well. */
+  #corrupt: CorruptBatch | undefined;
 
   /** A question about this partition is on its way: a fetch or the look-up of its leader. */
   asking = false;
@@ -40,6 +42,8 @@ export class FetchReader implements PartitionReader {
   /** Not before this time (`performance.now()`), after trouble. */
   retryAt = 0;
   backoffMs = 0;
+  /** How often what lies at the position could not be read. */
+  unreadable = 0;
 
   constructor(at: TopicPartition, options: FetchOptions, fetcher: Fetcher) {
     this.topic = at.topic;
@@ -69,6 +73,8 @@ export class FetchReader implements PartitionReader {
     this.#position = Number(offset);
     this.#buffered = undefined;
     this.#lost = false;
+    this.#corrupt = undefined;
+    this.unreadable = 0;
     this.#failure = undefined;
     this.#fetcher.wake();
   }
@@ -114,7 +120,7 @@ export class FetchReader implements PartitionReader {
   // What the fetcher asks and tells.
 
   get wants(): boolean {
-    if (!this.#waiting || this.#paused || this.#lost || this.#position === undefined) return false;
+    if (!this.#waiting || this.#paused || this.#lost || this.#corrupt || this.#position === undefined) return false;
     return !this.asking && !this.askingBounds && !this.#buffered;
   }
 
@@ -133,6 +139,7 @@ export class FetchReader implements PartitionReader {
   deliver(records: FetchedRecords): void {
     if (records.nextOffset <= this.#at()) return;
     this.#buffered = { records, from: 0 };
+    this.unreadable = 0;
     if (!this.#waiting) return;
     const ready = this.#take();
     if (ready) this.#answer(ready);
@@ -142,6 +149,12 @@ export class FetchReader implements PartitionReader {
     this.#lost = true;
     if (this.#paused) return;
     this.#answer({ kind: 'out-of-range', position: this.position, earliest, latest });
+  }
+
+  /** What lies at the position will not be readable. */
+  corrupt(batch: CorruptBatch): void {
+    this.#corrupt = batch;
+    if (!this.#paused) this.#answer({ kind: 'corrupt', batch });
   }
 
   /** Trying again cannot mend it: this and every further poll rejects, until a seek. */
@@ -155,7 +168,9 @@ export class FetchReader implements PartitionReader {
   }
 
   #take(): PollOutcome | null {
-    if (!this.#buffered || this.#paused) return null;
+    if (this.#paused) return null;
+    if (this.#corrupt) return { kind: 'corrupt', batch: this.#corrupt };
+    if (!this.#buffered) return null;
     const { records, from } = this.#buffered;
     const poll = LeasedPoll.cut(this, records, from, this.#limits);
     const end = from + poll.count;

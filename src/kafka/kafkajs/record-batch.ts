@@ -23,7 +23,8 @@
  * varint (-1: null), value.
  */
 import { loadCrc32c } from '../../kernels/index.ts';
-import type { Headers, Value } from '../port.ts';
+import type { CorruptBatch, Headers, Value } from '../port.ts';
+import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
 import { decompress } from './decompress.ts';
 
 /** kafkajs's own, a table look-up a byte, took 40 % of a processor's CPU. */
@@ -45,6 +46,8 @@ export interface AbortedTransaction {
 export class FetchedRecords {
   /** Behind the last whole batch, control batches included. */
   nextOffset: number;
+  /** What lies there, where it cannot be read: what follows it was not looked at. */
+  corrupt: CorruptBatch | null = null;
   count = 0;
   readonly #buffers: Buffer[] = [];
   /** Per record: buffer, key at, key length (-1: null), value at, value length (-1: null), headers at, record end. */
@@ -104,7 +107,10 @@ export class FetchedRecords {
     return this.#buffers[this.#fields[at]!]!.subarray(start, start + length);
   }
 
-  /** Adds all visible records of `bytes` from `position` on. A batch cut off at the end is left for the next fetch. */
+  /**
+   * Adds all visible records of `bytes` from `position` on, up to a batch that cannot be read. One that is cut off at the end
+   * is left for the next fetch.
+   */
   read(bytes: Buffer, position: number, aborted: readonly AbortedTransaction[]): void {
     const waiting = [...aborted].sort((a, b) => a.firstOffset - b.firstOffset);
     const abortedNow = new Set<bigint>();
@@ -112,29 +118,48 @@ export class FetchedRecords {
     for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
       const end = at + 12 + bytes.readInt32BE(at + 8);
       if (end > bytes.length) break;
-      if (bytes[at + MAGIC_AT] !== MAGIC) throw new Error(`record format ${bytes[at + MAGIC_AT]} is not known`);
-      const baseOffset = Number(bytes.readBigInt64BE(at));
-      const lastOffset = baseOffset + bytes.readInt32BE(at + 23);
-      const attributes = bytes.readInt16BE(at + 21);
-      const producerId = bytes.readBigInt64BE(at + 43);
-      while (waiting.length > 0 && waiting[0]!.firstOffset <= lastOffset) abortedNow.add(waiting.shift()!.producerId);
-      const transactional = (attributes & 0x10) !== 0;
-      if ((attributes & 0x20) !== 0) {
-        // A control record's key: version int16, type int16; type 0 ends an aborted transaction.
-        if (transactional && controlType(bytes, at + HEADER_BYTES) === 0) abortedNow.delete(producerId);
-      } else if (!transactional || !abortedNow.has(producerId)) {
-        this.#readBatch(bytes, at, end, baseOffset, attributes, position);
+      const before = this.count;
+      try {
+        checkWhole(bytes, at, end);
+        this.#readWhole(bytes, at, end, position, waiting, abortedNow);
+      } catch (error) {
+        if (!(error instanceof UnreadableBatch)) throw error;
+        this.count = before;
+        this.corrupt = corruptBatch(error, bytes, at, this.nextOffset);
+        return;
       }
-      this.nextOffset = Math.max(this.nextOffset, lastOffset + 1);
       at = end;
     }
+  }
+
+  #readWhole(
+    bytes: Buffer,
+    at: number,
+    end: number,
+    position: number,
+    waiting: AbortedTransaction[],
+    abortedNow: Set<bigint>,
+  ): void {
+    const baseOffset = Number(bytes.readBigInt64BE(at));
+    const lastOffset = baseOffset + bytes.readInt32BE(at + 23);
+    const attributes = bytes.readInt16BE(at + 21);
+    const producerId = bytes.readBigInt64BE(at + 43);
+    while (waiting.length > 0 && waiting[0]!.firstOffset <= lastOffset) abortedNow.add(waiting.shift()!.producerId);
+    const transactional = (attributes & 0x10) !== 0;
+    if ((attributes & 0x20) !== 0) {
+      // A control record's key: version int16, type int16; type 0 ends an aborted transaction.
+      if (transactional && controlType(bytes, at + HEADER_BYTES) === 0) abortedNow.delete(producerId);
+    } else if (!transactional || !abortedNow.has(producerId)) {
+      this.#readBatch(bytes, at, end, baseOffset, attributes, position);
+    }
+    this.nextOffset = Math.max(this.nextOffset, lastOffset + 1);
   }
 
   #readBatch(bytes: Buffer, at: number, end: number, baseOffset: number, attributes: number, position: number): void {
     const baseTimestamp = Number(bytes.readBigInt64BE(at + 27));
     const appendTime = (attributes & 0x08) !== 0 ? Number(bytes.readBigInt64BE(at + 35)) : null;
     const codec = attributes & 0x07;
-    let source = bytes;
+    let source = bytes.subarray(0, end);
     let start = at + HEADER_BYTES;
     let buffer = 0;
     if (codec !== 0) {
@@ -145,6 +170,7 @@ export class FetchedRecords {
     const reader = new VarintReader(source, start);
     for (let left = bytes.readInt32BE(at + 57); left > 0; left--) {
       const recordEnd = reader.varint() + reader.at;
+      if (recordEnd > source.length) throw cutOff();
       reader.at += 1;
       const timestamp = appendTime ?? baseTimestamp + reader.varlong();
       if (appendTime !== null) reader.varlong();
@@ -154,13 +180,13 @@ export class FetchedRecords {
       reader.at += Math.max(0, keyLength);
       const valueLength = reader.varint();
       const valueAt = reader.at;
-      reader.at = recordEnd;
+      reader.at += Math.max(0, valueLength);
+      const headersAt = reader.at;
+      skipHeaders(reader);
+      if (reader.at !== recordEnd) throw cutOff();
       if (offset >= position) {
         const index = this.#add(offset, timestamp);
-        this.#fields.set(
-          [buffer, keyAt, keyLength, valueAt, valueLength, valueAt + Math.max(0, valueLength), recordEnd],
-          index * FIELDS,
-        );
+        this.#fields.set([buffer, keyAt, keyLength, valueAt, valueLength, headersAt, recordEnd], index * FIELDS);
       }
     }
   }
@@ -183,6 +209,30 @@ export class FetchedRecords {
 
 const FIELDS = 7;
 
+function checkWhole(bytes: Buffer, at: number, end: number): void {
+  if (end < at + HEADER_BYTES) throw new UnreadableBatch('damaged', `its length says ${end - at} bytes`);
+  const [told, is] = [bytes.readUInt32BE(at + 17), crc32c.update(0, bytes.subarray(at + CHECKED_FROM, end))];
+  if (told !== is)
+    throw new UnreadableBatch(
+      'damaged',
+      `its checksum says ${told.toString(16)}, that of its bytes is ${is.toString(16)}`,
+    );
+  const format = bytes[at + MAGIC_AT];
+  if (format !== MAGIC) throw new UnreadableBatch('unsupported', `record format ${format} is not known`);
+}
+
+const cutOff = () => new UnreadableBatch('damaged', 'a record does not fill its length');
+
+function skipHeaders(reader: VarintReader): void {
+  for (let left = reader.varint(); left > 0; left--) {
+    const nameLength = reader.varint();
+    if (nameLength < 0) throw cutOff();
+    reader.at += nameLength;
+    const valueLength = reader.varint();
+    reader.at += Math.max(0, valueLength);
+  }
+}
+
 class VarintReader {
   readonly #bytes: Buffer;
   at: number;
@@ -196,7 +246,7 @@ class VarintReader {
     let result = 0;
     for (let shift = 0; ; shift += 7) {
       const byte = this.#bytes[this.at++];
-      if (byte === undefined) throw new RangeError('a record reaches over the end of its batch');
+      if (byte === undefined) throw cutOff();
       result |= (byte & 0x7f) << shift;
       if (byte < 0x80) return (result >>> 1) ^ -(result & 1);
     }
@@ -208,7 +258,7 @@ class VarintReader {
     let scale = 1;
     for (;;) {
       const byte = this.#bytes[this.at++];
-      if (byte === undefined) throw new RangeError('a record reaches over the end of its batch');
+      if (byte === undefined) throw cutOff();
       low += (byte & 0x7f) * scale;
       if (byte < 0x80) return low % 2 === 0 ? low / 2 : -(low + 1) / 2;
       scale *= 128;
