@@ -18,7 +18,7 @@ export const PARTS = [
       contract: 100,
       control: 20,
       coordination: 60,
-      kafka: 120,
+      kafka: 150,
       load: 20,
       loadgen: 30,
       pipeline: 180,

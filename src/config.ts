@@ -152,6 +152,10 @@ export const configSchema = z
       .strictObject({
         brokers,
         clientId: text().default('weir').describe("name in the brokers' logs and quotas"),
+        compression: z
+          .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+          .default('none')
+          .describe('of the record batches that Weir writes; all of them are read'),
         tls,
         sasl: sasl.optional(),
         connectTimeoutMs: positive(5_000).describe('for one connection to a broker'),

@@ -6,6 +6,7 @@ import { lastingTrouble } from '../../lasting-trouble.ts';
 import type { FetchOptions, KafkaPort, TopicPartition } from '../port.ts';
 import { KafkaAdmin } from './admin.ts';
 import { ClusterView } from './cluster.ts';
+import { requireCompression } from './compression.ts';
 import { brokerAddresses, linkSettings } from './connection.ts';
 import { Fetcher } from './fetcher.ts';
 import { type ApiVersions, requestOf } from './internals.ts';
@@ -27,6 +28,7 @@ const OPEN_SINK_TIMEOUT_FACTOR = 2;
  * KAFKA_AUTH, KAFKA_VERSION or CONFIG_INVALID.
  */
 export async function connectKafka(config: Config['kafka'], log: Logger): Promise<KafkaPort> {
+  requireCompression(config.compression);
   const seeds = brokerAddresses(config.brokers);
   const settings = await linkSettings(config, log);
   const links = new Links(settings);
@@ -154,6 +156,7 @@ class KafkajsPort implements KafkaPort {
       await openSink(options, {
         cluster: this.#cluster,
         links: this.#links,
+        compression: this.#config.compression,
         requestTimeoutMs: this.#config.requestTimeoutMs,
         openTimeoutMs: this.#config.requestTimeoutMs * OPEN_SINK_TIMEOUT_FACTOR,
       }),
@@ -165,6 +168,7 @@ class KafkajsPort implements KafkaPort {
       await openProducer(options, {
         cluster: this.#cluster,
         links: this.#links,
+        compression: this.#config.compression,
         requestTimeoutMs: this.#config.requestTimeoutMs,
         log: this.#log,
       }),

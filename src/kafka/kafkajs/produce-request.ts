@@ -6,6 +6,7 @@
  * Answer: [topic string, [partition int32, error_code int16, base_offset int64, log_append_time int64,
  * log_start_offset int64]], throttle_time_ms int32
  */
+import type { Compression } from './compression.ts';
 import { KafkajsEncoder, type Protocol } from './internals.ts';
 import { encodeBatch, type OutgoingRecord, type ProducerIdentity } from './record-batch.ts';
 
@@ -30,6 +31,7 @@ export function produceRequest(options: {
   transactionalId: string | null;
   /** How long the leader may wait for its followers. */
   timeoutMs: number;
+  compression: Compression;
   batches: readonly OutgoingBatch[];
 }): Protocol<ProducedPartition[]> {
   const transactional = options.transactionalId !== null;
@@ -43,7 +45,11 @@ export function produceRequest(options: {
         const topics = Map.groupBy(options.batches, ({ topic }) => topic);
         const encoded = options.batches.map((batch) => ({
           batch,
-          bytes: encodeBatch(batch.records, batch.identity, { ...batch, transactional }),
+          bytes: encodeBatch(batch.records, batch.identity, {
+            ...batch,
+            transactional,
+            compression: options.compression,
+          }),
         }));
         const byBatch = new Map(encoded.map(({ batch, bytes }) => [batch, bytes]));
         const encoder = new KafkajsEncoder(encoded.reduce((sum, { bytes }) => sum + bytes.length + 64, 256));

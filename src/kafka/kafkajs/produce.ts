@@ -4,6 +4,7 @@
  * idempotent producer both stand on it.
  */
 import type { ClusterView } from './cluster.ts';
+import type { Compression } from './compression.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
 import { asError, BrokerError, ConnectionFault, ErrorCode } from './outcomes.ts';
@@ -63,7 +64,13 @@ export type BatchResult = { readonly stored: true } | { readonly stored: false; 
 /** One attempt at each batch, leaders in parallel. Never rejects: each batch gets its own result. */
 export async function produceOnce<B extends OutgoingBatch>(
   batches: readonly B[],
-  options: { cluster: ClusterView; links: Links; transactionalId: string | null; timeoutMs: number },
+  options: {
+    cluster: ClusterView;
+    links: Links;
+    compression: Compression;
+    transactionalId: string | null;
+    timeoutMs: number;
+  },
 ): Promise<ReadonlyMap<B, BatchResult>> {
   const { cluster, links } = options;
   const results = new Map<B, BatchResult>();
@@ -94,6 +101,7 @@ export async function produceOnce<B extends OutgoingBatch>(
           transactionalId: options.transactionalId,
           // The broker gives up first, so that its answer still comes.
           timeoutMs: Math.ceil(options.timeoutMs * 0.8),
+          compression: options.compression,
           batches: together,
         });
         const produced = await link.request(request, options.timeoutMs);

@@ -9,6 +9,7 @@
 import type { Logger } from 'pino';
 import type { Producer, ProducerRecord, SendOutcome, Value } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
+import type { Compression } from './compression.ts';
 import { requestOf } from './internals.ts';
 import type { Links } from './links.ts';
 import { asError, check, denied, faultOf, isPassing } from './outcomes.ts';
@@ -28,6 +29,7 @@ const LATE = 'not sent before deliveryTimeoutMs was over: earlier records of the
 export interface ProducerParts {
   readonly cluster: ClusterView;
   readonly links: Links;
+  readonly compression: Compression;
   readonly requestTimeoutMs: number;
   readonly log: Logger;
 }
@@ -181,6 +183,7 @@ class IdempotentProducer implements Producer {
     return produceOnce(attempts, {
       cluster: this.#parts.cluster,
       links: this.#parts.links,
+      compression: this.#parts.compression,
       transactionalId: null,
       timeoutMs: Math.min(this.#parts.requestTimeoutMs, Math.max(MIN_ATTEMPT_MS, leftMs)),
     });

@@ -13,6 +13,7 @@
  */
 import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, TransactionalSink, Value } from '../port.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
+import type { Compression } from './compression.ts';
 import { type Protocol, requestOf } from './internals.ts';
 import type { Links } from './links.ts';
 import { asError, BrokerError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
@@ -29,6 +30,7 @@ const NO_HEADERS: Headers = [];
 export interface SinkParts {
   readonly cluster: ClusterView;
   readonly links: Links;
+  readonly compression: Compression;
   readonly requestTimeoutMs: number;
   /** Bounds opening. */
   readonly openTimeoutMs: number;
@@ -239,6 +241,7 @@ class KafkaSink implements TransactionalSink {
         const results = await produceOnce<OutgoingBatch & { queue: (typeof queues)[number] }>(heads, {
           cluster: this.#parts.cluster,
           links: this.#parts.links,
+          compression: this.#parts.compression,
           transactionalId: this.#options.fencingKey,
           timeoutMs: this.#timeoutMs,
         });

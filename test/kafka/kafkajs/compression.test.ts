@@ -1,72 +1,111 @@
-/** What only a corrupt or unusual batch shows; that Apache Kafka's own compression is read stands in the contract suite. */
+/** What only a corrupt or unusual batch shows; that Apache Kafka reads and writes the same formats stands in `../codecs.test.ts`. */
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { UnreadableBatch } from '../../../src/kafka/kafkajs/corrupt-batch.ts';
-import { decompress } from '../../../src/kafka/kafkajs/decompress.ts';
+import { codecNumber, compress, decompress, MAX_BATCH_BYTES } from '../../../src/kafka/kafkajs/compression.ts';
 
-const SNAPPY = 2;
-const LZ4 = 3;
-const text = (codec: number, bytes: Buffer) => decompress(codec, bytes).toString();
-const lz4Frame = (flags: number, ...parts: Buffer[]) =>
-  Buffer.concat([Buffer.from([0x04, 0x22, 0x4d, 0x18, flags, 0x40]), ...parts, Buffer.alloc(4)]);
-const lz4Length = (length: number) => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(length);
-  return bytes;
+const MiB = 1024 * 1024;
+const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
+const [, SNAPPY, LZ4] = CODECS.map((name) => codecNumber(name));
+
+const why = (cause: string) => expect.objectContaining({ name: 'UnreadableBatch', why: cause });
+const thrownBy = (codec: number, bytes: Buffer): unknown => {
+  try {
+    decompress(codec, bytes);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
 };
 
-/** 'abcd', then a copy of each kind: 4 bytes from 2 back, 5 from 4 back, 6 from 1 back. */
-const snappyBlock = Buffer.concat([
-  Buffer.from([19, 3 << 2]),
-  Buffer.from('abcd'),
-  Buffer.from([0x01, 2, (4 << 2) | 2, 4, 0, (5 << 2) | 3, 1, 0, 0, 0]),
-]);
-/** 'abc', then 19 bytes from 3 back, then 'xy'. */
-const lz4Block = Buffer.concat([
-  Buffer.from([0x3f]),
-  Buffer.from('abc'),
-  Buffer.from([3, 0, 0, 0x20]),
-  Buffer.from('xy'),
-]);
-const LZ4_TEXT = `${'abc'.repeat(7)}a${'xy'}`;
+describe.each(CODECS)('%s', (name) => {
+  const codec = codecNumber(name);
 
-describe('snappy', () => {
-  it('is read as one block without a frame, with copies that repeat what they write', () => {
-    expect(text(SNAPPY, snappyBlock)).toBe('abcdcdcdcdcdccccccc');
+  it('gives back what it was given, and makes it smaller', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 400 }), fc.integer({ min: 1, max: 400 }), (piece, times) => {
+        const bytes = Buffer.concat(Array.from({ length: times }, () => piece));
+        const packed = compress(name, bytes);
+        if (times > 50 && piece.length > 50) expect(packed.length).toBeLessThan(bytes.length / 5);
+        expect(Buffer.compare(decompress(codec, packed), bytes)).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
   });
 
-  it('is read with a literal whose length stands in bytes of its own', () => {
-    const long = 'x'.repeat(300);
-    expect(text(SNAPPY, Buffer.concat([Buffer.from([0xac, 0x02, 61 << 2, 43, 1]), Buffer.from(long)]))).toBe(long);
-  });
-
-  it('is refused, and does not hang, wherever it is cut off or points beyond its beginning', () => {
-    for (let end = 0; end < snappyBlock.length; end++) {
-      expect(() => decompress(SNAPPY, snappyBlock.subarray(0, end)), `${end}`).toThrow(UnreadableBatch);
+  it('that is cut off anywhere, or hit in any byte, is refused or comes out as something else, and does not hang', () => {
+    const bytes = Buffer.from('a batch of records, a batch of records, and another batch of records');
+    const packed = compress(name, bytes);
+    for (let end = 0; end < packed.length; end++) {
+      const thrown = thrownBy(codec, packed.subarray(0, end));
+      if (thrown) expect(thrown, `${end}`).toEqual(why('damaged'));
+      else expect(decompress(codec, packed.subarray(0, end)).equals(bytes), `${end}`).toBe(false);
     }
-    expect(() => decompress(SNAPPY, Buffer.from([5, 0, 0x61, 0x01, 2]))).toThrow(UnreadableBatch);
+    for (let at = 0; at < packed.length; at++) {
+      const hit = Buffer.from(packed);
+      hit[at]! ^= 0xff;
+      const thrown = thrownBy(codec, hit);
+      if (thrown) expect(thrown, `${at}`).toMatchObject({ name: 'UnreadableBatch' });
+    }
   });
 });
 
-describe('lz4', () => {
-  it('is read with compressed and stored blocks, that may reach back into earlier ones', () => {
-    const stored = Buffer.concat([lz4Length(2 ** 31 + 3), Buffer.from('abc')]);
-    const compressed = Buffer.concat([lz4Length(lz4Block.length), lz4Block]);
-    const reachingBack = Buffer.concat([lz4Length(4), Buffer.from([0x01, 2, 0, 0x00])]);
-    const frame = lz4Frame(0x40, Buffer.alloc(1), stored, compressed, reachingBack);
-    expect(text(LZ4, frame)).toBe(`abc${LZ4_TEXT}xyxyx`);
+describe('a batch that would be larger than what is taken', () => {
+  const pieceBytes = 32 * MiB;
+  const pieces = MAX_BATCH_BYTES / pieceBytes + 1;
+  const repeated = (piece: Buffer) => Buffer.concat(Array.from({ length: pieces }, () => piece));
+
+  it('is refused as gzip', () => {
+    expect(thrownBy(1, repeated(gzipSync(Buffer.alloc(pieceBytes))))).toEqual(why('too-large'));
   });
 
-  it('is read with the length and checksums that a frame may have', () => {
-    const block = Buffer.concat([lz4Length(lz4Block.length), lz4Block, Buffer.alloc(4)]);
-    expect(text(LZ4, lz4Frame(0x5c, Buffer.alloc(8), Buffer.alloc(1), block))).toBe(LZ4_TEXT);
+  it('is refused as zstd', () => {
+    expect(thrownBy(4, zstdCompressSync(Buffer.alloc(MAX_BATCH_BYTES + 1)))).toEqual(why('too-large'));
   });
 
-  it('is refused, and does not hang, wherever it is cut off or points beyond its beginning', () => {
-    const frame = lz4Frame(0x60, Buffer.alloc(1), lz4Length(lz4Block.length), lz4Block);
-    for (let end = 0; end < frame.length; end++) {
-      expect(() => decompress(LZ4, frame.subarray(0, end)), `${end}`).toThrow(UnreadableBatch);
-    }
-    const block = Buffer.from([0x10, 0x61, 2, 0]);
-    expect(() => decompress(LZ4, lz4Frame(0x60, Buffer.alloc(1), lz4Length(4), block))).toThrow(UnreadableBatch);
+  it('is refused as snappy by what it announces, in one block or in all', () => {
+    const announces = (bytes: number) => {
+      const varint = [];
+      let rest = bytes;
+      for (; rest >= 0x80; rest = Math.floor(rest / 128)) varint.push((rest & 0x7f) | 0x80);
+      return Buffer.from([...varint, rest, 0, 0]);
+    };
+    expect(thrownBy(SNAPPY!, announces(MAX_BATCH_BYTES + 1))).toEqual(why('too-large'));
+    expect(thrownBy(SNAPPY!, announces(2 ** 32 - 1))).toEqual(why('too-large'));
+    const block = announces(pieceBytes);
+    const length = Buffer.from([0, 0, 0, block.length]);
+    const frame = compress('snappy', Buffer.alloc(0)).subarray(0, 16);
+    expect(thrownBy(SNAPPY!, Buffer.concat([frame, repeated(Buffer.concat([length, block]))]))).toEqual(
+      why('too-large'),
+    );
   });
+
+  it('is refused as lz4 by how many blocks it has', () => {
+    const packed = compress('lz4', Buffer.alloc(pieceBytes));
+    const [header, blocks, end] = [packed.subarray(0, 7), packed.subarray(7, -4), packed.subarray(-4)];
+    expect(thrownBy(LZ4!, Buffer.concat([header, repeated(blocks), end]))).toEqual(why('too-large'));
+    expect(decompress(LZ4!, Buffer.concat([header, blocks, blocks, end])).length).toBe(2 * pieceBytes);
+  });
+});
+
+describe('snappy', () => {
+  /** 'abcd', then a copy of each kind: 4 bytes from 2 back, 5 from 4 back, 6 from 1 back. */
+  const block = Buffer.concat([
+    Buffer.from([19, 3 << 2]),
+    Buffer.from('abcd'),
+    Buffer.from([0x01, 2, (4 << 2) | 2, 4, 0, (5 << 2) | 3, 1, 0, 0, 0]),
+  ]);
+
+  it('is read as one block without a frame, as librdkafka writes it', () => {
+    expect(decompress(SNAPPY!, block).toString()).toBe('abcdcdcdcdcdccccccc');
+  });
+
+  it('is refused, and does not hang, wherever such a block is cut off', () => {
+    for (let end = 0; end < block.length; end++)
+      expect(thrownBy(SNAPPY!, block.subarray(0, end)), `${end}`).toEqual(why('damaged'));
+  });
+});
+
+it('a codec that is not known is not taken for damage', () => {
+  expect(thrownBy(5, Buffer.from('?'))).toEqual(why('unsupported'));
 });

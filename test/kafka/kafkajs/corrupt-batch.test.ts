@@ -127,6 +127,7 @@ describe('a batch whose checksum is right', () => {
     short[0]! -= 2;
     expect(read(withRecords(short)).corrupt).toMatchObject({ cause: 'damaged' });
     expect(read(withRecords(whole, { count: 2 })).corrupt).toMatchObject({ cause: 'damaged' });
+    expect(read(withRecords(whole, { count: 0 })).corrupt).toMatchObject({ cause: 'damaged' });
   });
 
   it('is not damaged but unsupported where codec or format are not known', () => {

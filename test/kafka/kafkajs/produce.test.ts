@@ -36,7 +36,13 @@ it('sends batches that together are more than a broker takes in several requests
     firstSequence: 0,
     timestampMs: 0,
   }));
-  const results = await produceOnce(batches, { cluster, links, transactionalId: 'id', timeoutMs: 1_000 });
+  const results = await produceOnce(batches, {
+    cluster,
+    links,
+    compression: 'none',
+    transactionalId: 'id',
+    timeoutMs: 1_000,
+  });
   expect(requestBytes.reduce((sum, bytes) => sum + bytes, 0)).toBeGreaterThan(16 * 8 * MiB);
   // `socket.request.max.bytes` of a broker with default settings.
   expect(Math.max(...requestBytes)).toBeLessThan(100 * MiB);

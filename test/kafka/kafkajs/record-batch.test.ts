@@ -139,6 +139,24 @@ describe('a record batch', () => {
     ]);
   });
 
+  it.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)(
+    'that we compress with %s is read, and smaller',
+    (compression) => {
+      const written = [plain('text '.repeat(200)), plain('text '.repeat(100))];
+      const options = { firstSequence: 17, transactional: true, timestampMs: 0, compression };
+      const batch = encodeBatch(written, IDENTITY, options);
+      expect(batch.length).toBeLessThan(encode(written).length / 3);
+      expect(batch.readUInt32BE(17)).toBe(crc32c(batch.subarray(21)));
+      expect(texts(read(at(batch, 3)))).toEqual(written.map(({ value }, i) => [3 + i, String(value)]));
+    },
+  );
+
+  it('that gets no smaller is left as it is', () => {
+    const options = { firstSequence: 17, transactional: false, timestampMs: 1_700_000_000_123 };
+    const written = [plain('x')];
+    expect(encodeBatch(written, IDENTITY, { ...options, compression: 'gzip' })).toEqual(encode(written));
+  });
+
   it('takes no more room than its records announce', () => {
     fc.assert(
       fc.property(fc.array(record, { minLength: 1, maxLength: 30 }), (written) => {
@@ -158,6 +176,18 @@ describe('the records of a fetch', () => {
       const batches = length === whole.length ? 3 : length >= first.length ? 2 : 0;
       expect([records.count, records.nextOffset], `cut at ${length}`).toEqual([batches, batches]);
     }
+  });
+
+  it('end where they decompress to more than is held at once, and the next fetch goes on there', () => {
+    const value = Buffer.alloc(20 * 1024 * 1024);
+    const compressed = (baseOffset: number) => {
+      const options = { firstSequence: 0, transactional: false, timestampMs: 0, compression: 'zstd' as const };
+      return at(encodeBatch([{ value, key: null, headers: [] }], IDENTITY, options), baseOffset);
+    };
+    const answer = Buffer.concat([compressed(0), compressed(1), compressed(2)]);
+    const records = read(answer);
+    expect([records.count, records.nextOffset, records.corrupt]).toEqual([2, 2, null]);
+    expect(read(compressed(2), 2).nextOffset).toBe(3);
   });
 
   it('begin at the position, also in the middle of a batch', () => {

@@ -21,6 +21,7 @@ it('opening a sink whose predecessor cannot end its transaction is given up with
     {
       cluster: cluster as unknown as ClusterView,
       links: { to: async () => link } as unknown as Links,
+      compression: 'none',
       requestTimeoutMs: 10_000,
       openTimeoutMs: 60_000,
     },
