@@ -24,14 +24,15 @@ export interface Goal {
   readonly of?: 'ratio' | 'value';
 }
 
-export type Verdict = 'aim met' | 'met' | 'missed';
+export type Verdict = 'aim met' | 'met' | 'missed' | 'not measurable here';
 
 export function verdictOf(reached: number, { must, aim }: Goal): Verdict {
   if (aim !== undefined && reached >= aim) return 'aim met';
   return reached >= must ? 'met' : 'missed';
 }
 
-const round = (value: number | undefined) =>
+/** Three digits, thousands whole; nothing for nothing. */
+export const rounded = (value: number | undefined): string =>
   value === undefined
     ? ''
     : value >= 1_000
@@ -39,13 +40,25 @@ const round = (value: number | undefined) =>
       : String(Number(value.toPrecision(3)));
 
 function columns(row: Row): string[] {
-  return [row.name, row.case, round(row.value), row.unit, row.peer ?? '', round(row.peer_value), round(row.ratio)];
+  return [
+    row.name,
+    row.case,
+    rounded(row.value),
+    row.unit,
+    row.peer ?? '',
+    rounded(row.peer_value),
+    rounded(row.ratio),
+  ];
 }
 
 function goalColumns({ goal, verdict, unit }: Row): string[] {
   if (!goal) return ['', '', ''];
   const suffix = goal.of === 'value' ? ` ${unit}` : 'x';
-  return [`${round(goal.must)}${suffix}`, goal.aim === undefined ? '' : `${round(goal.aim)}${suffix}`, verdict ?? ''];
+  return [
+    `${rounded(goal.must)}${suffix}`,
+    goal.aim === undefined ? '' : `${rounded(goal.aim)}${suffix}`,
+    verdict ?? '',
+  ];
 }
 
 /** A Markdown table; with goals and verdicts where a row has them. */
@@ -65,9 +78,9 @@ export function machine(): string {
 }
 
 /** Replaces one benchmark's section of RESULTS.md. */
-export function record(benchmark: string, command: string, rows: readonly Row[], notes = ''): void {
+export function record(benchmark: string, command: string, shown: string, notes = ''): void {
   const date = new Date().toISOString().slice(0, 10);
-  const body = `Machine: ${machine()}; ${date}\nCommand: \`${command}\`\n\n${table(rows)}\n${notes ? `\n${notes}\n` : ''}`;
+  const body = `Machine: ${machine()}; ${date}\nCommand: \`${command}\`\n\n${shown}\n${notes ? `\n${notes}\n` : ''}`;
   replaceSection(new URL('RESULTS.md', import.meta.url), benchmark, body);
 }
 

@@ -1,17 +1,30 @@
-/** `npm run bench -- kernels|pipeline|rebalance [--json] [--record]`; for kernels also `--only NAME,…`, `--rounds N`, `--clock wall|cpu`, `--plot`; for rebalance `--seconds N`, `--plot`. */
+/**
+ * `npm run bench -- NAME [--json] [--record]`:
+ *
+ *     kernels   [--only NAME,…] [--rounds N] [--clock wall|cpu] [--plot]
+ *     pipeline  [--spans 10,100,512] [--shards 16,64,256] [--drivers NAME,…] [--codecs NAME,…] [--workers 1,2] (or `all`, each)
+ *               [--collector] [--total SPANS] [--rounds N]
+ *     rebalance [--seconds N] [--plot]
+ *     soak      [--minutes N] [--role process]
+ */
 import { parseArgs } from 'node:util';
-import { type Row, record, table } from './rows.ts';
+import { type Row, record, replaceSection, table } from './rows.ts';
 
 interface Benchmark {
   run(options: Record<string, string | boolean | undefined>, say: (text: string) => void): Promise<readonly Row[]>;
+  /** Its rows in a form of its own. Absent: one line a row. */
+  table?(rows: readonly Row[]): string;
+  /** What README.md shows of them, in its section `<!-- NAME -->`. Absent: nothing. */
+  shortTable?(rows: readonly Row[]): string;
   /** What RESULTS.md says below the table. */
   notes?(rows: readonly Row[]): string;
 }
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   kernels: () => import('./kernels/suite.ts'),
-  pipeline: () => import('./pipeline.bench.ts'),
+  pipeline: () => import('./pipeline/suite.ts'),
   rebalance: () => import('./rebalance.bench.ts'),
+  soak: () => import('./soak/suite.ts'),
 };
 
 const { positionals, values } = parseArgs({
@@ -22,7 +35,14 @@ const { positionals, values } = parseArgs({
     plot: { type: 'boolean', default: false },
     spans: { type: 'string' },
     seconds: { type: 'string' },
-    'spans-per-request': { type: 'string' },
+    shards: { type: 'string' },
+    drivers: { type: 'string' },
+    codecs: { type: 'string' },
+    workers: { type: 'string' },
+    collector: { type: 'boolean', default: false },
+    total: { type: 'string' },
+    minutes: { type: 'string' },
+    role: { type: 'string' },
     rounds: { type: 'string' },
     only: { type: 'string' },
     clock: { type: 'string' },
@@ -40,5 +60,10 @@ if (values.only !== undefined && (values.record || values.plot)) {
 }
 const benchmark = await load();
 const rows = await benchmark.run(values, (text) => console.error(text));
-console.log(values.json ? JSON.stringify(rows, null, 1) : table(rows));
-if (values.record) record(name, `npm run bench -- ${process.argv.slice(2).join(' ')}`, rows, benchmark.notes?.(rows));
+const shown = (benchmark.table ?? table)(rows);
+console.log(values.json ? JSON.stringify(rows, null, 1) : shown);
+if (values.record) {
+  record(name, `npm run bench -- ${process.argv.slice(2).join(' ')}`, shown, benchmark.notes?.(rows));
+  if (benchmark.shortTable)
+    replaceSection(new URL('../README.md', import.meta.url), name, `${benchmark.shortTable(rows)}\n`);
+}

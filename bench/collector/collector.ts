@@ -31,6 +31,8 @@ export interface KafkaToKafka {
   /** Topics. */
   readonly COLLECTOR_INPUT: string;
   readonly COLLECTOR_OUTPUT: string;
+  /** none, gzip, snappy, lz4 or zstd. */
+  readonly COLLECTOR_COMPRESSION: string;
 }
 
 export interface Collector {

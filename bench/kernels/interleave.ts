@@ -7,6 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import Benchmark from 'benchmark';
 import { type Goal, type Row, verdictOf } from '../rows.ts';
+import { median } from '../statistics.ts';
 
 export interface Comparison {
   /** The kernel: what `--only` selects by. */
@@ -136,9 +137,3 @@ const CpuBenchmark = Benchmark.runInContext({
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
