@@ -23,7 +23,7 @@ interface Benchmark {
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   kernels: () => import('./kernels/suite.ts'),
   pipeline: () => import('./pipeline/suite.ts'),
-  rebalance: () => import('./rebalance.bench.ts'),
+  rebalance: () => import('./rebalance/suite.ts'),
   soak: () => import('./soak/suite.ts'),
 };
 

@@ -3,12 +3,12 @@
  * ring and consistent hashing with bounded loads, all fed the same items. `--seconds N` for each phase, `--plot` draws docs/rebalance.svg.
  */
 import { writeFileSync } from 'node:fs';
-import { distributionOf } from '../src/control/distribution.ts';
-import { loadKernels } from '../src/kernels/index.ts';
-import { type LineSeries, lines } from './plot.ts';
-import { boundedLoads, type Strategy, staticRing, weir } from './rebalance/strategies.ts';
-import { createWorkload, type WorkloadOptions } from './rebalance/workload.ts';
-import type { Row } from './rows.ts';
+import { distributionOf } from '../../src/control/distribution.ts';
+import { loadKernels } from '../../src/kernels/index.ts';
+import { type LineSeries, lines } from '../plot.ts';
+import type { Row } from '../rows.ts';
+import { boundedLoads, type Strategy, staticRing, weir } from './strategies.ts';
+import { createWorkload, type WorkloadOptions } from './workload.ts';
 
 interface Case extends Omit<WorkloadOptions, 'seed' | 'itemsPerSecond'> {
   readonly name: string;
@@ -138,7 +138,7 @@ function plot(one: Case, courses: readonly Course[], seconds: number): void {
   const series = courses.map(({ strategy, maxOverMean }): LineSeries => ({ name: strategy.name, values: maxOverMean }));
   const title = 'Load of the hottest shard, as a multiple of the mean';
   const caption = `${one.shards} shards, ${one.keys.toLocaleString('en')} keys with Zipf(${one.exponent}) popularity; every ${seconds} s the ${one.hotSpot} hottest keys change`;
-  writeFileSync(new URL('../docs/rebalance.svg', import.meta.url), lines(title, caption, 's', series));
+  writeFileSync(new URL('../../docs/rebalance.svg', import.meta.url), lines(title, caption, 's', series));
 }
 
 export function notes(): string {
