@@ -5,8 +5,7 @@ import { type ConnectionOptions, connect as connectTls, createSecureContext } fr
 import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { WeirError } from '../../errors.ts';
-import type { SocketFactory } from './internals.ts';
-import type { BrokerAddress, LinkSettings } from './link.ts';
+import type { BrokerAddress, LinkSettings, OpenSocket } from './link.ts';
 import { oauthLogin } from './oauth.ts';
 import { asError } from './outcomes.ts';
 
@@ -20,7 +19,7 @@ export async function linkSettings(config: Config['kafka'], log: Logger): Promis
     requestTimeoutMs: config.requestTimeoutMs,
     ssl: config.tls.enabled ? await tlsOptions(config.tls) : null,
     sasl: config.sasl ? saslOptions(config.sasl, config.connectTimeoutMs) : null,
-    socketFactory: openSocket,
+    openSocket,
     log,
   };
 }
@@ -42,10 +41,11 @@ export function brokerAddresses(brokers: string): BrokerAddress[] {
     });
 }
 
-const openSocket: SocketFactory = ({ host, port, ssl, onConnect }): Socket => {
+const openSocket: OpenSocket = ({ host, port, ssl, onConnect }, incoming): Socket => {
   const socket = ssl
     ? connectTls({ host, port, ...(isIP(host) ? {} : { servername: host }), ...(ssl as ConnectionOptions) }, onConnect)
-    : connect({ host, port }, onConnect);
+    : connect({ host, port, onread: incoming.onread }, onConnect);
+  incoming.from(socket);
   socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
   // A request is one write; holding its tail back for an acknowledgement costs up to 40 ms.
   socket.setNoDelay(true);

@@ -31,11 +31,16 @@ export interface FetchedPartition {
   readonly records: Buffer;
 }
 
+export interface FetchAnswer {
+  readonly errorCode: number;
+  readonly partitions: readonly FetchedPartition[];
+}
+
 const buildRequest = createRequire(import.meta.url)('kafkajs/src/protocol/requests/fetch/v11/request') as (
   options: object,
 ) => { apiKey: number; apiVersion: number; apiName: string; encode(): Promise<Encoder> };
 
-export function fetchRequest(fetch: FetchRequest): Protocol<{ errorCode: number; partitions: FetchedPartition[] }> {
+export function fetchRequest(fetch: FetchRequest): Protocol<FetchAnswer> {
   const topics = new Map<string, Array<{ partition: number; fetchOffset: string; maxBytes: number }>>();
   for (const { topic, partition, offset, maxBytes } of fetch.partitions) {
     let partitions = topics.get(topic);
@@ -59,7 +64,7 @@ export function fetchRequest(fetch: FetchRequest): Protocol<{ errorCode: number;
   };
 }
 
-function decode(payload: Buffer): { errorCode: number; partitions: FetchedPartition[] } {
+function decode(payload: Buffer): FetchAnswer {
   const errorCode = payload.readInt16BE(4);
   let at = 10;
   const int32 = () => {

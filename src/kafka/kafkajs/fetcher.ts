@@ -8,8 +8,9 @@ import { pause } from '../../abortable.ts';
 import type { CorruptBatch, FetchOptions, TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
-import { type FetchedPartition, fetchRequest } from './fetch-request.ts';
-import type { BrokerAddress } from './link.ts';
+import { type FetchAnswer, type FetchedPartition, fetchRequest } from './fetch-request.ts';
+import { type Frame, FramePool } from './frame-pool.ts';
+import type { BrokerAddress, Link } from './link.ts';
 import type { Links } from './links.ts';
 import { type LogEnd, listOffsets } from './offsets.ts';
 import { asError, BrokerError, ConnectionFault, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
@@ -18,8 +19,15 @@ import { FetchedRecords } from './record-batch.ts';
 
 const LONG_WAIT_MS = 500;
 const SHORT_WAIT_MS = 20;
-/** Of one answer; with at most two lanes a leader this bounds what fetching holds. */
-const ANSWER_BYTES = 8 * 1024 * 1024;
+const MiB = 1024 * 1024;
+/** Of one answer. */
+const ANSWER_BYTES = 8 * MiB;
+/**
+ * Of all answers, asked for or in hand. Where polls in hand fill it nothing is asked for ahead, and whoever waits gets little at
+ * a time, but does get it: one partition whose polls take long does not stop another.
+ */
+const HELD_BYTES = 32 * MiB;
+const LEAST_BYTES = 1 * MiB;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
 /** A topic that was just created is not known to every broker at once. */
@@ -29,6 +37,7 @@ const ANSWER_WITHIN_MS = 30_000;
 const UNREADABLE_TIMES = 3;
 
 type Isolation = NonNullable<FetchOptions['isolation']>;
+type Asked = ReadonlyArray<{ reader: FetchReader; question: { offset: number; seeks: number } }>;
 
 export class Fetcher {
   readonly #cluster: ClusterView;
@@ -40,8 +49,9 @@ export class Fetcher {
   readonly #onDenied: (cause: Error) => void;
   /** In the order of service: whoever got records goes to the end. */
   readonly #readers = new Set<FetchReader>();
-  /** Lane and leader of each fetch on its way. */
-  readonly #busy = new Set<string>();
+  /** Lane and leader of each fetch on its way, and the bytes that it may bring. */
+  readonly #busy = new Map<string, number>();
+  readonly #frames = new FramePool(HELD_BYTES);
   readonly #closing = new AbortController();
   #awake = false;
   #timer: NodeJS.Timeout | undefined;
@@ -133,7 +143,8 @@ export class Fetcher {
     let next = Number.POSITIVE_INFINITY;
     const byLeader = new Map<string, { leader: BrokerAddress; readers: FetchReader[] }>();
     for (const reader of this.#readers) {
-      if (!reader.wants) continue;
+      const { wants } = reader;
+      if (wants === null || (wants === 'ahead' && this.#freeBytes < ANSWER_BYTES)) continue;
       if (reader.retryAt > now) {
         next = Math.min(next, reader.retryAt);
         continue;
@@ -175,14 +186,21 @@ export class Fetcher {
       });
   }
 
+  get #freeBytes(): number {
+    let free = HELD_BYTES - this.#frames.heldBytes;
+    for (const coming of this.#busy.values()) free -= coming;
+    return free;
+  }
+
   #fetch(lane: 0 | 1, leader: BrokerAddress, readers: readonly FetchReader[]): void {
     const slot = `${lane} ${leader.host}:${leader.port}`;
-    this.#busy.add(slot);
+    const maxBytes = Math.min(ANSWER_BYTES, Math.max(LEAST_BYTES, this.#freeBytes));
+    this.#busy.set(slot, maxBytes);
     const asked = readers.map((reader) => {
-      reader.asking = true;
+      reader.asked();
       return { reader, question: reader.question };
     });
-    this.#request(lane, leader, asked)
+    this.#request(lane, leader, asked, maxBytes)
       .catch((error) => {
         this.#cluster.forgetLeaderships(leader);
         for (const { reader } of asked) this.#trouble(reader, asError(error));
@@ -194,31 +212,49 @@ export class Fetcher {
       });
   }
 
-  async #request(
-    lane: 0 | 1,
-    leader: BrokerAddress,
-    asked: ReadonlyArray<{ reader: FetchReader; question: { offset: number; seeks: number } }>,
-  ): Promise<void> {
+  async #request(lane: 0 | 1, leader: BrokerAddress, asked: Asked, maxBytes: number): Promise<void> {
     const link = await this.#lanes[lane].to(leader);
     const longestMs = Math.max(...asked.map(({ reader }) => reader.waitUntil)) - performance.now();
-    const maxWaitMs = lane === 0 ? Math.ceil(Math.min(LONG_WAIT_MS, Math.max(1, longestMs))) : SHORT_WAIT_MS;
-    const answer = await link.request(
-      fetchRequest({
-        isolation: this.#isolation,
-        maxWaitMs,
-        maxBytes: ANSWER_BYTES,
-        partitions: [...Map.groupBy(asked, ({ reader }) => `${reader.partition} ${reader.topic}`).values()].map(
-          (same) => ({
-            topic: same[0]!.reader.topic,
-            partition: same[0]!.reader.partition,
-            offset: same[0]!.question.offset,
-            maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
-          }),
-        ),
-      }),
-      maxWaitMs + ANSWER_WITHIN_MS,
-    );
-    if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
+    const maxWaitMs =
+      lane === 0 ? Math.ceil(Math.min(LONG_WAIT_MS, Math.max(SHORT_WAIT_MS, longestMs))) : SHORT_WAIT_MS;
+    const request = fetchRequest({
+      isolation: this.#isolation,
+      maxWaitMs,
+      maxBytes,
+      partitions: [...Map.groupBy(asked, ({ reader }) => `${reader.partition} ${reader.topic}`).values()].map(
+        (same) => ({
+          topic: same[0]!.reader.topic,
+          partition: same[0]!.reader.partition,
+          offset: same[0]!.question.offset,
+          maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
+        }),
+      ),
+    });
+    const { answer, frame } = await this.#ask(link, request, maxWaitMs + ANSWER_WITHIN_MS);
+    try {
+      if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
+      this.#deliverAll(asked, answer, frame);
+    } finally {
+      frame.release();
+    }
+  }
+
+  async #ask(link: Link, request: ReturnType<typeof fetchRequest>, timeoutMs: number) {
+    const frames: Frame[] = [];
+    try {
+      const answer = await link.request(request, timeoutMs, (bytes) => {
+        const frame = this.#frames.take(bytes);
+        frames.push(frame);
+        return frame.bytes;
+      });
+      return { answer, frame: frames[0]! };
+    } catch (error) {
+      frames[0]?.discard();
+      throw error;
+    }
+  }
+
+  #deliverAll(asked: Asked, answer: FetchAnswer, frame: Frame): void {
     const answers = new Map(answer.partitions.map((fetched) => [`${fetched.partition} ${fetched.topic}`, fetched]));
     const given = new Set<FetchedPartition>();
     const first = answer.partitions.find(({ records }) => records.length > 0);
@@ -227,13 +263,21 @@ export class Fetcher {
       if (!fetched || !reader.stillAsks(question)) continue;
       // Each reader's views are its own: what one releases another may still read.
       const own = given.has(fetched) ? { ...fetched, records: Buffer.from(fetched.records) } : fetched;
+      this.#deliver(reader, question.offset, own, {
+        frame: own === fetched ? frame : undefined,
+        first: fetched === first,
+      });
       given.add(fetched);
-      this.#deliver(reader, question.offset, own, fetched === first);
     }
   }
 
   /** `first`: of the answer's partitions with records, whose first batch the broker sends whole, whatever its size. */
-  #deliver(reader: FetchReader, offset: number, fetched: FetchedPartition, first: boolean): void {
+  #deliver(
+    reader: FetchReader,
+    offset: number,
+    fetched: FetchedPartition,
+    { frame, first }: { frame: Frame | undefined; first: boolean },
+  ): void {
     const { topic, partition } = reader;
     if (fetched.errorCode !== 0) {
       const error = new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
@@ -243,10 +287,11 @@ export class Fetcher {
     }
     reader.backoffMs = 0;
     if (fetched.records.length === 0) return;
-    const records = new FetchedRecords(offset);
+    const records = new FetchedRecords(offset, frame);
     try {
       records.read(fetched.records, offset, this.#isolation === 'read_committed' ? fetched.aborted : []);
     } catch (error) {
+      records.release();
       reader.fail(
         new Error(`${topic}/${partition} from offset ${offset}: ${asError(error).message}`, { cause: error }),
       );
@@ -256,6 +301,7 @@ export class Fetcher {
       // A batch that did not fit is cut off; its partition keeps its place, since the first one asked for always fits.
       const beyond = new UnreadableBatch('damaged', 'its length reaches beyond what the broker sent');
       const corrupt = records.corrupt ?? (first ? corruptBatch(beyond, fetched.records, 0, offset) : null);
+      records.release();
       if (corrupt) this.#unreadable(reader, corrupt);
       return;
     }

@@ -31,8 +31,8 @@ export interface Protocol<D> {
     readonly apiKey: number;
     readonly apiVersion: number;
     readonly apiName: string;
-    encode(): Promise<Encoder>;
-    expectResponse?(): boolean;
+    /** The body; in pieces where some of it is large. */
+    encode(): Promise<Encoder> | readonly Uint8Array[];
   };
   readonly response: {
     decode(payload: Buffer): Promise<D>;
@@ -42,13 +42,10 @@ export interface Protocol<D> {
   readonly logResponseError?: boolean;
 }
 
+/** Used until the connection stands (wire.ts). */
 export interface RequestQueue {
-  readonly pending: readonly unknown[];
-  /** `Date.now()` clock; requests wait until then (KIP-219). */
-  readonly throttledUntil: number;
-  throttleCheckTimeoutId: NodeJS.Timeout | null;
   rejectAll(error: Error): void;
-  checkPendingRequests(): void;
+  /** From its first answer on it looks for throttled requests every millisecond, for ever. */
   scheduleCheckPendingRequests(): void;
 }
 
@@ -58,9 +55,7 @@ export interface Connection {
   socket?: Socket;
   readonly sasl: object | null;
   readonly requestQueue: RequestQueue;
-  isConnected(): boolean;
   isAuthenticated(): boolean;
-  send<D>(protocol: Protocol<D>): Promise<D>;
   disconnect(): Promise<boolean>;
 }
 
@@ -100,25 +95,6 @@ export interface ConnectionOptions {
 
 interface Definition {
   protocol(at: { version: number }): (options: object) => Protocol<never>;
-}
-
-const THROTTLE_CHECK_MS = 10;
-
-/**
- * From its first answer on kafkajs looks for throttled requests every millisecond, for ever and for each connection, also
- * after it was closed. Here it looks while there are some.
- */
-export function withoutIdleTimer(queue: RequestQueue): void {
-  queue.scheduleCheckPendingRequests = () => {
-    if (queue.throttleCheckTimeoutId || queue.pending.length === 0) return;
-    queue.throttleCheckTimeoutId = setTimeout(
-      () => {
-        queue.throttleCheckTimeoutId = null;
-        queue.checkPendingRequests();
-      },
-      Math.max(THROTTLE_CHECK_MS, queue.throttledUntil - Date.now()),
-    );
-  };
 }
 
 type ConnectionPoolClass = new (options: ConnectionOptions) => { pool: Connection[] };

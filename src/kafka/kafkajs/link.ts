@@ -3,6 +3,7 @@
  * was half read or half sent on it must never meet what comes after, and a request that ran out of time must not reach
  * the broker later. A new link takes its place at the next use.
  */
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { WeirError } from '../../errors.ts';
 import {
@@ -15,14 +16,17 @@ import {
   type KafkajsLogger,
   type Protocol,
   type SocketFactory,
-  withoutIdleTimer,
 } from './internals.ts';
 import { asError, ConnectionFault } from './outcomes.ts';
+import { type Allocate, Incoming, Wire } from './wire.ts';
 
 export interface BrokerAddress {
   readonly host: string;
   readonly port: number;
 }
+
+/** The bytes of the socket go to `incoming`. */
+export type OpenSocket = (...args: [...Parameters<SocketFactory>, incoming: Incoming]) => Socket;
 
 export interface LinkSettings {
   readonly clientId: string;
@@ -30,7 +34,7 @@ export interface LinkSettings {
   readonly requestTimeoutMs: number;
   readonly ssl: object | null;
   readonly sasl: object | null;
-  readonly socketFactory: SocketFactory;
+  readonly openSocket: OpenSocket;
   readonly log: Logger;
 }
 
@@ -43,8 +47,12 @@ export class Link {
   readonly #settings: LinkSettings;
   readonly #broker: Broker;
   readonly #connection: Connection;
+  readonly #incoming = new Incoming();
+  /** Takes the socket over from kafkajs once the broker has let this client in. */
+  #wire: Wire | undefined;
   #broken: ConnectionFault | undefined;
   #pending = 0;
+  #onIdle: (() => void) | undefined;
 
   private constructor(address: BrokerAddress, settings: LinkSettings) {
     this.address = address;
@@ -56,7 +64,7 @@ export class Link {
       ssl: settings.ssl,
       sasl: settings.sasl,
       logger,
-      socketFactory: settings.socketFactory,
+      socketFactory: (at) => settings.openSocket(at, this.#incoming),
       connectionTimeout: settings.connectTimeoutMs,
       // Time limits are this class's: kafkajs would forget the request and go on with the connection.
       requestTimeout: NEVER_MS,
@@ -65,7 +73,8 @@ export class Link {
       reauthenticationThreshold: REAUTHENTICATE_BEFORE_MS,
     });
     this.#connection = pool.pool[0]!;
-    withoutIdleTimer(this.#connection.requestQueue);
+    // Only the first requests are kafkajs's, and a broker that wants fewer of them reads them later (KIP-219).
+    this.#connection.requestQueue.scheduleCheckPendingRequests = () => undefined;
     this.#broker = new KafkajsBroker({
       connectionPool: pool,
       logger,
@@ -82,6 +91,7 @@ export class Link {
         () => new OutOfTime(`no answer within ${settings.connectTimeoutMs} ms`),
         link.#broker.connect(),
       );
+      link.#takeOver();
       return link;
     } catch (cause) {
       link.destroy(asError(cause));
@@ -93,18 +103,38 @@ export class Link {
     }
   }
 
+  #takeOver(): void {
+    const { socket } = this.#connection;
+    if (!socket || socket.destroyed) throw new Error('the broker closed the connection');
+    this.#wire = new Wire(socket, this.#settings.clientId, (error) => this.#fail(error));
+    this.#incoming.attach(this.#wire);
+    socket.on('end', () => this.#fail(new Error('the broker closed the connection')));
+    socket.on('error', (error) => this.#fail(error));
+    socket.on('close', () => this.#fail(new Error('the connection was closed')));
+  }
+
+  #fail(cause: Error): void {
+    this.destroy(new ConnectionFault(cause.message, { sent: true, cause }));
+  }
+
   get usable(): boolean {
     const connection = this.#connection;
-    return !this.#broken && connection.isConnected() && (!connection.sasl || connection.isAuthenticated());
+    return !this.#broken && this.#wire !== undefined && (!connection.sasl || connection.isAuthenticated());
   }
 
   get versions(): ApiVersions {
     return this.#broker.versions ?? {};
   }
 
-  /** The decoded answer, its error codes not yet looked at. Throws ConnectionFault when there is none. */
-  async request<D>(protocol: Protocol<D>, timeoutMs = this.#settings.requestTimeoutMs): Promise<D> {
-    if (this.#broken) throw new ConnectionFault(this.#broken.message, { sent: false, cause: this.#broken });
+  /**
+   * The decoded answer, its error codes not yet looked at. Throws ConnectionFault when there is none. `allocate` says where
+   * the answer's bytes go, which its views then lie in.
+   */
+  async request<D>(
+    protocol: Protocol<D>,
+    timeoutMs = this.#settings.requestTimeoutMs,
+    allocate?: Allocate,
+  ): Promise<D> {
     const { apiName } = protocol.request;
     const { host, port } = this.address;
     this.#pending++;
@@ -112,9 +142,10 @@ export class Link {
       return await within(
         timeoutMs,
         () => new OutOfTime(`no answer to ${apiName} within ${timeoutMs} ms`),
-        this.#connection.send(protocol),
+        this.#exchange(protocol, allocate),
       );
     } catch (cause) {
+      if (cause instanceof ConnectionFault && !cause.sent) throw cause;
       const fault = new ConnectionFault(`${host}:${port}, ${apiName}: ${asError(cause).message}`, {
         sent: true,
         cause,
@@ -126,31 +157,44 @@ export class Link {
       throw fault;
     } finally {
       this.#pending--;
+      if (this.#pending === 0) this.#onIdle?.();
     }
+  }
+
+  async #exchange<D>({ request, response }: Protocol<D>, allocate: Allocate | undefined): Promise<D> {
+    const body = request.encode();
+    const pieces = body instanceof Promise ? [(await body).buffer] : body;
+    if (this.#broken || !this.#wire) {
+      throw new ConnectionFault(this.#broken?.message ?? 'not connected', { sent: false, cause: this.#broken });
+    }
+    const answer = await this.#wire.send(request, pieces, allocate);
+    return response.parse(await response.decode(answer));
   }
 
   /** Fails what is pending; nothing that was not yet written to the socket will be. */
   destroy(cause: Error): void {
     if (this.#broken) return;
     this.#broken = cause instanceof ConnectionFault ? cause : new ConnectionFault(cause.message, { sent: true, cause });
-    this.#connection.requestQueue.rejectAll(this.#broken);
-    this.#connection.socket?.destroy();
+    const { requestQueue, socket } = this.#connection;
+    requestQueue.rejectAll(this.#broken);
+    this.#wire?.close(this.#broken);
+    socket?.destroy();
     // Only sets kafkajs's own state: there is nothing left to wait for.
     this.#connection.disconnect().catch((error) => this.#settings.log.debug({ err: error }, 'closing a connection'));
   }
 
   /** Lets pending requests end first. */
   async close(): Promise<void> {
-    if (this.#broken) return;
-    if (this.#pending === 0) {
-      this.destroy(new ConnectionFault('closed', { sent: false }));
-      return;
+    if (this.#pending > 0 && !this.#broken) {
+      await within(
+        this.#settings.connectTimeoutMs,
+        () => new OutOfTime('requests are still pending'),
+        new Promise<void>((resolve) => {
+          this.#onIdle = resolve;
+        }),
+      ).catch((error) => this.destroy(asError(error)));
     }
-    await within(
-      this.#settings.connectTimeoutMs,
-      () => new OutOfTime('requests are still pending'),
-      this.#connection.disconnect(),
-    ).catch((error) => this.destroy(asError(error)));
+    this.destroy(new ConnectionFault('closed', { sent: false }));
   }
 }
 

@@ -23,6 +23,7 @@ export class LeasedPoll implements Poll {
     this.topic = at.topic;
     this.partition = at.partition;
     this.#records = records;
+    records.hold();
     this.#from = from;
     this.#poison = poison;
     this.count = count;
@@ -75,6 +76,7 @@ export class LeasedPoll implements Poll {
     if (!records) return;
     this.#records = undefined;
     if (this.#poison) for (let index = 0; index < this.count; index++) records.poison(this.#from + index);
+    records.release();
   }
 
   #at(index: number): FetchedRecords {

@@ -7,8 +7,9 @@
  * log_start_offset int64]], throttle_time_ms int32
  */
 import type { Compression } from './compression.ts';
-import { KafkajsEncoder, type Protocol } from './internals.ts';
-import { encodeBatch, type OutgoingRecord, type ProducerIdentity } from './record-batch.ts';
+import type { Protocol } from './internals.ts';
+import { type OutgoingRecord, type ProducerIdentity, writeBatch } from './record-batch.ts';
+import { RequestWriter } from './request-writer.ts';
 
 export interface OutgoingBatch {
   readonly topic: string;
@@ -40,30 +41,18 @@ export function produceRequest(options: {
       apiKey: 0,
       apiVersion: 7,
       apiName: 'Produce',
-      expectResponse: () => true,
-      encode: async () => {
+      encode() {
         const topics = Map.groupBy(options.batches, ({ topic }) => topic);
-        const encoded = options.batches.map((batch) => ({
-          batch,
-          bytes: encodeBatch(batch.records, batch.identity, {
-            ...batch,
-            transactional,
-            compression: options.compression,
-          }),
-        }));
-        const byBatch = new Map(encoded.map(({ batch, bytes }) => [batch, bytes]));
-        const encoder = new KafkajsEncoder(encoded.reduce((sum, { bytes }) => sum + bytes.length + 64, 256));
-        encoder.writeString(options.transactionalId).writeInt16(ACKS_ALL).writeInt32(options.timeoutMs);
-        encoder.writeInt32(topics.size);
+        const out = new RequestWriter();
+        out.string(options.transactionalId).int16(ACKS_ALL).int32(options.timeoutMs).int32(topics.size);
         for (const [topic, batches] of topics) {
-          encoder.writeString(topic).writeInt32(batches.length);
+          out.string(topic).int32(batches.length);
           for (const batch of batches) {
-            const bytes = byBatch.get(batch)!;
-            encoder.writeInt32(batch.partition).writeInt32(bytes.length);
-            encoder.writeBufferInternal(bytes);
+            out.int32(batch.partition);
+            writeBatch(out, batch.records, batch.identity, { ...batch, transactional, compression: options.compression });
           }
         }
-        return encoder;
+        return out.pieces();
       },
     },
     response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },

@@ -14,8 +14,8 @@ interface Waiting {
 }
 
 /**
- * One partition being read. Holds at most one fetch answer; asks for the next only while someone polls, so memory is
- * bounded by what is being worked on.
+ * One partition being read. Holds at most one fetch answer beside the polls in hand: while they are worked on, the next
+ * is asked for once, ahead of the next poll.
  */
 export class FetchReader implements PartitionReader {
   readonly topic: string;
@@ -28,6 +28,8 @@ export class FetchReader implements PartitionReader {
   #seeks = 0;
   #buffered: { records: FetchedRecords; from: number } | undefined;
   #waiting: Waiting | undefined;
+  /** Whoever took the last poll will ask for the next one. */
+  #ahead = false;
   #paused = false;
   #ended = false;
   #failure: Error | undefined;
@@ -67,11 +69,12 @@ export class FetchReader implements PartitionReader {
 
   async seek(to: bigint | 'earliest' | 'latest'): Promise<void> {
     const seek = ++this.#seeks;
-    this.#buffered = undefined;
+    this.#ahead = false;
+    this.#drop();
     const offset = typeof to === 'bigint' ? to : await this.#fetcher.lookUp(this, to);
     if (offset === null || seek !== this.#seeks || this.#ended) return;
     this.#position = Number(offset);
-    this.#buffered = undefined;
+    this.#drop();
     this.#lost = false;
     this.#corrupt = undefined;
     this.unreadable = 0;
@@ -112,18 +115,28 @@ export class FetchReader implements PartitionReader {
     if (this.#ended) return;
     this.#ended = true;
     this.#seeks++;
-    this.#buffered = undefined;
+    this.#drop();
     this.#fetcher.remove(this);
     this.#answer({ kind: 'ended' });
   }
 
   // What the fetcher asks and tells.
 
-  get wants(): boolean {
-    if (!this.#waiting || this.#paused || this.#lost || this.#corrupt || this.#position === undefined) return false;
-    return !this.asking && !this.askingBounds && !this.#buffered;
+  /** 'ahead': nobody waits for it yet. */
+  get wants(): 'now' | 'ahead' | null {
+    if (this.#paused || this.#lost || this.#corrupt || this.#position === undefined || this.#failure) return null;
+    if (this.asking || this.askingBounds || this.#buffered) return null;
+    if (this.#waiting) return 'now';
+    return this.#ahead ? 'ahead' : null;
   }
 
+  /** What it wants is being asked for. */
+  asked(): void {
+    this.asking = true;
+    this.#ahead = false;
+  }
+
+  /** 0: nobody waits. */
   get waitUntil(): number {
     return this.#waiting?.until ?? 0;
   }
@@ -137,7 +150,10 @@ export class FetchReader implements PartitionReader {
   }
 
   deliver(records: FetchedRecords): void {
-    if (records.nextOffset <= this.#at()) return;
+    if (records.nextOffset <= this.#at()) {
+      records.release();
+      return;
+    }
     this.#buffered = { records, from: 0 };
     this.unreadable = 0;
     if (!this.#waiting) return;
@@ -174,9 +190,17 @@ export class FetchReader implements PartitionReader {
     const { records, from } = this.#buffered;
     const poll = LeasedPoll.cut(this, records, from, this.#limits);
     const end = from + poll.count;
-    this.#buffered = end < records.count ? { records, from: end } : undefined;
+    if (end < records.count) this.#buffered = { records, from: end };
+    else this.#drop();
     this.#position = Number(poll.nextOffset);
+    this.#ahead = true;
+    this.#fetcher.wake();
     return { kind: 'poll', poll };
+  }
+
+  #drop(): void {
+    this.#buffered?.records.release();
+    this.#buffered = undefined;
   }
 
   #answer(outcome: PollOutcome): void {

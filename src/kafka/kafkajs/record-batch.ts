@@ -26,12 +26,15 @@ import { loadCrc32c } from '../../kernels/index.ts';
 import type { CorruptBatch, Headers, Value } from '../port.ts';
 import { type Compression, codecNumber, compress, decompress } from './compression.ts';
 import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
+import type { Frame } from './frame-pool.ts';
+import { RequestWriter, varintBytes } from './request-writer.ts';
 
 /** kafkajs's own, a table look-up a byte, took 40 % of a processor's CPU. */
 const crc32c = await loadCrc32c();
 
 const HEADER_BYTES = 61;
 const MAGIC_AT = 16;
+const CRC_AT = 17;
 /** What the checksum is of begins here. */
 const CHECKED_FROM = 21;
 const MAGIC = 2;
@@ -44,7 +47,7 @@ export interface AbortedTransaction {
   readonly firstOffset: number;
 }
 
-/** Records of one fetch answer, as positions in its bytes: eight numbers a record, no object. */
+/** Records of one fetch answer, as positions in its bytes: nine numbers a record, no object. */
 export class FetchedRecords {
   /** Behind the last whole batch, control batches included. */
   nextOffset: number;
@@ -58,8 +61,22 @@ export class FetchedRecords {
   /** Per record: offset, timestamp in Unix ms. Both stay exact below 2^53. */
   #numbers = new Float64Array(2 * 64);
 
-  constructor(position: number) {
+  readonly #frame: Frame | undefined;
+  #holders = 1;
+
+  /** `frame` is what the bytes lie in; it is held until nobody holds these records. */
+  constructor(position: number, frame?: Frame) {
     this.nextOffset = position;
+    this.#frame = frame;
+    frame?.hold();
+  }
+
+  hold(): void {
+    this.#holders++;
+  }
+
+  release(): void {
+    if (--this.#holders === 0) this.#frame?.release();
   }
 
   offset(index: number): number {
@@ -216,7 +233,7 @@ const FIELDS = 7;
 
 function checkWhole(bytes: Buffer, at: number, end: number): void {
   if (end < at + HEADER_BYTES) throw new UnreadableBatch('damaged', `its length says ${end - at} bytes`);
-  const [told, is] = [bytes.readUInt32BE(at + 17), crc32c.update(0, bytes.subarray(at + CHECKED_FROM, end))];
+  const [told, is] = [bytes.readUInt32BE(at + CRC_AT), crc32c.update(0, bytes.subarray(at + CHECKED_FROM, end))];
   if (told !== is)
     throw new UnreadableBatch(
       'damaged',
@@ -297,57 +314,62 @@ export interface ProducerIdentity {
   readonly producerEpoch: number;
 }
 
-/** One batch, its records compressed where that makes them smaller. Reads the views anew at each call. */
-export function encodeBatch(
+/**
+ * One batch behind its length, as int32, its records compressed where that makes them smaller; large values of one that is
+ * not compressed are pieces of their own. Reads the views anew at each call.
+ */
+export function writeBatch(
+  out: RequestWriter,
   records: readonly OutgoingRecord[],
   identity: ProducerIdentity,
   options: { firstSequence: number; transactional: boolean; timestampMs: number; compression?: Compression },
-): Buffer {
+): void {
+  const { compression = 'none' } = options;
+  const timestamp = BigInt(options.timestampMs);
   const bodies = records.map((record, index) => bodyBytes(record, index));
-  const total = bodies.reduce((sum, body) => sum + varintBytes(body) + body, HEADER_BYTES);
-  const bytes = Buffer.allocUnsafe(total);
-  bytes.writeBigInt64BE(0n, 0);
-  bytes.writeInt32BE(total - 12, 8);
-  bytes.writeInt32BE(-1, 12);
-  bytes.writeInt8(MAGIC, MAGIC_AT);
-  bytes.writeInt16BE(options.transactional ? 0x10 : 0, 21);
-  bytes.writeInt32BE(records.length - 1, 23);
-  bytes.writeBigInt64BE(BigInt(options.timestampMs), 27);
-  bytes.writeBigInt64BE(BigInt(options.timestampMs), 35);
-  bytes.writeBigInt64BE(identity.producerId, 43);
-  bytes.writeInt16BE(identity.producerEpoch, 51);
-  bytes.writeInt32BE(options.firstSequence, 53);
-  bytes.writeInt32BE(records.length, 57);
-  let at = HEADER_BYTES;
+  const plainBytes = bodies.reduce((sum, body) => sum + varintBytes(body) + body, 0);
+  const packed = compression === 'none' ? null : packedRecords(compression, records, bodies, plainBytes);
+  const total = HEADER_BYTES + (packed?.length ?? plainBytes);
+  const header = out.int32(total).reserve(HEADER_BYTES);
+  const body = out.mark();
+  header.writeBigInt64BE(0n, 0);
+  header.writeInt32BE(total - 12, 8);
+  header.writeInt32BE(-1, 12);
+  header[MAGIC_AT] = MAGIC;
+  header.writeInt16BE((options.transactional ? 0x10 : 0) | (packed ? codecNumber(compression) : 0), 21);
+  header.writeInt32BE(records.length - 1, 23);
+  header.writeBigInt64BE(timestamp, 27);
+  header.writeBigInt64BE(timestamp, 35);
+  header.writeBigInt64BE(identity.producerId, 43);
+  header.writeInt16BE(identity.producerEpoch, 51);
+  header.writeInt32BE(options.firstSequence, 53);
+  header.writeInt32BE(records.length, 57);
+  if (packed) out.bytes(packed);
+  else writeRecords(out, records, bodies);
+  let crc = crc32c.update(0, header.subarray(CHECKED_FROM));
+  for (const piece of out.since(body)) crc = crc32c.update(crc, piece);
+  header.writeUInt32BE(crc, CRC_AT);
+}
+
+/** null: compressing makes them no smaller. */
+function packedRecords(
+  compression: Exclude<Compression, 'none'>,
+  records: readonly OutgoingRecord[],
+  bodies: readonly number[],
+  plainBytes: number,
+): Buffer | null {
+  const plain = new RequestWriter();
+  writeRecords(plain, records, bodies);
+  const packed = compress(compression, Buffer.concat(plain.pieces(), plainBytes));
+  return packed.length < plainBytes ? packed : null;
+}
+
+/** `bodies` is how many bytes each has behind its length. */
+function writeRecords(out: RequestWriter, records: readonly OutgoingRecord[], bodies: readonly number[]): void {
   for (const [index, { key, value, headers }] of records.entries()) {
-    at = writeVarint(bytes, at, bodies[index]!);
-    bytes[at++] = 0;
-    at = writeVarint(bytes, at, 0);
-    at = writeVarint(bytes, at, index);
-    at = writeValue(bytes, at, key);
-    at = writeValue(bytes, at, value);
-    at = writeVarint(bytes, at, headers.length);
-    for (const [name, header] of headers) {
-      at = writeVarint(bytes, at, Buffer.byteLength(name));
-      at += bytes.write(name, at);
-      at = writeValue(bytes, at, header);
-    }
+    out.varint(bodies[index]!).int8(0).varint(0).varint(index).value(key).value(value).varint(headers.length);
+    for (const [name, header] of headers) out.varint(Buffer.byteLength(name)).utf8(name).value(header);
   }
-  return sealed(compressed(bytes, options.compression ?? 'none'));
-}
-
-function compressed(bytes: Buffer, compression: Compression): Buffer {
-  if (compression === 'none') return bytes;
-  const records = compress(compression, bytes.subarray(HEADER_BYTES));
-  if (HEADER_BYTES + records.length >= bytes.length) return bytes;
-  bytes.writeInt32BE(HEADER_BYTES + records.length - 12, 8);
-  bytes.writeInt16BE(bytes.readInt16BE(21) | codecNumber(compression), 21);
-  return Buffer.concat([bytes.subarray(0, HEADER_BYTES), records]);
-}
-
-function sealed(bytes: Buffer): Buffer {
-  bytes.writeUInt32BE(crc32c.update(0, bytes.subarray(CHECKED_FROM)), 17);
-  return bytes;
 }
 
 /** Upper bound of what a record adds to a batch. */
@@ -366,25 +388,3 @@ function bodyBytes({ key, value, headers }: OutgoingRecord, offsetDelta: number)
 }
 
 const valueBytes = (value: Value) => (value === null ? 1 : varintBytes(value.length) + value.length);
-
-function varintBytes(value: number): number {
-  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
-  let bytes = 1;
-  for (; rest >= 0x80; rest >>>= 7) bytes++;
-  return bytes;
-}
-
-function writeVarint(bytes: Buffer, at: number, value: number): number {
-  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
-  let next = at;
-  for (; rest >= 0x80; rest >>>= 7) bytes[next++] = (rest & 0x7f) | 0x80;
-  bytes[next++] = rest;
-  return next;
-}
-
-function writeValue(bytes: Buffer, at: number, value: Value): number {
-  if (value === null) return writeVarint(bytes, at, -1);
-  const start = writeVarint(bytes, at, value.length);
-  bytes.set(value, start);
-  return start + value.length;
-}

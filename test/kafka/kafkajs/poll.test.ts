@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LeasedPoll } from '../../../src/kafka/kafkajs/poll.ts';
-import { encodeBatch, FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { encodeBatch } from './encode-batch.ts';
 
 const AT = { topic: 't', partition: 3 };
 const LIMITS = { maxRecords: 512, maxBytes: 1_000, poison: false };

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import type { ClusterView } from '../../../src/kafka/kafkajs/cluster.ts';
-import type { Encoder } from '../../../src/kafka/kafkajs/internals.ts';
 import type { Links } from '../../../src/kafka/kafkajs/links.ts';
 import { produceOnce } from '../../../src/kafka/kafkajs/produce.ts';
 
@@ -11,9 +10,8 @@ it('sends batches that together are more than a broker takes in several requests
   const refused = '10';
   // A broker that stores what it is sent, but for one partition.
   const link = {
-    async request({ request }: { request: { encode(): Promise<Encoder> } }) {
-      const { buffer } = await request.encode();
-      requestBytes.push(buffer.length);
+    async request({ request }: { request: { encode(): readonly Uint8Array[] } }) {
+      requestBytes.push(request.encode().reduce((sum, piece) => sum + piece.length, 0));
       return batches.map(({ topic, partition }) => ({
         topic,
         partition,
