@@ -230,7 +230,7 @@ export const configSchema = z
       .prefault({}),
     poll: z
       .strictObject({
-        maxRecords: positive(512).describe('most records of a poll'),
+        maxRecords: positive(4_096).describe('most records of a poll'),
         maxBytes: positive(4_000_000).describe('most value bytes of a poll'),
         maxOutputRatio: z
           .number()

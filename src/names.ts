@@ -27,10 +27,15 @@ export interface Names {
 export function namesFor(prefix: string): Names {
   const processGroup = `${prefix}weir-process`;
   const ingest = (signal: Signal) => `${prefix}otlp_${ITEM_NAMES[signal]}`;
+  /** Asked for again for each shard of each poll. */
+  const shards: Record<Signal, string[]> = { traces: [], metrics: [], logs: [] };
   return {
     prefix,
     ingest,
-    shard: (signal, shard) => `${ingest(signal)}_shard_${String(shard).padStart(4, '0')}`,
+    shard(signal, shard) {
+      shards[signal][shard] ??= `${ingest(signal)}_shard_${String(shard).padStart(4, '0')}`;
+      return shards[signal][shard];
+    },
     parseShard(topic) {
       for (const signal of ['traces', 'metrics', 'logs'] as const) {
         const stem = `${ingest(signal)}_shard_`;

@@ -20,13 +20,13 @@ import { FetchedRecords } from './record-batch.ts';
 const LONG_WAIT_MS = 500;
 const SHORT_WAIT_MS = 20;
 const MiB = 1024 * 1024;
-/** Of one answer. */
-const ANSWER_BYTES = 8 * MiB;
+/** Of one answer: a poll of the processor. An answer of several polls is held until the last one is released. */
+const ANSWER_BYTES = 4 * MiB;
 /**
  * Of all answers, asked for or in hand. Where polls in hand fill it nothing is asked for ahead, and whoever waits gets little at
  * a time, but does get it: one partition whose polls take long does not stop another.
  */
-const HELD_BYTES = 32 * MiB;
+const HELD_BYTES = 24 * MiB;
 const LEAST_BYTES = 1 * MiB;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;

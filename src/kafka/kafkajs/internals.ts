@@ -152,9 +152,6 @@ interface Answers {
   Heartbeat: { errorCode: number };
   LeaveGroup: { errorCode: number };
   InitProducerId: { errorCode: number; producerId: string; producerEpoch: number };
-  AddPartitionsToTxn: {
-    errors: Array<{ topic: string; partitionErrors: Array<{ partition: number; errorCode: number }> }>;
-  };
   AddOffsetsToTxn: { errorCode: number };
   TxnOffsetCommit: {
     topics: Array<{ topic: string; partitions: Array<{ partition: number; errorCode: number }> }>;
@@ -185,7 +182,6 @@ const VERSIONS: Record<keyof Answers, number> = {
   Heartbeat: 3,
   LeaveGroup: 3,
   InitProducerId: 1,
-  AddPartitionsToTxn: 1,
   AddOffsetsToTxn: 1,
   TxnOffsetCommit: 1,
   EndTxn: 1,

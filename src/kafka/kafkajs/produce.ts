@@ -25,19 +25,22 @@ const REQUEST_BYTES = 32 * 1024 * 1024;
 /** Sequence numbers of one producer id, by partition; they wrap after 2^31 - 1. */
 export class Sequences {
   readonly identity: ProducerIdentity;
-  readonly #next = new Map<string, number>();
+  readonly #next = new Map<string, Map<number, number>>();
 
   constructor(identity: ProducerIdentity) {
     this.identity = identity;
   }
 
   next(topic: string, partition: number): number {
-    return this.#next.get(`${partition} ${topic}`) ?? 0;
+    return this.#next.get(topic)?.get(partition) ?? 0;
   }
 
   /** Once the broker has appended them. */
   advance(topic: string, partition: number, records: number): void {
-    this.#next.set(`${partition} ${topic}`, (this.next(topic, partition) + records) % 2 ** 31);
+    const next = (this.next(topic, partition) + records) % 2 ** 31;
+    const ofTopic = this.#next.get(topic);
+    if (ofTopic) ofTopic.set(partition, next);
+    else this.#next.set(topic, new Map([[partition, next]]));
   }
 }
 
@@ -76,15 +79,24 @@ export async function produceOnce<B extends OutgoingBatch>(
   const results = new Map<B, BatchResult>();
   const fail = (batch: B, error: Error) => results.set(batch, { stored: false, error });
   const byLeader = new Map<string, { leader: BrokerAddress; batches: B[] }>();
+  const add = (leader: BrokerAddress, batch: B) => {
+    const at = `${leader.host}:${leader.port}`;
+    const group = byLeader.get(at);
+    if (group) group.batches.push(batch);
+    else byLeader.set(at, { leader, batches: [batch] });
+  };
+  const homeless: B[] = [];
+  for (const batch of batches) {
+    const leader = cluster.knownLeader(batch.topic, batch.partition);
+    if (leader) add(leader, batch);
+    else homeless.push(batch);
+  }
   await Promise.all(
-    batches.map(async (batch) => {
+    homeless.map(async (batch) => {
       try {
         const leader = await cluster.leaderOf(batch.topic, batch.partition);
         if (!leader) throw new ConnectionFault(`${nameOf(batch)} does not exist or has no leader`, { sent: false });
-        const at = `${leader.host}:${leader.port}`;
-        const group = byLeader.get(at);
-        if (group) group.batches.push(batch);
-        else byLeader.set(at, { leader, batches: [batch] });
+        add(leader, batch);
       } catch (error) {
         fail(batch, asError(error));
       }

@@ -15,7 +15,7 @@ import type { Links } from './links.ts';
 import { asError, check, denied, faultOf, isPassing } from './outcomes.ts';
 import { type BatchResult, cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
-import type { OutgoingRecord, ProducerIdentity } from './record-batch.ts';
+import { encodeHeaders, type OutgoingRecord, type ProducerIdentity } from './record-batch.ts';
 import { retry } from './retry.ts';
 
 const DEFAULT_DELIVERY_TIMEOUT_MS = 30_000;
@@ -96,7 +96,7 @@ class IdempotentProducer implements Producer {
       touched.add(queue);
       const { waiting } = queue;
       return new Promise<SendOutcome>((settle) => {
-        waiting.push({ value, key, headers, deadline, settle });
+        waiting.push({ value, key, headers: encodeHeaders(headers), deadline, settle });
       });
     });
     for (const queue of touched) this.#ready.add(queue);

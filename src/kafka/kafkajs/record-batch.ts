@@ -41,6 +41,7 @@ const MAGIC = 2;
 /** Of one partition's answer: once it has decompressed to so much, what follows is left for the next fetch. */
 const MOST_INFLATED_BYTES = 32 * 1024 * 1024;
 const EMPTY = new Uint8Array(0);
+const NO_HEADERS = new Uint8Array([0]);
 
 export interface AbortedTransaction {
   readonly producerId: bigint;
@@ -306,7 +307,17 @@ function controlType(bytes: Buffer, recordsAt: number): number {
 export interface OutgoingRecord {
   readonly value: Value;
   readonly key: Value;
-  readonly headers: Headers;
+  /** As encodeHeaders has them: the records of a poll mostly have the same. */
+  readonly headers: Uint8Array;
+}
+
+/** The end of a record: the number of its headers, and these. */
+export function encodeHeaders(headers: Headers): Uint8Array {
+  if (headers.length === 0) return NO_HEADERS;
+  const out = new RequestWriter();
+  out.varint(headers.length);
+  for (const [name, value] of headers) out.varint(Buffer.byteLength(name)).utf8(name).value(value);
+  return Buffer.concat(out.pieces());
 }
 
 export interface ProducerIdentity {
@@ -367,8 +378,7 @@ function packedRecords(
 /** `bodies` is how many bytes each has behind its length. */
 function writeRecords(out: RequestWriter, records: readonly OutgoingRecord[], bodies: readonly number[]): void {
   for (const [index, { key, value, headers }] of records.entries()) {
-    out.varint(bodies[index]!).int8(0).varint(0).varint(index).value(key).value(value).varint(headers.length);
-    for (const [name, header] of headers) out.varint(Buffer.byteLength(name)).utf8(name).value(header);
+    out.varint(bodies[index]!).int8(0).varint(0).varint(index).value(key).value(value).bytes(headers);
   }
 }
 
@@ -379,12 +389,7 @@ export function recordBytes(record: OutgoingRecord): number {
 }
 
 function bodyBytes({ key, value, headers }: OutgoingRecord, offsetDelta: number): number {
-  let bytes = 2 + varintBytes(offsetDelta) + valueBytes(key) + valueBytes(value) + varintBytes(headers.length);
-  for (const [name, header] of headers) {
-    const nameBytes = Buffer.byteLength(name);
-    bytes += varintBytes(nameBytes) + nameBytes + valueBytes(header);
-  }
-  return bytes;
+  return 2 + varintBytes(offsetDelta) + valueBytes(key) + valueBytes(value) + headers.length;
 }
 
 const valueBytes = (value: Value) => (value === null ? 1 : varintBytes(value.length) + value.length);

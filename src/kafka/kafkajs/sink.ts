@@ -1,7 +1,7 @@
 /**
  * Exactly-once writes: one transaction at a time under a transactional id.
  *
- * commit: AddPartitionsToTxn -> Produce to each leader, beside AddOffsetsToTxn -> TxnOffsetCommit -> EndTxn. An answer that
+ * commit: AddPartitionsToTxn, then Produce to each leader beside AddOffsetsToTxn and TxnOffsetCommit, then EndTxn. An answer that
  * says "not done, try later" is tried again until the time is over. After anything unclear the sink is dead and the outcome
  * `reopen`: in particular a Produce without an answer is never sent again, nor is its transaction aborted and the
  * sink used on, since the broker's sequence may be ahead of ours.
@@ -12,6 +12,7 @@
  * for ever. So both are `fenced`, and whoever holds the partition opens again only after its group membership was confirmed.
  */
 import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, TransactionalSink, Value } from '../port.ts';
+import { addPartitionsRequest } from './add-partitions-request.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
 import type { Compression } from './compression.ts';
 import { type Protocol, requestOf } from './internals.ts';
@@ -19,7 +20,7 @@ import type { Links } from './links.ts';
 import { asError, BrokerError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
 import { cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
-import type { OutgoingRecord } from './record-batch.ts';
+import { encodeHeaders, type OutgoingRecord } from './record-batch.ts';
 import { retry } from './retry.ts';
 
 const STEP_MS = 20;
@@ -82,6 +83,8 @@ class KafkaSink implements TransactionalSink {
   readonly #timeoutMs: number;
   readonly #staged = new Map<string, StagedPartition>();
   #stagedBytes = 0;
+  /** Of the last record: the next one mostly has the same. */
+  #headers = { of: NO_HEADERS, encoded: encodeHeaders(NO_HEADERS) };
   #state: 'open' | 'committing' | 'dead' = 'open';
   #committing: Promise<CommitOutcome> | undefined;
   /** A transaction that this sink began may still be open at the broker. */
@@ -106,7 +109,8 @@ class KafkaSink implements TransactionalSink {
       staged = { topic, partition, records: [] };
       this.#staged.set(name, staged);
     }
-    staged.records.push({ value, key, headers });
+    if (headers !== this.#headers.of) this.#headers = { of: headers, encoded: encodeHeaders(headers) };
+    staged.records.push({ value, key, headers: this.#headers.encoded });
     this.#stagedBytes += value?.length ?? 0;
   }
 
@@ -165,29 +169,28 @@ class KafkaSink implements TransactionalSink {
     // Both are waited for whatever comes of the other: when the outcome is known no request reads staged views any more.
     const [produced, added] = await Promise.allSettled([
       this.#produce(staged, deadline),
-      offsets.length > 0 ? this.#addOffsets(deadline) : undefined,
+      offsets.length > 0 ? this.#addOffsets(deadline).then(() => this.#commitOffsets(offsets, deadline)) : undefined,
     ]);
     const failed = [produced, added].filter((result) => result.status === 'rejected').map((result) => result.reason);
     // Of two failures the one that says who owns the key.
     if (failed.length > 0) throw failed.find((reason) => faultOf(reason) === 'fenced') ?? failed[0];
-    if (offsets.length > 0) await this.#commitOffsets(offsets, deadline);
     await this.#transaction('EndTxn', deadline, { transactionResult: true }, ({ errorCode }) => [errorCode]);
   }
 
-  async #addPartitions(staged: readonly StagedPartition[], deadline: number): Promise<void> {
-    const topics = [...Map.groupBy(staged, ({ topic }) => topic)].map(([topic, partitions]) => ({
-      topic,
-      partitions: partitions.map(({ partition }) => partition),
-    }));
-    await this.#transaction('AddPartitionsToTxn', deadline, { topics }, (answer) => {
-      for (const { topic, partitionErrors } of answer.errors) {
-        for (const { errorCode } of partitionErrors) {
-          if (errorCode === ErrorCode.topicAuthorizationFailed) {
-            throw new BrokerError('AddPartitionsToTxn', errorCode, `topic ${topic}`);
-          }
-        }
+  async #addPartitions(partitions: readonly StagedPartition[], deadline: number): Promise<void> {
+    const { fencingKey: transactionalId } = this.#options;
+    const { identity } = this.#sequences;
+    await this.#untilDone(deadline, async () => {
+      const request = addPartitionsRequest({ transactionalId, identity, partitions });
+      const added = await askCoordinator(this.#parts, 'transaction', transactionalId, request, this.#timeoutMs);
+      for (const { topic, errorCode } of added) {
+        if (errorCode !== ErrorCode.topicAuthorizationFailed) continue;
+        throw new BrokerError('AddPartitionsToTxn', errorCode, `topic ${topic}`);
       }
-      return answer.errors.flatMap(({ partitionErrors }) => partitionErrors.map(({ errorCode }) => errorCode));
+      this.#checkTransaction(
+        'AddPartitionsToTxn',
+        added.map(({ errorCode }) => errorCode),
+      );
     });
   }
 
@@ -264,7 +267,7 @@ class KafkaSink implements TransactionalSink {
     }
   }
 
-  async #transaction<N extends 'AddPartitionsToTxn' | 'AddOffsetsToTxn' | 'EndTxn'>(
+  async #transaction<N extends 'AddOffsetsToTxn' | 'EndTxn'>(
     name: N,
     deadline: number,
     options: object,
@@ -274,11 +277,15 @@ class KafkaSink implements TransactionalSink {
     const request = () => requestOf(name, { transactionalId: fencingKey, ...this.#identity(), ...options });
     await this.#untilDone(deadline, async () => {
       const answer = await askCoordinator(this.#parts, 'transaction', fencingKey, request(), this.#timeoutMs);
-      const codes = codesOf(answer as AnswerOf<N>).filter((code) => code !== ErrorCode.none);
-      // Where one partition is at fault the others are OPERATION_ErrorCode.notAttempted.
-      const told = codes.find((code) => code !== ErrorCode.notAttempted) ?? codes[0] ?? ErrorCode.none;
-      checkCoordinator(this.#parts.cluster, 'transaction', fencingKey, name, told);
+      this.#checkTransaction(name, codesOf(answer as AnswerOf<N>));
     });
+  }
+
+  #checkTransaction(request: string, codes: readonly number[]): void {
+    const refusals = codes.filter((code) => code !== ErrorCode.none);
+    // Where one partition is at fault the others are OPERATION_NOT_ATTEMPTED.
+    const told = refusals.find((code) => code !== ErrorCode.notAttempted) ?? refusals[0] ?? ErrorCode.none;
+    checkCoordinator(this.#parts.cluster, 'transaction', this.#options.fencingKey, request, told);
   }
 
   /** Tries again only what is certain not to have been done. */
@@ -299,6 +306,7 @@ class KafkaSink implements TransactionalSink {
   #drop(): void {
     this.#staged.clear();
     this.#stagedBytes = 0;
+    this.#headers = { of: NO_HEADERS, encoded: encodeHeaders(NO_HEADERS) };
   }
 }
 

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import type { ClusterView } from '../../../src/kafka/kafkajs/cluster.ts';
 import type { Links } from '../../../src/kafka/kafkajs/links.ts';
 import { produceOnce } from '../../../src/kafka/kafkajs/produce.ts';
+import { encodeHeaders } from '../../../src/kafka/kafkajs/record-batch.ts';
 
 const MiB = 1024 * 1024;
 
@@ -20,6 +21,7 @@ it('sends batches that together are more than a broker takes in several requests
     },
   };
   const cluster = {
+    knownLeader: () => null,
     leaderOf: async () => ({ host: 'broker', port: 1 }),
     forgetLeader() {},
     forgetLeaderships() {},
@@ -29,7 +31,7 @@ it('sends batches that together are more than a broker takes in several requests
   const batches = Array.from({ length: 16 }, (_, partition) => ({
     topic: 't',
     partition,
-    records: [{ value, key: null, headers: [] }],
+    records: [{ value, key: null, headers: encodeHeaders([]) }],
     identity: { producerId: 1n, producerEpoch: 0 },
     firstSequence: 0,
     timestampMs: 0,

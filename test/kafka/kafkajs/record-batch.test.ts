@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FetchedRecords, recordBytes } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { encodeHeaders, FetchedRecords, recordBytes, writeBatch } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { RequestWriter } from '../../../src/kafka/kafkajs/request-writer.ts';
 import { encodeBatch } from './encode-batch.ts';
 
 // kafkajs's own codec is the independent one.
@@ -99,6 +100,25 @@ describe('a record batch', () => {
     },
   );
 
+  it('has the right checksum wherever in a request it stands', () => {
+    const out = new RequestWriter();
+    const record = {
+      value: Buffer.from('v'),
+      key: null,
+      headers: encodeHeaders([['weir-source', Buffer.from('t/0')]]),
+    };
+    for (let i = 0; i < 300; i++) {
+      writeBatch(out, [record], IDENTITY, { firstSequence: i, transactional: true, timestampMs: i });
+    }
+    let rest = Buffer.concat(out.pieces());
+    for (let i = 0; i < 300; i++) {
+      const batch = rest.subarray(4, 4 + rest.readInt32BE());
+      expect(batch.readUInt32BE(17), `batch ${i}`).toBe(crc32c(batch.subarray(21)));
+      rest = rest.subarray(4 + batch.length);
+    }
+    expect(rest.length).toBe(0);
+  });
+
   it('of another encoder is read', async () => {
     const records = [0, 1, 2].map((i) =>
       Record({
@@ -161,7 +181,10 @@ describe('a record batch', () => {
   it('takes no more room than its records announce', () => {
     fc.assert(
       fc.property(fc.array(record, { minLength: 1, maxLength: 30 }), (written) => {
-        const announced = written.reduce((sum, each) => sum + recordBytes(each), 61);
+        const announced = written.reduce(
+          (sum, each) => sum + recordBytes({ ...each, headers: encodeHeaders(each.headers) }),
+          61,
+        );
         expect(encode(written).length).toBeLessThanOrEqual(announced);
       }),
     );

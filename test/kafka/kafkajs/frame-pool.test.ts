@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { FramePool } from '../../../src/kafka/kafkajs/frame-pool.ts';
+
+const MiB = 1024 * 1024;
+
+describe('a pool of frames', () => {
+  it('uses a buffer again once all its holders have released it, and not before', () => {
+    const pool = new FramePool(8 * MiB);
+    const first = pool.take(MiB);
+    first.hold();
+    first.release();
+    const second = pool.take(MiB);
+    expect(second.bytes.buffer).not.toBe(first.bytes.buffer);
+    first.release();
+    expect(pool.take(MiB).bytes.buffer).toBe(first.bytes.buffer);
+  });
+
+  it('gives the smallest buffer that is large enough', () => {
+    const pool = new FramePool(8 * MiB);
+    const [large, small] = [pool.take(3 * MiB), pool.take(100)];
+    small.release();
+    large.release();
+    const next = pool.take(200);
+    expect([next.bytes.length, next.bytes.buffer === small.bytes.buffer]).toEqual([200, true]);
+    expect(pool.take(2 * MiB).bytes.buffer).toBe(large.bytes.buffer);
+  });
+
+  it('knows what is held, and keeps no more than its limit', () => {
+    const pool = new FramePool(2 * MiB);
+    const frames = [pool.take(MiB), pool.take(MiB), pool.take(MiB)];
+    expect(pool.heldBytes).toBe(3 * MiB);
+    for (const frame of frames) frame.release();
+    expect(pool.heldBytes).toBe(0);
+    const again = [pool.take(MiB), pool.take(MiB), pool.take(MiB)].map(({ bytes }) => bytes.buffer);
+    expect(frames.filter(({ bytes }) => again.includes(bytes.buffer)).length).toBe(2);
+  });
+
+  it('never uses the buffer of a broken connection again', () => {
+    const pool = new FramePool(8 * MiB);
+    const frame = pool.take(MiB);
+    frame.discard();
+    expect(pool.heldBytes).toBe(0);
+    expect(pool.take(MiB).bytes.buffer).not.toBe(frame.bytes.buffer);
+  });
+});
