@@ -49,7 +49,11 @@ export function produceRequest(options: {
           out.string(topic).int32(batches.length);
           for (const batch of batches) {
             out.int32(batch.partition);
-            writeBatch(out, batch.records, batch.identity, { ...batch, transactional, compression: options.compression });
+            writeBatch(out, batch.records, batch.identity, {
+              ...batch,
+              transactional,
+              compression: options.compression,
+            });
           }
         }
         return out.pieces();

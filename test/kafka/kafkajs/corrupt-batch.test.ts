@@ -2,8 +2,9 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeBatch, FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
 import { loadCrc32c } from '../../../src/kernels/index.ts';
+import { encodeBatch } from './encode-batch.ts';
 
 const crc32c = await loadCrc32c();
 const HEADER_BYTES = 61;

@@ -8,7 +8,7 @@ const LENGTH_BYTES = 4;
 export function encodeBatch(
   records: ReadonlyArray<{ value: Value; key: Value; headers: Headers }>,
   identity: ProducerIdentity,
-  options: { firstSequence: number; transactional: boolean; timestampMs: number },
+  options: Parameters<typeof writeBatch>[3],
 ): Buffer {
   const out = new RequestWriter();
   writeBatch(
