@@ -691,4 +691,17 @@ describe.each(KERNEL_TWINS)('the $name kernel', ({ split, hash, ring }) => {
       result.release();
     }
   });
+
+  it('routes calls that follow each other by the routing that each was given', async () => {
+    const values = createCorpus({ seed: 58, signal: 'traces', itemsPerRequest: 50 }).requests(4);
+    const all = (shard: number) => routingWith({ slots: new Uint16Array(65_536).fill(shard) });
+    const [three, nine] = [all(3), all(9)];
+    split.setRouting('traces', three);
+    const order = [three, nine, undefined, three, nine, nine, three];
+    const results = await Promise.all(order.map((routing) => split.split('traces', { values }, ROOMY, routing)));
+    expect(results.map(({ outputs }) => outputs.map(({ shard }) => shard))).toEqual(
+      [3, 9, 9, 3, 9, 9, 3].map((shard) => [shard]),
+    );
+    for (const result of results) result.release();
+  });
 });

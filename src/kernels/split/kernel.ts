@@ -211,12 +211,14 @@ export interface SplitResult {
 
 export interface SplitKernel {
   readonly name: 'wasm' | 'reference';
+  /** What the signal is routed by from the next split on. Not while one is under way: then hand the routing to `split`. */
   setRouting(signal: Signal, routing: Routing): void;
   /**
-   * Splits one poll. Results may be held while further polls are split. Waits while the memory for results is leased
+   * Splits one poll. `routing`: first takes it as `setRouting` does, in this call's turn, so that polls of two ring epochs may follow
+   * each other in any order; the object of the call before costs nothing, another one a copy of its slot table (some 50 µs). Results may be held while further polls are split. Waits while the memory for results is leased
    * out, in order of call; never fails for a request up to `maxInputBytes`.
    */
-  split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult>;
+  split(signal: Signal, input: SplitInput, limits: SplitLimits, routing?: Routing): Promise<SplitResult>;
   /**
    * Whether a request is one that `split` does not call malformed, and what it then holds; else its first fault. For the
    * bridge, which has to know before it acknowledges. At most CALL_BOUNDS.inputBytes. Waits for its turn, as a split does.

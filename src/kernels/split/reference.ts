@@ -34,16 +34,22 @@ const FRAME_BYTES = 6;
 
 export function createReferenceSplit(): SplitKernel {
   const routings = new Map<Signal, Routing>();
+  /** What was handed to `split` last. */
+  const handed = new Map<Signal, Routing>();
   let busyMs = 0;
   let leasedBytes = 0;
 
+  function setRouting(signal: Signal, routing: Routing): void {
+    checkRouting(routing);
+    routings.set(signal, { ...routing, slots: routing.slots.slice(), overrides: new Map(routing.overrides) });
+    handed.set(signal, routing);
+  }
+
   return {
     name: 'reference',
-    setRouting(signal, routing) {
-      checkRouting(routing);
-      routings.set(signal, { ...routing, slots: routing.slots.slice(), overrides: new Map(routing.overrides) });
-    },
-    async split(signal, input, limits) {
+    setRouting,
+    async split(signal, input, limits, wanted) {
+      if (wanted && wanted !== handed.get(signal)) setRouting(signal, wanted);
       const routing = routings.get(signal);
       if (!routing) throw new Error(`split of ${signal} before setRouting`);
       checkGroups(input);

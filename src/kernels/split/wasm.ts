@@ -72,7 +72,8 @@ class WasmSplit implements SplitKernel {
   readonly #extents = new Extents();
   readonly #names = new InstanceNames();
   readonly #poison: boolean;
-  readonly #shardCounts = new Map<Signal, number>();
+  /** What the tables in the memory hold. */
+  readonly #routings = new Map<Signal, Routing>();
   /** The end of the last call's turn. */
   #turn: Promise<unknown> = Promise.resolve();
   #busyMs = 0;
@@ -105,19 +106,20 @@ class WasmSplit implements SplitKernel {
     this.#host.u8.set(name, exports.SELECTOR_NAMES.value + index * exports.MAX_SELECTOR_BYTES.value);
     exports.setRouting(index, SELECTORS[selector.kind], name.length, slotBits, shardCount);
     for (const [hash, shard] of overrides) exports.addOverride(index, hash, shard);
-    this.#shardCounts.set(signal, shardCount);
+    this.#routings.set(signal, routing);
   }
 
-  split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult> {
-    const result = this.#turn.then(() => this.#split(signal, input, limits));
+  split(signal: Signal, input: SplitInput, limits: SplitLimits, routing?: Routing): Promise<SplitResult> {
+    const result = this.#turn.then(() => this.#split(signal, input, limits, routing));
     // The caller gets the error; whoever is next in line only waits for the end.
     const ended = () => undefined;
     this.#turn = result.then(ended, ended);
     return result;
   }
 
-  async #split(signal: Signal, input: SplitInput, limits: SplitLimits): Promise<SplitResult> {
-    const shardCount = this.#shardCounts.get(signal);
+  async #split(signal: Signal, input: SplitInput, limits: SplitLimits, routing?: Routing): Promise<SplitResult> {
+    if (routing && routing !== this.#routings.get(signal)) this.setRouting(signal, routing);
+    const shardCount = this.#routings.get(signal)?.shardCount;
     if (shardCount === undefined) throw new Error(`split of ${signal} before setRouting`);
     if (input.groups && input.groups.length < input.values.length) {
       throw new RangeError(`${input.values.length} values, but ${input.groups.length} groups`);
