@@ -355,8 +355,21 @@ export const configSchema = z
             if (value.memoryTarget > value.memoryHigh) fail('memoryTarget', `at most memoryHigh (${value.memoryHigh})`);
           })
           .prefault({}),
+        ring: z
+          .strictObject({
+            carryMs: z
+              .int()
+              .min(0)
+              .default(30_000)
+              .describe('what a moved slot got in this time before a change is copied to its new shard; 0: nothing is'),
+            ackTimeoutMs: positive(60_000).describe(
+              'a proposed ring epoch that some partition has not adopted after this is said to be stuck, and why',
+            ),
+          })
+          .prefault({}),
         rebalance: z
           .strictObject({
+            apply: z.boolean().default(true).describe('carry out the slot moves of a decision; false: only decide'),
             hotRatio: z
               .number()
               .min(1)

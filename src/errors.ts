@@ -17,6 +17,9 @@ export const ERROR_CODES = {
   OFFSET_LOST: 'a committed offset is no longer in the log',
   BATCH_CORRUPT: 'a record batch cannot be read',
   CONTROL_LOG_UNREADABLE: 'the control log holds an event that this version does not know',
+  REQUEST_REFUSED: 'the leader refuses what was asked of it',
+  REQUEST_UNANSWERED: 'no leader has answered a request',
+  RING_STUCK: 'a proposed ring epoch waits for input partitions that do not adopt it',
   LOAD_TARGET: 'the load generator cannot reach its target',
 } as const;
 

@@ -74,6 +74,10 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
     ),
     lagRecords: gauge('weir_lag_records', 'Records not yet processed', ['topic', 'partition']),
     ringEpoch: gauge('weir_ring_epoch', 'Ring epoch in force'),
+    ringWaiting: gauge(
+      'weir_ring_waiting_partitions',
+      'Input partitions that have not adopted the proposed ring epoch',
+    ),
     leader: gauge('weir_leader', '1 while this process is the leader'),
     decisions: counter('weir_decisions_total', 'Decisions written, by kind', ['kind']),
     workerUp: gauge('weir_worker_up', '1 while the worker process runs, 0 until it is started again', ['worker']),

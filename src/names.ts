@@ -18,8 +18,12 @@ export interface Names {
   readonly deadLetter: string;
   readonly processGroup: string;
   readonly controlGroup: string;
+  /** Whose offsets say how far the old shards of a change are copied. */
+  readonly carryGroup: string;
   /** Fencing key of the processor of one input partition. */
   processorKey(topic: string, partition: number): string;
+  /** Fencing key of who copies from an old shard. */
+  carryKey(topic: string): string;
   /** Fencing key of a leader. */
   leaderKey(leader: string): string;
 }
@@ -52,6 +56,8 @@ export function namesFor(prefix: string): Names {
     deadLetter: `${prefix}weir.dead_letter`,
     processGroup,
     controlGroup: `${prefix}weir-control`,
+    carryGroup: `${prefix}weir-carry`,
+    carryKey: (topic) => `${prefix}weir-carry.${topic}`,
     processorKey: (topic, partition) => `${processGroup}.${topic}.${partition}`,
     leaderKey: (leader) => `${prefix}weir-${leader}-leader`,
   };

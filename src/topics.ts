@@ -335,7 +335,7 @@ const numberOf = (topic: TopicDescription | undefined, name: string): number => 
 // --- for those who create topics by hand
 
 /** Commands for a shell, ready to paste. */
-export function topicCommands(topics: readonly WeirTopic[], brokers: string): string {
+export function topicCommands(topics: readonly TopicSpec[], brokers: string): string {
   const lines = topics.map(({ name, partitions, replicas, config }) => {
     const settings = Object.entries(config).map(([key, value]) => ` --config ${key}=${value}`);
     return `$create --topic ${name} --partitions ${partitions}${replicas ? ` --replication-factor ${replicas}` : ''}${settings.join('')}`;

@@ -61,7 +61,7 @@ describe('the tree', () => {
           (name) =>
             !(
               name.startsWith('src/control/') ||
-              /^src\/(signals|config|coordination\/ring-epoch|kernels\/\w+\/kernel)\.ts$/.test(name) ||
+              /^src\/(signals|config|coordination\/ring-(epoch|change)|kernels\/\w+\/kernel)\.ts$/.test(name) ||
               name === 'zod'
             ),
         );

@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { offsetMetadata } from '../../src/coordination/ring-epoch.ts';
 import { freePort } from '../../src/kafka/embedded.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import { namesFor } from '../../src/names.ts';
-import { offsetMetadata } from '../../src/pipeline/transact.ts';
 import { readMetrics } from '../prometheus.ts';
 import type { Contender, Running, Written } from './contender.ts';
 import { type Ground, PARTITIONS } from './ground.ts';

@@ -3,7 +3,7 @@ import { defaultConfig } from '../../src/config.ts';
 import { type Condition, decide } from '../../src/control/decide.ts';
 import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
 import type { PastMoves } from '../../src/control/rebalance.ts';
-import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
+import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import type { Kernels } from '../../src/kernels/index.ts';
 import type { RingShard } from '../../src/kernels/ring/kernel.ts';
 import { LATENCY_BUCKETS, type SplitAggregates } from '../../src/kernels/split/kernel.ts';
@@ -210,5 +210,5 @@ function ringEpoch(epoch: number, slots: Uint16Array, shards: number): RingEpoch
     shards: Array.from({ length: shards }, (_, id) => ({ id, name: `traces-${id}`, topic: `traces-${id}`, weight: 1 })),
     overrides: new Map(),
   };
-  return { epoch, signals: { traces, metrics: traces, logs: traces } };
+  return { epoch, signals: { traces, metrics: traces, logs: traces }, touched: UNTOUCHED };
 }

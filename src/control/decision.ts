@@ -27,7 +27,11 @@ const common = {
   ringEpoch: z.number().describe('ring epoch in force'),
   leaderEpoch: z.number().describe('offset of the LeaderElected record of the leader that decided'),
   inputOffset: z.number().describe('next offset of weir.load: everything before it was seen'),
-  status: z.literal('emitted').describe('what became of it; emitted: written here, not applied'),
+  status: z
+    .enum(['emitted', 'proposed', 'applied', 'abandoned'])
+    .describe(
+      'what became of it; emitted: written here, not applied; proposed: the ring epoch with its moves is in flight; applied: that is active; abandoned: it was taken back. A change of it comes as another record with the same id',
+    ),
 };
 
 const scaling = z.object({

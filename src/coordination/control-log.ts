@@ -4,6 +4,7 @@ import { WeirError } from '../errors.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
 import { decodeEvent } from './events.ts';
+import { readSnapshot } from './snapshot.ts';
 import { type ControlState, EMPTY_STATE, fold } from './state.ts';
 
 export interface ControlLogFollower {
@@ -14,6 +15,8 @@ export interface ControlLogFollower {
    * unreadable, when the follower is closed, and with `signal.reason` when that is aborted.
    */
   waitFor(predicate: (state: ControlState) => boolean, options?: { signal?: AbortSignal }): Promise<ControlState>;
+  /** Resolves once everything that was in the log at the call is folded. Rejects as `waitFor` does. */
+  catchUp(options?: { signal?: AbortSignal }): Promise<ControlState>;
   /** Called after each event, in order. Returns the way to end it. */
   onChange(listener: (state: ControlState) => void): () => void;
   /** Resolves after `close()`; rejects with CONTROL_LOG_UNREADABLE, after which `state` stands still: the member must stop. */
@@ -27,16 +30,15 @@ const POLL_WAIT_MS = 500;
 /** Resolves once everything that was in the log at the call is folded. */
 export async function followControlLog(
   port: KafkaPort,
-  names: Pick<Names, 'control'>,
+  names: Pick<Names, 'control' | 'snapshots'>,
   options: { signal?: AbortSignal } = {},
 ): Promise<ControlLogFollower> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const end = await endOfLog(port, names.control);
-  const tail = new Tail(port, names.control);
-  const caughtUp = tail.start(end);
+  const snapshot = await abortable(readSnapshot(port, names.snapshots), signal);
+  const tail = new Tail(port, names.control, snapshot ?? EMPTY_STATE);
   try {
-    await abortable(caughtUp, signal);
+    await tail.catchUp({ signal });
   } catch (error) {
     await tail.close();
     throw error;
@@ -44,76 +46,56 @@ export async function followControlLog(
   return tail;
 }
 
-/** The last stable offset of the log's only partition. */
-export async function endOfLog(port: KafkaPort, topic: string): Promise<bigint> {
-  const [only] = await port.admin.offsets(topic);
-  if (!only)
-    throw new WeirError(
-      'TOPIC_MISSING',
-      `reading the control log: the topic ${topic} has no partition. Run: weir topics --create`,
-    );
-  return only.latest;
-}
-
 interface Waiter {
-  readonly predicate: (state: ControlState) => boolean;
+  /** `position`: everything below it is folded. */
+  readonly predicate: (state: ControlState, position: bigint) => boolean;
   readonly resolve: (state: ControlState) => void;
   readonly reject: (error: unknown) => void;
 }
 
 class Tail implements ControlLogFollower {
-  state: ControlState = EMPTY_STATE;
+  state: ControlState;
   readonly done: Promise<void>;
+  readonly #port: KafkaPort;
   readonly #topic: string;
   readonly #reader: ReturnType<KafkaPort['reader']>;
   readonly #waiters = new Set<Waiter>();
   readonly #listeners = new Set<(state: ControlState) => void>();
-  readonly #settle: { resolve(): void; reject(error: unknown): void };
+  /** Above `state.nextOffset` where only transaction markers lie between. */
+  #position: bigint;
   #failure: unknown = null;
   #closing = false;
-  #loop: Promise<void> = Promise.resolve();
 
-  constructor(port: KafkaPort, topic: string) {
+  constructor(port: KafkaPort, topic: string, from: ControlState) {
+    this.#port = port;
     this.#topic = topic;
+    this.state = from;
+    this.#position = from.nextOffset;
     this.#reader = port.reader({ topic, partition: 0 }, { isolation: 'read_committed' });
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.done = promise;
-    this.#settle = { resolve, reject };
+    this.done = this.#run().catch((error: unknown) => {
+      this.#failure = error;
+      this.#rejectWaiters(error);
+      throw error;
+    });
     // Whoever waits is told as well; nobody has to watch `done`.
-    promise.catch(() => {});
-  }
-
-  /** Resolves when the position has reached `end`. */
-  start(end: bigint): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#loop = this.#run(end, resolve).then(
-      () => {
-        reject(closed(this.#topic));
-        this.#settle.resolve();
-      },
-      (error: unknown) => {
-        this.#failure = error;
-        for (const waiter of this.#waiters) waiter.reject(error);
-        this.#waiters.clear();
-        reject(error);
-        this.#settle.reject(error);
-      },
-    );
-    return promise;
+    this.done.catch(() => {});
   }
 
   waitFor(
     predicate: (state: ControlState) => boolean,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<ControlState> {
-    if (this.#failure !== null) return Promise.reject(this.#failure);
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    if (predicate(this.state)) return Promise.resolve(this.state);
-    if (this.#closing) return Promise.reject(closed(this.#topic));
-    const { promise, resolve, reject } = Promise.withResolvers<ControlState>();
-    const waiter: Waiter = { predicate, resolve, reject };
-    this.#waiters.add(waiter);
-    return abortable(promise, signal).finally(() => this.#waiters.delete(waiter));
+    return this.#wait(predicate, signal);
+  }
+
+  async catchUp({ signal }: { signal?: AbortSignal } = {}): Promise<ControlState> {
+    const [only] = await abortable(this.#port.admin.offsets(this.#topic), signal);
+    if (!only)
+      throw new WeirError(
+        'TOPIC_MISSING',
+        `reading the control log: the topic ${this.#topic} has no partition. Run: weir topics --create`,
+      );
+    return this.#wait((_, position) => position >= only.latest, signal);
   }
 
   onChange(listener: (state: ControlState) => void): () => void {
@@ -124,17 +106,26 @@ class Tail implements ControlLogFollower {
   async close(): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
-      for (const waiter of this.#waiters) waiter.reject(closed(this.#topic));
-      this.#waiters.clear();
+      this.#rejectWaiters(closed(this.#topic));
       await this.#reader.close();
     }
-    await this.#loop;
+    await this.done.catch(() => {});
   }
 
-  async #run(end: bigint, caughtUp: () => void): Promise<void> {
-    await this.#reader.seek('earliest');
+  #wait(predicate: Waiter['predicate'], signal: AbortSignal | undefined): Promise<ControlState> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (predicate(this.state, this.#position)) return Promise.resolve(this.state);
+    if (this.#closing) return Promise.reject(closed(this.#topic));
+    const { promise, resolve, reject } = Promise.withResolvers<ControlState>();
+    const waiter: Waiter = { predicate, resolve, reject };
+    this.#waiters.add(waiter);
+    return abortable(promise, signal).finally(() => this.#waiters.delete(waiter));
+  }
+
+  async #run(): Promise<void> {
+    await this.#reader.seek(await this.#start());
     while (!this.#closing) {
-      if (this.#reader.position >= end) caughtUp();
       const outcome = await this.#reader.poll(POLL_WAIT_MS);
       switch (outcome.kind) {
         case 'poll':
@@ -142,8 +133,9 @@ class Tail implements ControlLogFollower {
             for (let i = 0; i < outcome.poll.count; i++) {
               const offset = outcome.poll.offset(i);
               const where = `the control log ${this.#topic}, offset ${offset}`;
-              this.#advance(fold(this.state, decodeEvent(outcome.poll.value(i), where), offset));
+              this.#advance(fold(this.state, decodeEvent(outcome.poll.value(i), where), offset), offset + 1n);
             }
+            this.#reach(outcome.poll.nextOffset);
           } finally {
             outcome.poll.release();
           }
@@ -158,25 +150,46 @@ class Tail implements ControlLogFollower {
             `reading the control log ${this.#topic} at offset ${outcome.batch.offset}: ${outcome.batch.reason}. No state can be told without it: move its leadership to a replica that is whole, and start again`,
           );
         case 'out-of-range':
-          throw new WeirError(
-            'CONTROL_LOG_UNREADABLE',
-            `reading the control log ${this.#topic} from offset ${outcome.position}: it now holds offsets ${outcome.earliest} to ${outcome.latest} only. The topic must be kept for ever (retention.ms=-1, retention.bytes=-1, cleanup.policy=delete): restore it and start again`,
-          );
+          throw cut(this.#topic, outcome.position, outcome.earliest, outcome.latest);
       }
     }
   }
 
-  #advance(state: ControlState): void {
+  /** A log whose beginning is gone, with no snapshot that holds it, would be folded into another state than everybody else's. */
+  async #start(): Promise<bigint> {
+    const [only] = await this.#port.admin.offsets(this.#topic);
+    if (only && only.earliest > this.#position) throw cut(this.#topic, this.#position, only.earliest, only.latest);
+    return this.#position;
+  }
+
+  #advance(state: ControlState, position: bigint): void {
     this.state = state;
-    for (const waiter of this.#waiters) {
-      if (!waiter.predicate(state)) continue;
-      this.#waiters.delete(waiter);
-      waiter.resolve(state);
-    }
+    this.#reach(position);
     for (const listener of this.#listeners) listener(state);
+  }
+
+  #reach(position: bigint): void {
+    this.#position = position;
+    for (const waiter of this.#waiters) {
+      if (!waiter.predicate(this.state, position)) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve(this.state);
+    }
+  }
+
+  #rejectWaiters(error: unknown): void {
+    for (const waiter of this.#waiters) waiter.reject(error);
+    this.#waiters.clear();
   }
 }
 
 function closed(topic: string): Error {
   return new Error(`the follower of ${topic} was closed`);
+}
+
+function cut(topic: string, position: bigint, earliest: bigint, latest: bigint): WeirError {
+  return new WeirError(
+    'CONTROL_LOG_UNREADABLE',
+    `reading the control log ${topic} from offset ${position}: it now holds offsets ${earliest} to ${latest} only. The topic must be kept for ever (retention.ms=-1, retention.bytes=-1, cleanup.policy=delete): restore it and start again`,
+  );
 }

@@ -5,18 +5,19 @@
  * | type | version | written | says |
  * |---|---|---|---|
  * | LeaderElected | 1 | by a new leader, before anything else | who leads; the record's offset is the leader epoch |
- * | RingActive | 1 | by the first leader, or `weir topics --create` | the ring epoch in force, whole |
+ * | RingActive | 1 | by the first leader or `weir topics --create`; then once all have adopted a proposal, and what goes with it is copied | the ring epoch in force: the first whole, later ones by their number |
+ * | RingProposed | 1 | on a request or a decision, one at a time | what changes from the ring epoch in force to the next; or that the proposal before it is taken back |
+ * | RequestAnswered | 1 | with the consumed offset of the request, in one transaction | what became of a request |
  * | DecisionMade | 1 | with each record on `weir.decisions`, in one transaction | what a later leader needs so as not to repeat it |
  * | ConditionCleared | 1 | when the condition of a decision is gone | that the same decision may be made again |
- *
- * RingProposed is reserved for topology changes.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { DECISION_KINDS } from '../control/decision.ts';
 import { WeirError } from '../errors.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import type { RingEpoch, SignalRing } from './ring-epoch.ts';
+import { ringChangeSchema, shardSchema } from './ring-change.ts';
+import { type RingEpoch, type SignalRing, UNTOUCHED } from './ring-epoch.ts';
 
 const whole = z.int().min(0);
 
@@ -45,7 +46,7 @@ const leaderElected = z.object({
 const signalRing = z.object({
   key: z.string(),
   slotBits: z.union([z.literal(16), z.literal(18)]),
-  shards: z.array(z.object({ id: whole, name: z.string(), topic: z.string(), weight: z.number().positive() })).min(1),
+  shards: z.array(shardSchema).min(1),
   /** Owner of each slot: base64 of deflate-raw of u16 LE. Runs of a shard make it small: 256 shards on 2^18 slots take about 450 KB. */
   slotTable: z.string(),
   /** 16 hex digits of XXH64 of the key. */
@@ -59,7 +60,41 @@ const ringActive = z.object({
   leaderEpoch: whole.optional(),
   sequence: z.int().min(1).optional(),
   epoch: z.int().min(1),
-  signals: z.object({ traces: signalRing, metrics: signalRing, logs: signalRing }),
+  /** What was copied for it, and how long that took. */
+  carried: z.object({ items: whole, bytes: whole, ms: whole }).optional(),
+  /** Of the first epoch. A later one is what RingProposed has made of the one before. */
+  signals: z.object({ traces: signalRing, metrics: signalRing, logs: signalRing }).optional(),
+});
+
+const ringProposed = z.object({
+  ...led,
+  type: z.literal('RingProposed'),
+  epoch: z.int().min(2),
+  /** The ring epoch in force, which `change` leads on from. */
+  base: z.int().min(1),
+  change: ringChangeSchema,
+  /** Epoch of the proposal in flight that this one takes back; then `change` is empty. */
+  abandons: z.int().min(2).optional(),
+  /** What the moved slots got in this time before `at` is copied to their new shards before it becomes active. */
+  carryMs: whole,
+  reason: z.string(),
+  /** Whose wish it is, if a request's. */
+  requestId: z.string().optional(),
+  /** Or a decision's. */
+  decisionId: z.string().optional(),
+});
+
+export const REQUEST_OUTCOMES = ['accepted', 'refused', 'cancelled', 'expired'] as const;
+
+const requestAnswered = z.object({
+  ...led,
+  type: z.literal('RequestAnswered'),
+  id: z.string(),
+  outcome: z.enum(REQUEST_OUTCOMES),
+  /** For people: what was done, or why not. */
+  text: z.string(),
+  /** Of the proposal that it has led to. */
+  ringEpoch: whole.optional(),
 });
 
 const decisionMade = z.object({
@@ -86,20 +121,30 @@ const conditionCleared = z.object({
 const SCHEMAS = {
   LeaderElected: leaderElected,
   RingActive: ringActive,
+  RingProposed: ringProposed,
+  RequestAnswered: requestAnswered,
   DecisionMade: decisionMade,
   ConditionCleared: conditionCleared,
 } as const;
 
 export type LeaderElected = z.infer<typeof leaderElected>;
 export type RingActive = z.infer<typeof ringActive>;
+export type RingProposed = z.infer<typeof ringProposed>;
+export type RequestAnswered = z.infer<typeof requestAnswered>;
 export type DecisionMade = z.infer<typeof decisionMade>;
 export type ConditionCleared = z.infer<typeof conditionCleared>;
-export type ControlEvent = LeaderElected | RingActive | DecisionMade | ConditionCleared;
+export type ControlEvent =
+  | LeaderElected
+  | RingActive
+  | RingProposed
+  | RequestAnswered
+  | DecisionMade
+  | ConditionCleared;
 
 /** Distributes over the union, so that `type` keeps telling the variants apart. */
 type WithoutLead<E> = E extends ControlEvent ? Omit<E, 'leaderEpoch' | 'sequence'> : never;
 /** What a leader hands to `Leadership.write`, which adds its epoch and the sequence. */
-export type LedEvent = WithoutLead<RingActive | DecisionMade | ConditionCleared>;
+export type LedEvent = WithoutLead<Exclude<ControlEvent, LeaderElected>>;
 
 export function encodeEvent(event: ControlEvent): Uint8Array {
   return Buffer.from(JSON.stringify(event));
@@ -131,6 +176,7 @@ export function decodeEvent(value: Uint8Array | null, where: string): ControlEve
   return parsed.data;
 }
 
+/** Of the first epoch: whole. */
 export function ringActiveEvent(ring: RingEpoch, at: number): WithoutLead<RingActive> {
   const signal = (of: SignalRing): z.infer<typeof signalRing> => ({
     key: of.key,
@@ -150,19 +196,18 @@ export function ringActiveEvent(ring: RingEpoch, at: number): WithoutLead<RingAc
 }
 
 /** Throws CONTROL_LOG_UNREADABLE when a table does not have a slot for each, or a slot without an owner. */
-export function ringOf(event: RingActive): RingEpoch {
+export function ringOf(epoch: number, encoded: NonNullable<RingActive['signals']>): RingEpoch {
   const signals = Object.fromEntries(
-    SIGNALS.map((signal) => [signal, decodeSignal(event, signal)]),
+    SIGNALS.map((signal) => [signal, decodeSignal(epoch, signal, encoded[signal])]),
   ) as unknown as Record<Signal, SignalRing>;
-  return { epoch: event.epoch, signals };
+  return { epoch, signals, touched: UNTOUCHED };
 }
 
-function decodeSignal(event: RingActive, signal: Signal): SignalRing {
-  const of = event.signals[signal];
+function decodeSignal(epoch: number, signal: Signal, of: z.infer<typeof signalRing>): SignalRing {
   const damaged = (what: string, cause?: unknown) =>
     new WeirError(
       'CONTROL_LOG_UNREADABLE',
-      `reading ring epoch ${event.epoch}: the slot table of ${signal} ${what}. The control log is damaged: restore it, or start with another prefix`,
+      `reading ring epoch ${epoch}: the slot table of ${signal} ${what}. The control log is damaged: restore it, or start with another prefix`,
       { cause },
     );
   const slotCount = 2 ** of.slotBits;

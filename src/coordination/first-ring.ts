@@ -9,7 +9,7 @@ import { type Names, namesFor } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { followControlLog } from './control-log.ts';
 import { encodeEvent, ringActiveEvent } from './events.ts';
-import type { RingEpoch, ShardState, SignalRing } from './ring-epoch.ts';
+import { type RingEpoch, type ShardState, type SignalRing, UNTOUCHED } from './ring-epoch.ts';
 
 /**
  * Up to as many shards a signal has 2^16 slots, above 2^18: with less than 512 slots a shard, the ring could not even out the shares
@@ -22,7 +22,7 @@ export function firstRing(config: Pick<Config, 'prefix' | 'routing'>, ring: Ring
   const signals = Object.fromEntries(
     SIGNALS.map((signal) => [signal, signalRing(config, signal, names, ring, hash)]),
   ) as unknown as Record<Signal, SignalRing>;
-  return { epoch: 1, signals };
+  return { epoch: 1, signals, touched: UNTOUCHED };
 }
 
 function signalRing(

@@ -23,6 +23,19 @@ export interface RingEpoch {
   /** From 1. */
   readonly epoch: number;
   readonly signals: Readonly<Record<Signal, SignalRing>>;
+  /** Shards that lost or gained slots or keys by it, ascending. None by the first. */
+  readonly touched: Readonly<Record<Signal, readonly number[]>>;
+}
+
+export const UNTOUCHED: RingEpoch['touched'] = { traces: [], metrics: [], logs: [] };
+
+/** The ring epoch travels in a committed offset's metadata, written in the same transaction as the records. */
+export const offsetMetadata = (ringEpoch: number) => `ring=${ringEpoch}`;
+
+/** Null for an offset that no Weir processor committed. */
+export function ringEpochOf(metadata: string): number | null {
+  const match = /^ring=(\d+)$/.exec(metadata);
+  return match ? Number(match[1]) : null;
 }
 
 export function selectorOf(key: string): KeySelector {

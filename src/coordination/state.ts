@@ -1,6 +1,9 @@
 /** What the control log says, folded. Pure: the same events give the same state everywhere. */
 import { decisionKey, type LastDecision } from '../control/decision.ts';
-import { type ControlEvent, ringOf } from './events.ts';
+import { WeirError } from '../errors.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
+import { type ControlEvent, type RequestAnswered, type RingActive, type RingProposed, ringOf } from './events.ts';
+import { applyChange, type RingChange, revert } from './ring-change.ts';
 import type { RingEpoch } from './ring-epoch.ts';
 
 export interface Leader {
@@ -16,6 +19,26 @@ export interface Leader {
   readonly sequence: number;
 }
 
+/** A ring epoch that is not in force yet: partitions adopt it one by one. */
+export interface ProposedRing {
+  readonly ring: RingEpoch;
+  /** Epoch of the proposal that it takes back; null: it takes back none. */
+  readonly abandons: number | null;
+  readonly change: RingChange;
+  /** Unix ms. */
+  readonly at: number;
+  /** 0: nothing is to be copied. */
+  readonly carryMs: number;
+  readonly reason: string;
+  /** The decision that it carries out, or takes back. */
+  readonly decisionId: string | null;
+}
+
+export type PastChange = Pick<ProposedRing, 'change' | 'at'>;
+
+/** What became of a request. */
+export type Answer = Pick<RequestAnswered, 'outcome' | 'text' | 'ringEpoch'>;
+
 export interface ControlState {
   /** Of the record to be folded next. */
   readonly nextOffset: bigint;
@@ -23,6 +46,14 @@ export interface ControlState {
   readonly leaders: ReadonlyMap<string, Leader>;
   /** The epoch in force; null before the first. */
   readonly ring: RingEpoch | null;
+  /** What is to follow it; null: no change is in flight. */
+  readonly proposed: ProposedRing | null;
+  /** What led to the ring in force, oldest first; at most MAX_CHANGES. Changes that were taken back are left out. */
+  readonly changes: readonly PastChange[];
+  /** The lowest shard id above all that ever were: a retired shard's topic keeps its records, so its id is not given again. */
+  readonly nextShard: Readonly<Record<Signal, number>>;
+  /** By request id. At most MAX_ANSWERS; the oldest goes first. */
+  readonly answers: ReadonlyMap<string, Answer>;
   /** By `decisionKey`. At most MAX_SUBJECTS; the one decided longest ago goes first. */
   readonly decisions: ReadonlyMap<string, LastDecision>;
   /** Next offset of `weir.load` at the last decision; null before. */
@@ -32,10 +63,20 @@ export interface ControlState {
 /** Subjects whose last decision is remembered. Forgetting one could repeat one decision, not more. */
 export const MAX_SUBJECTS = 10_000;
 
+/** Answers remembered: a request that comes again within the next so many is answered again, not granted again. */
+export const MAX_ANSWERS = 1_000;
+
+/** Changes remembered: those of the last ten minutes count, in which there are far fewer. */
+export const MAX_CHANGES = 100;
+
 export const EMPTY_STATE: ControlState = {
   nextOffset: 0n,
   leaders: new Map(),
   ring: null,
+  proposed: null,
+  changes: [],
+  nextShard: { traces: 0, metrics: 0, logs: 0 },
+  answers: new Map(),
   decisions: new Map(),
   inputOffset: null,
 };
@@ -48,8 +89,23 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       const leader: Leader = { member, electionId, memberId, leaderEpoch: Number(offset), since: at, sequence: 0 };
       return { ...next, leaders: new Map(state.leaders).set(name, leader) };
     }
-    case 'RingActive':
-      return { ...next, leaders: counted(state.leaders, event), ring: ringOf(event) };
+    case 'RingActive': {
+      const ring = activated(state, event);
+      const nextShard = shardIds(state.nextShard, ring);
+      const changes = changesAfter(state);
+      return { ...next, leaders: counted(state.leaders, event), ring, nextShard, proposed: null, changes };
+    }
+    case 'RingProposed': {
+      const proposed = proposedRing(state, event);
+      const nextShard = shardIds(state.nextShard, proposed.ring);
+      return { ...next, leaders: counted(state.leaders, event), proposed, nextShard };
+    }
+    case 'RequestAnswered': {
+      const { id, outcome, text, ringEpoch } = event;
+      const answers = new Map(state.answers).set(id, { outcome, text, ringEpoch });
+      if (answers.size > MAX_ANSWERS) answers.delete(answers.keys().next().value!);
+      return { ...next, leaders: counted(state.leaders, event), answers };
+    }
     case 'DecisionMade': {
       const { id, kind, subject, fingerprint, at, until, inputOffset } = event;
       const decisions = new Map(state.decisions);
@@ -77,4 +133,54 @@ function counted(
     if (leader.leaderEpoch === event.leaderEpoch && event.sequence !== undefined)
       return new Map(leaders).set(name, { ...leader, sequence: event.sequence });
   return leaders;
+}
+
+function activated({ proposed }: ControlState, { epoch, signals }: RingActive): RingEpoch {
+  if (signals) return ringOf(epoch, signals);
+  if (proposed?.ring.epoch !== epoch) throw misplaced(`ring epoch ${epoch} becomes active, but was not proposed last`);
+  return proposed.ring;
+}
+
+function changesAfter({ changes, proposed }: ControlState): readonly PastChange[] {
+  if (!proposed || proposed.abandons !== null) return changes;
+  const { change, at } = proposed;
+  return [...changes, { change, at }].slice(-MAX_CHANGES);
+}
+
+function proposedRing({ ring, proposed }: ControlState, event: RingProposed): ProposedRing {
+  const { epoch, base, change, abandons = null, at, carryMs, reason } = event;
+  const decisionId = event.decisionId ?? proposed?.decisionId ?? null;
+  const lastEpoch = proposed?.ring.epoch ?? ring?.epoch;
+  if (!ring || ring.epoch !== base || abandons !== (proposed?.ring.epoch ?? null) || epoch !== lastEpoch! + 1)
+    throw misplaced(`ring epoch ${epoch} is proposed on ${base}, which it cannot follow`);
+  const of = (proposal: RingEpoch): ProposedRing => ({
+    ring: proposal,
+    abandons,
+    change,
+    at,
+    carryMs,
+    reason,
+    decisionId,
+  });
+  if (proposed) return of(revert(ring, proposed.ring, epoch));
+  try {
+    return of(applyChange(ring, change, epoch));
+  } catch (cause) {
+    throw misplaced(`ring epoch ${epoch} is proposed, but ${(cause as Error).message}`, cause);
+  }
+}
+
+/** A leader writes no such event: another program has written to the log, or lost some of it. */
+function misplaced(what: string, cause?: unknown): WeirError {
+  return new WeirError(
+    'CONTROL_LOG_UNREADABLE',
+    `folding the control log: ${what}. The log is damaged: restore it, or start with another prefix`,
+    { cause },
+  );
+}
+
+function shardIds(before: ControlState['nextShard'], ring: RingEpoch): ControlState['nextShard'] {
+  const next = (signal: Signal) =>
+    ring.signals[signal].shards.reduce((id, shard) => Math.max(id, shard.id + 1), before[signal]);
+  return Object.fromEntries(SIGNALS.map((signal) => [signal, next(signal)])) as Record<Signal, number>;
 }

@@ -4,9 +4,10 @@
  * cannot be told what comes after, or a newer version could read it, the partition stands still.
  */
 import type { Logger } from 'pino';
+import { offsetMetadata } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, CorruptBatch, Headers, TopicPartition, TransactionalSink } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
-import { offsetMetadata, RECORD_OVERHEAD_BYTES, type TransactSettings } from './transact.ts';
+import { RECORD_OVERHEAD_BYTES, type TransactSettings } from './transact.ts';
 
 const text = new TextEncoder();
 

@@ -4,11 +4,14 @@
  */
 import type { Logger } from 'pino';
 import { abortable, aborted, pause } from '../abortable.ts';
+import { offsetMetadata, ringEpochOf } from '../coordination/ring-epoch.ts';
 import type { AssignedPartition, CommitOutcome, CorruptBatch, KafkaPort, TransactionalSink } from '../kafka/port.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import { mayPass, transactCorruptBatch } from './corrupt-batch.ts';
-import { type Committed, ringEpochOf, type TransactSettings, transactPoll } from './transact.ts';
+import { stageMarkers } from './ring-marker.ts';
+import type { RingSource } from './ring-source.ts';
+import { type Committed, type TransactSettings, transactPoll } from './transact.ts';
 
 /** How long a poll waits for records. */
 const IDLE_WAIT_MS = 500;
@@ -27,8 +30,7 @@ export interface PartitionDeps {
   readonly onLostOffset: 'stop' | 'earliest';
   readonly onCorruptBatch: 'dead-letter' | 'stop';
   readonly log: Logger;
-  /** Resolves with the ring epoch to route by, once the control log is folded at least up to `atLeast`. */
-  ringEpoch(atLeast: number, signal: AbortSignal): Promise<number>;
+  readonly rings: RingSource;
   onCommitted(committed: Committed): void;
   onPollDone(outcome: CommitOutcome['kind'], seconds: number): void;
   onCorruptBatchPassed(): void;
@@ -78,25 +80,39 @@ async function mayReopen(partition: AssignedPartition): Promise<boolean> {
   return true;
 }
 
+/** An input partition that this process may write the outcome of. */
+interface OpenPartition {
+  readonly assigned: AssignedPartition;
+  readonly sink: TransactionalSink;
+  /** Ring epoch that the committed offset names, or that needs no such word: the leader waits for none of an epoch in force. */
+  adopted: number;
+}
+
 /** Polls and commits until the partition is returned or a transaction ends otherwise than committed. */
 async function workUntilTrouble(
-  partition: AssignedPartition,
+  assigned: AssignedPartition,
   deps: PartitionDeps,
   log: Logger,
   onProgress: () => void,
 ): Promise<CommitOutcome | { kind: 'returned' }> {
-  const { sink, ringEpoch } = await openPartition(partition, deps);
+  const open = await openPartition(assigned, deps);
+  const { sink } = open;
   try {
-    while (!partition.signal.aborted) {
-      const polled = await partition.poll(IDLE_WAIT_MS);
+    while (!assigned.signal.aborted) {
+      const polled = await assigned.poll(IDLE_WAIT_MS);
       if (polled.kind === 'ended') return { kind: 'returned' };
-      if (polled.kind === 'idle') continue;
+      if (polled.kind === 'idle') {
+        const outcome = await adoptIdle(open, deps);
+        if (outcome.kind !== 'committed') return outcome;
+        continue;
+      }
       if (polled.kind === 'out-of-range') {
-        await standOrSkip(partition, polled, deps, log);
+        const outcome = await standOrSkip(open, polled, deps, log);
+        if (outcome.kind !== 'committed') return outcome;
         continue;
       }
       if (polled.kind === 'corrupt') {
-        const outcome = await standOrPass(partition, polled.batch, sink, ringEpoch, deps, log);
+        const outcome = await standOrPass(open, polled.batch, deps, log);
         if (outcome.kind !== 'committed') return outcome;
         continue;
       }
@@ -104,9 +120,14 @@ async function workUntilTrouble(
       const startedAt = performance.now();
       try {
         if (poll.count === 0) continue;
-        const outcome = await transactPoll(poll, sink, deps.kernel, ringEpoch, deps.settings, deps.onCommitted);
+        // Once a poll: all of it goes by one ring epoch, whatever the control log says meanwhile.
+        const ring = deps.rings.newest;
+        if (ring.epoch > open.adopted)
+          stageMarkers(sink, deps.names, deps.settings.signal, ring, assigned, poll.offset(0));
+        const outcome = await transactPoll(poll, sink, deps.kernel, ring, deps.settings, deps.onCommitted);
         deps.onPollDone(outcome.kind, (performance.now() - startedAt) / 1e3);
         if (outcome.kind !== 'committed') return outcome;
+        open.adopted = ring.epoch;
         onProgress();
       } finally {
         poll.release();
@@ -120,12 +141,12 @@ async function workUntilTrouble(
 
 /**
  * InitProducerId first: from here no predecessor can commit, and its open transaction is aborted. THEN the committed offset:
- * read before, it could still move. Then the control log, at least as far as the epoch that the offset was written under.
+ * read before, it could still move. Then the control log, at least as far as the ring epoch that the offset was written under.
  */
 async function openPartition(
   assigned: AssignedPartition,
-  { port, names, transactionTimeoutMs, ringEpoch }: PartitionDeps,
-): Promise<{ sink: TransactionalSink; ringEpoch: number }> {
+  { port, names, transactionTimeoutMs, rings }: PartitionDeps,
+): Promise<OpenPartition> {
   const { topic, partition, signal } = assigned;
   // Whatever is waited for here ends with the signal: a partition that cannot be opened must not hold up a rebalance.
   const sink = await port.openSink({
@@ -138,26 +159,40 @@ async function openPartition(
     const committed = port.admin.committedOffset(names.processGroup, { topic, partition });
     const { offset, metadata } = await abortable(committed, signal);
     await assigned.seek(offset ?? 'earliest');
-    const writtenUnder = ringEpochOf(metadata) ?? 0;
-    return { sink, ringEpoch: await ringEpoch(writtenUnder, signal) };
+    const writtenUnder = ringEpochOf(metadata);
+    await rings.reach(writtenUnder, signal);
+    return { assigned, sink, adopted: writtenUnder ?? rings.activeEpoch };
   } catch (error) {
     await sink.close();
     throw error;
   }
 }
 
+/** A partition without records has nothing to carry the new ring epoch, and the leader waits for it like for any other. */
+async function adoptIdle(open: OpenPartition, { rings, names, settings }: PartitionDeps): Promise<CommitOutcome> {
+  const { assigned, sink } = open;
+  const ring = rings.newest;
+  if (ring.epoch === open.adopted) return { kind: 'committed' };
+  const { topic, partition, position } = assigned;
+  stageMarkers(sink, names, settings.signal, ring, assigned, position);
+  const outcome = await sink.commit([{ topic, partition, offset: position, metadata: offsetMetadata(ring.epoch) }]);
+  if (outcome.kind === 'committed') open.adopted = ring.epoch;
+  return outcome;
+}
+
 async function standOrSkip(
-  partition: AssignedPartition,
+  open: OpenPartition,
   lost: { position: bigint; earliest: bigint; latest: bigint },
   deps: PartitionDeps,
   log: Logger,
-): Promise<void> {
+): Promise<CommitOutcome> {
+  const { assigned } = open;
   const { position, earliest, latest } = lost;
   const gone = position < earliest ? `records ${position} to ${earliest - 1n} are gone` : `the log ends at ${latest}`;
   if (deps.onLostOffset === 'earliest') {
     log.error({ code: 'OFFSET_LOST', position, earliest, latest }, `${gone}; going on at ${earliest} as configured`);
-    await partition.seek('earliest');
-    return;
+    await assigned.seek('earliest');
+    return { kind: 'committed' };
   }
   deps.onStopped('lost-offset');
   log.error(
@@ -165,26 +200,37 @@ async function standOrSkip(
     `committed offset ${position} is not in the log: ${gone}. The partition stands still; to go on with what is there, ` +
       'restart with poll.onLostOffset: earliest',
   );
-  await aborted(partition.signal);
+  return standStill(open, deps);
+}
+
+/** Until it is given back. It still adopts ring epochs: one partition that waits for an operator must not hold up every change. */
+async function standStill(open: OpenPartition, deps: PartitionDeps): Promise<CommitOutcome> {
+  const { signal } = open.assigned;
+  while (!signal.aborted) {
+    const outcome = await adoptIdle(open, deps);
+    if (outcome.kind !== 'committed') return outcome;
+    await pause(IDLE_WAIT_MS, signal);
+  }
+  return { kind: 'committed' };
 }
 
 async function standOrPass(
-  partition: AssignedPartition,
+  open: OpenPartition,
   batch: CorruptBatch,
-  sink: TransactionalSink,
-  ringEpoch: number,
-  { onCorruptBatch, names, settings, onStopped, onCorruptBatchPassed }: PartitionDeps,
+  deps: PartitionDeps,
   log: Logger,
 ): Promise<CommitOutcome> {
+  const { assigned, sink, adopted } = open;
+  const { onCorruptBatch, names, settings, onStopped, onCorruptBatchPassed } = deps;
   const { nextOffset } = batch;
-  if (!mayPass(partition, batch, onCorruptBatch, names, log) || nextOffset === null) {
+  if (!mayPass(assigned, batch, onCorruptBatch, names, log) || nextOffset === null) {
     onStopped('corrupt-batch');
-    await aborted(partition.signal);
-    return { kind: 'committed' };
+    return standStill(open, deps);
   }
-  const outcome = await transactCorruptBatch(partition, { ...batch, nextOffset }, sink, ringEpoch, settings);
+  // Routes nothing: the next poll adopts what there is to adopt.
+  const outcome = await transactCorruptBatch(assigned, { ...batch, nextOffset }, sink, adopted, settings);
   if (outcome.kind !== 'committed') return outcome;
   onCorruptBatchPassed();
-  await partition.seek(nextOffset);
+  await assigned.seek(nextOffset);
   return outcome;
 }

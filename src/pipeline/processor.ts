@@ -13,6 +13,7 @@ import type { Names } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { runPartition, STOP_REASONS } from './partition.ts';
 import type { LoadReporter } from './report.ts';
+import type { RingSource } from './ring-source.ts';
 import type { Committed } from './transact.ts';
 
 export interface ProcessorDeps {
@@ -26,8 +27,7 @@ export interface ProcessorDeps {
   /** `max.message.bytes` of the shard topics and of the dead letter topic, as they really are. */
   readonly shardMaxMessageBytes: Readonly<Record<Signal, number | undefined>>;
   readonly deadLetterMaxMessageBytes: number | undefined;
-  /** See PartitionDeps. The kernel's routing is set before it resolves. */
-  ringEpoch(atLeast: number, signal: AbortSignal): Promise<number>;
+  readonly rings: RingSource;
 }
 
 export interface Processor {
@@ -68,7 +68,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
           onLostOffset: config.poll.onLostOffset,
           onCorruptBatch: config.poll.onCorruptBatch,
           log,
-          ringEpoch: deps.ringEpoch,
+          rings: deps.rings,
           settings: {
             signal,
             names,

@@ -2,12 +2,14 @@
  * A poll, split and written: the part between a poll in hand and the outcome of its transactions. One poll is one
  * transaction unless a bound (output bytes, header groups) cuts it into several.
  */
+import { offsetMetadata } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, Headers, Poll, TransactionalSink } from '../kafka/port.ts';
 import { RECORD_STATUS, type SplitAggregates, type SplitKernel, type SplitResult } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
 import { type DeadLetterReason, deadLetter } from './dead-letter.ts';
 import { groupByKeptHeaders, headerBytes } from './kept-headers.ts';
+import type { PollRing } from './ring-source.ts';
 
 /** What a record takes beside its value in `max.message.bytes`: batch header, lengths, our headers. */
 export const RECORD_OVERHEAD_BYTES = 2_048;
@@ -38,28 +40,28 @@ export interface Committed {
 }
 
 /**
- * Splits the poll and writes it through the sink, reporting each committed transaction. Ends at the first outcome that is
+ * Splits the poll, all of it by one ring epoch, and writes it through the sink, reporting each committed transaction. Ends at the first outcome that is
  * not `committed`; what was reported until then stands. The poll stays leased: the caller releases it.
  */
 export async function transactPoll(
   poll: Poll,
   sink: TransactionalSink,
   kernel: SplitKernel,
-  ringEpoch: number,
+  ring: PollRing,
   settings: TransactSettings,
   onCommitted: (committed: Committed) => void,
 ): Promise<CommitOutcome> {
   let from = 0;
   do {
-    const { result, bytesIn, headers } = await splitFrom(poll, from, kernel, settings);
+    const { result, bytesIn, headers } = await splitFrom(poll, from, kernel, ring, settings);
     try {
       const to = from + result.taken;
       const nextOffset = to === poll.count ? poll.nextOffset : poll.offset(to);
-      const bytesOut = stageOutputs(poll, from, to, result, headers, sink, ringEpoch, settings);
+      const bytesOut = stageOutputs(poll, from, to, result, headers, sink, ring.epoch, settings);
       const deadLetters = stageDeadLetters(poll, from, result, sink, settings);
       const { topic, partition } = poll;
       const outcome = await sink.commit([
-        { topic, partition, offset: nextOffset, metadata: offsetMetadata(ringEpoch) },
+        { topic, partition, offset: nextOffset, metadata: offsetMetadata(ring.epoch) },
       ]);
       if (outcome.kind !== 'committed') return outcome;
       const { aggregates } = result;
@@ -73,30 +75,22 @@ export async function transactPoll(
   return { kind: 'committed' };
 }
 
-/** The ring epoch travels in the committed offset's metadata, written in the same transaction as the records. */
-export const offsetMetadata = (ringEpoch: number) => `ring=${ringEpoch}`;
-
-/** Null for an offset that no Weir processor committed. */
-export function ringEpochOf(metadata: string): number | null {
-  const match = /^ring=(\d+)$/.exec(metadata);
-  return match ? Number(match[1]) : null;
-}
-
-async function splitFrom(poll: Poll, from: number, kernel: SplitKernel, settings: TransactSettings) {
+async function splitFrom(poll: Poll, from: number, kernel: SplitKernel, ring: PollRing, settings: TransactSettings) {
   const { count, groups, headers } = groupByKeptHeaders(poll, from, settings.keepHeaders);
   const values = Array.from({ length: count }, (_, i) => poll.value(from + i));
   const inputBytes = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
   const maxRecordBytes =
     settings.maxShardMessageBytes - RECORD_OVERHEAD_BYTES - Math.max(...headers.map((group) => headerBytes(group)));
   const input = { values, groups };
-  const { maxOutputRatio } = settings;
+  const { signal, maxOutputRatio } = settings;
+  const routing = ring.routing[signal];
   const limits = { maxRecordBytes, maxOutputBytes: maxOutputRatio * Math.max(inputBytes, SMALL_OUTPUT_BYTES) };
-  let result = await kernel.split(settings.signal, input, limits);
+  let result = await kernel.split(signal, input, limits, routing);
   if (result.statuses[0] === RECORD_STATUS.output_too_large && inputBytes < settings.maxPollBytes) {
     // Small, but with a resource that many shards repeat: the bound is there for memory, not to punish it.
     result.release();
     limits.maxOutputBytes = maxOutputRatio * settings.maxPollBytes;
-    result = await kernel.split(settings.signal, input, limits);
+    result = await kernel.split(signal, input, limits, routing);
   }
   const bytesIn = values.slice(0, result.taken).reduce((sum, value) => sum + (value?.length ?? 0), 0);
   return { result, bytesIn, headers };

@@ -2,10 +2,9 @@
 import { weirVersion } from '../cli/version.ts';
 import { followControlLog } from '../coordination/control-log.ts';
 import { requireSameRouting } from '../coordination/first-ring.ts';
-import { routingOf } from '../coordination/ring-epoch.ts';
 import { type Processor, startProcessor } from '../pipeline/processor.ts';
 import { startLoadReporter } from '../pipeline/report.ts';
-import { SIGNALS } from '../signals.ts';
+import { followRings } from '../pipeline/ring-source.ts';
 import type { Part, RoleContext } from './run.ts';
 
 const PATIENCE_MS = 2_000;
@@ -31,8 +30,6 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
       .finally(() => clearTimeout(patience));
     if (ring === null) throw new TypeError('no ring');
     requireSameRouting(config, ring, kernels.hash);
-    for (const signal of SIGNALS) kernels.split.setRouting(signal, routingOf(ring.signals[signal]));
-    metrics.ringEpoch.set(ring.epoch);
 
     const reporter = startLoadReporter({
       producer: await kafka.port.producer(),
@@ -47,7 +44,13 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
       metrics,
       log,
     });
-    reporter.setRingEpoch(ring.epoch);
+    const rings = followRings(follower, log);
+    const showRing = () => {
+      reporter.setRingEpoch(rings.newest.epoch);
+      metrics.ringEpoch.set(rings.activeEpoch);
+    };
+    showRing();
+    follower.onChange(showRing);
     if (closing.signal.aborted) return reporter.close();
     processor = startProcessor({
       port: kafka.port,
@@ -59,18 +62,10 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
       log,
       shardMaxMessageBytes: topics.shardMaxMessageBytes,
       deadLetterMaxMessageBytes: topics.deadLetterMaxMessageBytes,
-      async ringEpoch(atLeast, signal) {
-        const late = setTimeout(() => {
-          log.warn(
-            `an offset was committed under ring epoch ${atLeast}: waiting until ${names.control} is read as far`,
-          );
-        }, PATIENCE_MS);
-        const reached = follower.waitFor(({ ring: known }) => known !== null && known.epoch >= atLeast, { signal });
-        const state = await reached.finally(() => clearTimeout(late));
-        return state.ring?.epoch ?? atLeast;
-      },
+      rings,
     });
-    await processor.done;
+    // An event that this version does not know ends the process: routing on by what was known before would fork the installation.
+    await Promise.race([processor.done, follower.done]);
   }
 
   function countKernelSeconds(): NodeJS.Timeout {

@@ -1,9 +1,9 @@
 /**
- * The controller: watches the load, joins the election and, while it leads, decides. Per tick: observe -> decide -> one transaction with
- * the decisions, and with the events by which a later leader repeats none of them.
+ * The controller: watches the load, joins the election and, while it leads, decides. Per tick: answer requests -> see to the proposed ring epoch ->
+ * observe -> decide -> one transaction with the decisions, and with the events by which a later leader repeats none of them. All of it one
+ * after the other, so that each step knows what the one before has written.
  */
 import type { Logger } from 'pino';
-import { pause } from '../abortable.ts';
 import type { Config } from '../config.ts';
 import { type Condition, type Decided, decide, type Verdict } from '../control/decide.ts';
 import { type Decision, type DecisionStamp, decisionKey, encodeDecision } from '../control/decision.ts';
@@ -12,20 +12,33 @@ import { type LedEvent, ringActiveEvent } from '../coordination/events.ts';
 import { firstRing, requireSameRouting } from '../coordination/first-ring.ts';
 import { electLeader, type Leadership } from '../coordination/leader.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
+import { readSnapshot, SNAPSHOT_EVENTS, snapshotRecord } from '../coordination/snapshot.ts';
+import { WeirError } from '../errors.ts';
 import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
+import type { SplitKernel } from '../kernels/split/kernel.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
+import type { Signal } from '../signals.ts';
 import { type Observer, observe } from './observe.ts';
+import { pastMovesOf } from './past-moves.ts';
+import { RequestDesk } from './request-desk.ts';
+import { RingActivation } from './ring-activation.ts';
+import { changeOfMoves, RingProposals } from './ring-proposals.ts';
 
 export interface ControllerOptions {
   readonly port: KafkaPort;
   readonly names: Names;
   readonly config: Config;
-  readonly kernels: { readonly ring: RingKernel; readonly hash: HashKernel; readonly score: ScoreKernel };
+  readonly kernels: {
+    readonly ring: RingKernel;
+    readonly hash: HashKernel;
+    readonly score: ScoreKernel;
+    readonly split: SplitKernel;
+  };
   readonly metrics: Metrics;
   readonly log: Logger;
   /** As it shall appear in LeaderElected; unique among controllers. */
@@ -109,21 +122,25 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
 }
 
-/** No slot has moved since the first ring epoch. */
-const NO_MOVES = { traces: [], metrics: [], logs: [] } as const;
-
 /** What a leader does. */
 class Duty {
   readonly #options: ControllerOptions & { readonly now: () => number };
   readonly #observer: Observer;
+  readonly #proposals: RingProposals;
+  readonly #activation: RingActivation;
+  /** How far of the control log the newest snapshot holds. */
+  #snapshotAt = 0n;
 
   constructor(options: ControllerOptions & { readonly now: () => number }, observer: Observer) {
     this.#options = options;
     this.#observer = observer;
+    const { window } = observer;
+    this.#proposals = new RingProposals({ ...options, ring: options.kernels.ring, window });
+    this.#activation = new RingActivation({ ...options, kernel: options.kernels.split, window });
   }
 
   async run(lead: Leadership): Promise<void> {
-    const { config, kernels, now, onTick, log } = this.#options;
+    const { config, kernels, now, log, port, names } = this.#options;
     if (!lead.state.ring) {
       const ring = firstRing(config, kernels.ring, kernels.hash);
       const outcome = await lead.write({ events: [ringActiveEvent(ring, now())] });
@@ -133,14 +150,36 @@ class Duty {
     }
     // Written by a predecessor, maybe with another configuration.
     requireSameRouting(config, lead.state.ring, kernels.hash);
+    let desk: RequestDesk;
+    try {
+      this.#snapshotAt = (await readSnapshot(port, names.snapshots))?.nextOffset ?? 0n;
+      desk = await RequestDesk.open(port, names);
+    } catch (err) {
+      if (err instanceof WeirError) throw err;
+      log.warn({ err }, 'the requests could not be read: giving up the leadership');
+      return;
+    }
+    try {
+      await this.#ticks(lead, desk);
+    } finally {
+      await desk.close();
+    }
+  }
+
+  async #ticks(lead: Leadership, desk: RequestDesk): Promise<void> {
+    const { config, kernels, now, onTick } = this.#options;
     let conditions: ReadonlyMap<string, Condition> = new Map();
     let count = 0;
     while (!lead.signal.aborted) {
+      for (const asked of desk.take()) if ((await this.#proposals.answer(lead, asked)).kind !== 'committed') return;
+      if ((await this.#activation.advance(lead)).kind !== 'committed') return;
+      if ((await this.#snapshot(lead)).kind !== 'committed') return;
       const at = now();
       const inputOffset = this.#observer.inputOffset;
-      const { ring, decisions: last } = lead.state;
+      const { ring, decisions: last, changes } = lead.state;
       const load = this.#observer.window.view(at);
-      const decided = decide({ ring, load, last, conditions, pastMoves: NO_MOVES }, config.control, kernels.score, at);
+      const pastMoves = pastMovesOf(changes);
+      const decided = decide({ ring, load, last, conditions, pastMoves }, config.control, kernels.score, at);
       conditions = decided.conditions;
       if (decided.actions.length > 0 || decided.cleared.length > 0) {
         const stamp = { at, inputOffset, ringEpoch: ring!.epoch, leaderEpoch: lead.leaderEpoch };
@@ -149,8 +188,16 @@ class Duty {
         count += decided.actions.length;
       }
       onTick?.({ at, inputOffset, verdicts: decided.reasons });
-      await pause(config.control.tickMs, lead.signal);
+      await desk.arrival(config.control.tickMs, lead.signal);
     }
+  }
+
+  /** So that a start reads little: see src/coordination/snapshot.ts. */
+  async #snapshot(lead: Leadership): Promise<CommitOutcome> {
+    const { state } = lead;
+    if (state.nextOffset - this.#snapshotAt < SNAPSHOT_EVENTS) return { kind: 'committed' };
+    this.#snapshotAt = state.nextOffset;
+    return lead.write({ records: [snapshotRecord(this.#options.names.snapshots, state)] });
   }
 
   async #write(
@@ -159,14 +206,31 @@ class Duty {
     stamp: Pick<DecisionStamp, 'ringEpoch' | 'leaderEpoch' | 'inputOffset'> & { readonly at: number },
     countBefore: number,
   ): Promise<CommitOutcome> {
-    const { names, metrics, log } = this.#options;
+    const { config, names, metrics, log } = this.#options;
     const { at, ...rest } = stamp;
+    let ringProposed: LedEvent | null = null;
     const decisions = actions.map(({ proposal }, index): Decision => {
       const id = `${lead.leaderEpoch}-${countBefore + index + 1}`;
       const isoAt = new Date(at).toISOString();
+      if (
+        !ringProposed &&
+        config.control.rebalance.apply &&
+        proposal.kind === 'rebalance' &&
+        proposal.moves.length > 0
+      ) {
+        const change = changeOfMoves(proposal.subject as Signal, proposal.moves);
+        ringProposed = this.#proposals.ofDecision(
+          lead.state,
+          change,
+          `decision ${id}: ${proposal.reasons[0]!.text}`,
+          id,
+        );
+        if (ringProposed) return { version: 1, id, ...proposal, ...rest, at: isoAt, status: 'proposed' };
+      }
       return { version: 1, id, ...proposal, ...rest, at: isoAt, status: 'emitted' };
     });
     const events = [
+      ...(ringProposed ? [ringProposed] : []),
       ...actions.map(({ proposal, fingerprint, until }, index): LedEvent => {
         const { kind, subject } = proposal;
         const id = decisions[index]!.id;

@@ -1,5 +1,5 @@
 /** Reads one partition from near its end and goes on reading. For what is shown and decided on, not for what must be complete. */
-import { WeirError } from '../errors.ts';
+import { passCorrupt } from '../kafka/pass-corrupt.ts';
 import type { KafkaPort, Poll, TopicPartition } from '../kafka/port.ts';
 
 /** How long one poll waits. Only `close()` notices. */
@@ -37,12 +37,7 @@ export async function tailPartition(
       const outcome = await reader.poll(POLL_WAIT_MS);
       if (outcome.kind === 'ended') return;
       if (outcome.kind === 'out-of-range') await reader.seek('earliest');
-      if (outcome.kind === 'corrupt') {
-        const { offset, nextOffset, reason } = outcome.batch;
-        if (nextOffset === null)
-          throw new WeirError('BATCH_CORRUPT', `reading ${at.topic}/${at.partition} at offset ${offset}: ${reason}`);
-        await reader.seek(nextOffset);
-      }
+      if (outcome.kind === 'corrupt') await passCorrupt(reader, outcome.batch);
       if (outcome.kind === 'poll')
         try {
           onPoll(outcome.poll);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { shardDocuments } from '../../src/api/shard-documents.ts';
-import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
+import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import type { SignalLoad } from '../../src/load/load-report.ts';
 import { LoadWindow } from '../../src/runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
@@ -14,7 +14,11 @@ const signal: SignalRing = {
   shards: [0, 1, 2].map((id) => ({ id, name: `s${id}`, topic: `t${id}`, weight: 1 })),
   overrides: new Map(),
 };
-const ring: RingEpoch = { epoch: 1, signals: { traces: signal, metrics: signal, logs: signal } };
+const ring: RingEpoch = {
+  epoch: 1,
+  signals: { traces: signal, metrics: signal, logs: signal },
+  touched: UNTOUCHED,
+};
 const policy = { hotRatio: 1.5, minBytesPerSecond: 1_000 };
 const NOW = 20_000;
 

@@ -4,9 +4,15 @@ import type { KafkaPort } from '../../src/kafka/port.ts';
 import { createReferenceHash } from '../../src/kernels/hash/reference.ts';
 import { createReferenceRing } from '../../src/kernels/ring/reference.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
+import { createReferenceSplit } from '../../src/kernels/split/reference.ts';
 import { type Names, namesFor } from '../../src/names.ts';
 
-export const kernels = { hash: createReferenceHash(), ring: createReferenceRing(), score: createReferenceScore() };
+export const kernels = {
+  split: createReferenceSplit(),
+  hash: createReferenceHash(),
+  ring: createReferenceRing(),
+  score: createReferenceScore(),
+};
 
 /** Few vnodes: the tables are then made in no time. */
 export function testConfig(prefix = ''): Config {

@@ -43,7 +43,8 @@ describe('the first ring epoch', () => {
       hash,
     );
     const encoded = encodeEvent(ringActiveEvent(first, 5) as RingActive);
-    expect(ringOf(decodeEvent(encoded, 'here') as RingActive)).toEqual(first);
+    const { epoch, signals } = decodeEvent(encoded, 'here') as RingActive;
+    expect(ringOf(epoch, signals!)).toEqual(first);
     expect(encoded.length).toBeLessThan((8 * 1024 * 1024) / 5);
   });
 

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { ControlEvent } from '../../src/coordination/events.ts';
-import { type ControlState, EMPTY_STATE, fold, MAX_SUBJECTS } from '../../src/coordination/state.ts';
+import { type ControlEvent, type RingProposed, ringActiveEvent } from '../../src/coordination/events.ts';
+import { firstRing } from '../../src/coordination/first-ring.ts';
+import { type ControlState, EMPTY_STATE, fold, MAX_ANSWERS, MAX_SUBJECTS } from '../../src/coordination/state.ts';
+import { kernels, testConfig } from './cluster.ts';
+
+const ring = firstRing(testConfig(), kernels.ring, kernels.hash);
+const nothing = { moves: [], added: [], retired: [], overrides: [] };
 
 const elected = (member: string): ControlEvent => ({
   type: 'LeaderElected',
@@ -58,5 +63,74 @@ describe('the fold of the control log', () => {
     expect(beyond.decisions.size).toBe(MAX_SUBJECTS);
     expect(beyond.decisions.has('scaling/s1')).toBe(false);
     expect(beyond.decisions.has('scaling/s0')).toBe(true);
+  });
+
+  describe('with ring epochs', () => {
+    const { traces, metrics, logs } = ringActiveEvent(ring, 1).signals!;
+    const first: ControlEvent = { type: 'RingActive', version: 1, at: 1, epoch: 1, signals: { traces, metrics, logs } };
+    const led = { version: 1, at: 30, leaderEpoch: 0, sequence: 1 } as const;
+    const proposed = (epoch: number, over: Partial<RingProposed> = {}): ControlEvent => ({
+      ...{ ...led, type: 'RingProposed', epoch, base: 1, change: {}, carryMs: 0, reason: 'because', ...over },
+    });
+    const active = (epoch: number): ControlEvent => ({ ...led, type: 'RingActive', epoch });
+
+    it('has a proposal beside the ring in force until that becomes active', () => {
+      const before = foldAll([first, proposed(2)]);
+      expect([before.ring!.epoch, before.proposed!.ring.epoch]).toEqual([1, 2]);
+      const after = fold(before, active(2), 9n);
+      expect([after.ring!.epoch, after.proposed]).toEqual([2, null]);
+    });
+
+    it('takes a proposal back by one with the tables of before', () => {
+      const state = foldAll([first, proposed(2), proposed(3, { abandons: 2 }), active(3)]);
+      expect(state.ring!.signals).toEqual(foldAll([first]).ring!.signals);
+      expect(state.ring!.epoch).toBe(3);
+    });
+
+    it('remembers the changes that led to the ring in force, not those taken back', () => {
+      const change = { logs: { ...nothing, retired: [] } };
+      const events = [first, proposed(2, { change }), active(2), proposed(3, { base: 2 })];
+      const state = foldAll([...events, proposed(4, { base: 2, abandons: 3 }), active(4)]);
+      expect(state.changes).toEqual([{ change, at: 30 }]);
+    });
+
+    it('never gives the id of a shard again, also when it never came to be', () => {
+      const added = { id: 4, name: 'n', topic: 't', weight: 1 };
+      const change = { logs: { moves: [], added: [added], retired: [], overrides: [] } };
+      const state = foldAll([first, proposed(2, { change }), proposed(3, { abandons: 2 }), active(3)]);
+      expect(state.nextShard).toEqual({ traces: 4, metrics: 4, logs: 5 });
+    });
+
+    it.each<[string, ControlEvent[]]>([
+      ['a second proposal', [first, proposed(2), proposed(3)]],
+      ['a proposal on an epoch that is not in force', [first, proposed(2, { base: 7 })]],
+      ['a proposal that leaves an epoch out', [first, proposed(3)]],
+      ['an active epoch that was not proposed', [first, proposed(2), active(3)]],
+      ['a proposal before the first epoch', [proposed(2)]],
+      ['a change that does not fit', [first, proposed(2, { change: { logs: { ...nothing, retired: [9] } } })]],
+    ])('refuses %s as damage', (_what, events) => {
+      expect(() => foldAll(events)).toThrow(expect.objectContaining({ code: 'CONTROL_LOG_UNREADABLE' }));
+    });
+  });
+
+  it('remembers the answers of the last requests', () => {
+    const answered = (id: string, outcome: 'accepted' | 'refused'): ControlEvent => ({
+      ...{
+        type: 'RequestAnswered',
+        version: 1,
+        at: 1,
+        leaderEpoch: 0,
+        sequence: 1,
+        id,
+        outcome,
+        text: `${id} is ${outcome}`,
+      },
+    });
+    const state = foldAll([answered('a', 'accepted'), answered('b', 'refused')]);
+    expect(state.answers.get('b')).toMatchObject({ outcome: 'refused', text: 'b is refused' });
+    const many = Array.from({ length: MAX_ANSWERS }, (_, i) => answered(`c${i}`, 'accepted'));
+    const later = foldAll(many, state);
+    expect(later.answers.size).toBe(MAX_ANSWERS);
+    expect(later.answers.has('b')).toBe(false);
   });
 });

@@ -1,8 +1,9 @@
 /** A processor in this process on any Kafka, with topics, ring and producer: for tests of the pipeline. */
 import { pino } from 'pino';
 import { type Config, type ConfigInput, defaultConfig } from '../../src/config.ts';
+import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
 import { ensureFirstRing } from '../../src/coordination/first-ring.ts';
-import { type RingEpoch, routingOf } from '../../src/coordination/ring-epoch.ts';
+import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { Headers, KafkaPort, Producer, Value } from '../../src/kafka/port.ts';
 import { type Kernels, loadKernels } from '../../src/kernels/index.ts';
 import { decodeLoadReport } from '../../src/load/codec.ts';
@@ -10,6 +11,8 @@ import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import { type Names, namesFor } from '../../src/names.ts';
 import { type Processor, startProcessor } from '../../src/pipeline/processor.ts';
 import { startLoadReporter } from '../../src/pipeline/report.ts';
+import { followRings } from '../../src/pipeline/ring-source.ts';
+import { type Controller, startController } from '../../src/runtime/controller.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
 import { ensureTopics } from '../../src/topics.ts';
 
@@ -20,10 +23,14 @@ export interface PipelineRig {
   readonly kernels: Kernels;
   readonly metrics: Metrics;
   readonly port: KafkaPort;
+  /** What the processors route by. */
+  readonly control: ControlLogFollower;
   /** Stores records on an ingest topic; fails when Kafka refuses one. */
   send(signal: Signal, values: readonly Value[], options?: { partition?: number; headers?: Headers }): Promise<void>;
-  /** Another processor of the same group; closed with the rig. */
-  startProcessor(): Promise<Processor>;
+  /** Another processor of the same group; closed with the rig. `options.port`: its own, also for reading the control log. */
+  startProcessor(options?: { port?: KafkaPort }): Promise<Processor>;
+  /** Another controller; closed with the rig. */
+  startController(): Promise<Controller>;
   /** Resolves when everything on the ingest topics is committed. */
   drained(): Promise<void>;
   close(): Promise<void>;
@@ -44,9 +51,12 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
   const topics = await ensureTopics(port.admin, { config, names });
   const kernels = await loadKernels();
   const { ring } = await ensureFirstRing(port, names, config, kernels);
-  for (const signal of SIGNALS) kernels.split.setRouting(signal, routingOf(ring.signals[signal]));
+  const control = await followControlLog(port, names);
+  const rings = followRings(control, log);
   const producer: Producer = await port.producer();
   const processors: Processor[] = [];
+  const controllers: Controller[] = [];
+  const followers: ControlLogFollower[] = [];
 
   return {
     config,
@@ -55,14 +65,23 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
     kernels,
     metrics,
     port,
+    control,
     async send(signal, values, { partition = 0, headers } = {}) {
       const topic = names.ingest(signal);
       const records = values.map((value) => ({ topic, partition, value, ...(headers && { headers }) }));
       for (const outcome of await producer.send(records)) if (outcome.kind !== 'stored') throw outcome.cause;
     },
-    async startProcessor() {
+    async startController() {
+      const options = { port, names, config, kernels, metrics, log, memberName: `rig-${controllers.length}` };
+      const controller = await startController(options);
+      controllers.push(controller);
+      return controller;
+    },
+    async startProcessor({ port: own } = {}) {
+      const followed = own && (await followControlLog(own, names));
+      if (followed) followers.push(followed);
       const processor = startProcessor({
-        port,
+        port: own ?? port,
         config,
         names,
         kernel: kernels.split,
@@ -79,7 +98,7 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
         log,
         shardMaxMessageBytes: topics.shardMaxMessageBytes,
         deadLetterMaxMessageBytes: topics.deadLetterMaxMessageBytes,
-        ringEpoch: async () => ring.epoch,
+        rings: followed ? followRings(followed, log) : rings,
       });
       processors.push(processor);
       return processor;
@@ -92,6 +111,8 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
     },
     async close() {
       for (const processor of processors) await processor.close();
+      for (const controller of controllers) await controller.close();
+      for (const follower of [...followers, control]) await follower.close();
       await producer.close();
       await port.admin.deleteTopics((await port.admin.listTopics()).filter((topic) => topic.startsWith(config.prefix)));
       await port.close();

@@ -47,6 +47,16 @@ export async function* valuesOf(
   isolation: NonNullable<FetchOptions['isolation']> = 'read_committed',
   partition = 0,
 ) {
+  for await (const { value } of recordsOf(port, topic, isolation, partition)) yield value;
+}
+
+/** The same with offset and headers. Views, valid until the next one. */
+export async function* recordsOf(
+  port: KafkaPort,
+  topic: string,
+  isolation: NonNullable<FetchOptions['isolation']> = 'read_committed',
+  partition = 0,
+) {
   const reader = port.reader({ topic, partition }, { isolation });
   try {
     await reader.seek('latest');
@@ -56,7 +66,8 @@ export async function* valuesOf(
       const outcome = await reader.poll(1_000);
       if (outcome.kind !== 'poll') continue;
       const { poll } = outcome;
-      for (let i = 0; i < poll.count; i++) yield poll.value(i);
+      for (let i = 0; i < poll.count; i++)
+        yield { offset: poll.offset(i), value: poll.value(i), headers: poll.headers(i) };
       poll.release();
     }
   } finally {

@@ -1,0 +1,218 @@
+/**
+ * What a wish about shards changes in the ring: the plan of `create`, `split`, `merge`, `retire` and `move`. Pure; what cannot be done is
+ * refused with the reason.
+ */
+import { type RingChange, runsOf, type SignalChange, type SlotMove } from '../coordination/ring-change.ts';
+import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
+
+/** Shards are named by their names, which are unique in an installation. */
+export type ShardWish =
+  | { readonly kind: 'create'; readonly signal: Signal; readonly name: string; readonly capacity: number }
+  /** The half of its slots with the higher hashes, by load where that is known, goes to a new shard. */
+  | { readonly kind: 'split'; readonly shard: string }
+  /** All that `shard` has goes to `into`. */
+  | { readonly kind: 'merge'; readonly shard: string; readonly into: string }
+  /** All that it has goes to the others, each part to whom the ring gives it. */
+  | { readonly kind: 'retire'; readonly shard: string }
+  | { readonly kind: 'move'; readonly from: string; readonly to: string; readonly slots: number };
+
+export interface ShardPlanning {
+  /** In force. */
+  readonly ring: RingEpoch;
+  /** See ControlState. */
+  readonly nextShard: Readonly<Record<Signal, number>>;
+  topicOf(signal: Signal, shard: number): string;
+  /** Slot table of a consistent-hash ring of these shards. */
+  assign(shards: readonly ShardState[], slotBits: SignalRing['slotBits']): Uint16Array;
+  /** Measured; empty where nothing is known. */
+  slotLoad(signal: Signal): ReadonlyMap<number, number>;
+}
+
+export type ShardPlan =
+  | { readonly kind: 'change'; readonly change: RingChange; readonly text: string }
+  | { readonly kind: 'refused'; readonly text: string };
+
+/** Shard ids are below it: the kernel's tables end there. */
+export const MAX_SHARD_IDS = 4_096;
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
+export function planShardChange(wish: ShardWish, planning: ShardPlanning): ShardPlan {
+  try {
+    return { kind: 'change', ...plan(wish, planning) };
+  } catch (error) {
+    if (error instanceof Refusal) return { kind: 'refused', text: error.message };
+    throw error;
+  }
+}
+
+class Refusal extends Error {}
+
+interface Planned {
+  readonly change: RingChange;
+  readonly text: string;
+}
+
+function plan(wish: ShardWish, planning: ShardPlanning): Planned {
+  switch (wish.kind) {
+    case 'create':
+      return create(wish, planning);
+    case 'split':
+      return split(wish.shard, planning);
+    case 'merge':
+      return merge(wish.shard, wish.into, planning);
+    case 'retire':
+      return retire(wish.shard, planning);
+    case 'move':
+      return move(wish, planning);
+  }
+}
+
+function create({ signal, name, capacity }: Extract<ShardWish, { kind: 'create' }>, planning: ShardPlanning): Planned {
+  const ring = planning.ring.signals[signal];
+  const shard = newShard(signal, name, capacity, planning);
+  const wanted = planning.assign([...ring.shards, shard], ring.slotBits);
+  const gained = new Map<number, number[]>();
+  ring.slots.forEach((owner, slot) => {
+    if (wanted[slot] !== shard.id) return;
+    const slots = gained.get(owner);
+    if (slots) slots.push(slot);
+    else gained.set(owner, [slot]);
+  });
+  const moves = [...gained].map(([from, slots]): SlotMove => ({ from, to: shard.id, runs: runsOf(slots) }));
+  return { change: one(signal, { moves, added: [shard] }), text: `shard ${name} of ${signal} is created` };
+}
+
+function split(name: string, planning: ShardPlanning): Planned {
+  const { signal, ring, shard } = find(name, planning.ring);
+  const slots = slotsOf(ring, shard.id);
+  if (slots.length < 2) throw new Refusal(`shard ${name} has ${slots.length} slots: there is nothing to split`);
+  const added = newShard(signal, freeName(signal, planning), shard.weight, planning);
+  const load = planning.slotLoad(signal);
+  const runs = runsOf(slots.slice(halfOf(slots, load)));
+  const move = { from: shard.id, to: added.id, runs };
+  return {
+    change: one(signal, { moves: [move], added: [added] }),
+    text: `half of shard ${name} goes to the new shard ${added.name}`,
+  };
+}
+
+function merge(name: string, intoName: string, planning: ShardPlanning): Planned {
+  const { signal, ring, shard } = find(name, planning.ring);
+  const { signal: other, shard: into } = find(intoName, planning.ring);
+  if (name === intoName) throw new Refusal(`shard ${name} cannot be merged into itself`);
+  if (signal !== other) throw new Refusal(`shard ${name} is one of ${signal}, ${intoName} of ${other}`);
+  const slots = slotsOf(ring, shard.id);
+  const moves = slots.length === 0 ? [] : [{ from: shard.id, to: into.id, runs: runsOf(slots) }];
+  const overrides = overridesOf(ring, shard.id).map((keyHash) => ({ keyHash, shard: into.id }));
+  return {
+    change: one(signal, { moves, retired: [shard.id], overrides }),
+    text: `shard ${name} is merged into ${intoName}; its topic ${shard.topic} stays`,
+  };
+}
+
+function retire(name: string, planning: ShardPlanning): Planned {
+  const { signal, ring, shard } = find(name, planning.ring);
+  const others = ring.shards.filter(({ id }) => id !== shard.id);
+  if (others.length === 0) throw new Refusal(`shard ${name} is the last one of ${signal}`);
+  const wanted = planning.assign(others, ring.slotBits);
+  const given = new Map<number, number[]>();
+  for (const slot of slotsOf(ring, shard.id)) {
+    const slots = given.get(wanted[slot]!);
+    if (slots) slots.push(slot);
+    else given.set(wanted[slot]!, [slot]);
+  }
+  const moves = [...given].map(([to, slots]): SlotMove => ({ from: shard.id, to, runs: runsOf(slots) }));
+  // Keys that had been sent to it by name go by their slots from now on.
+  const overrides = overridesOf(ring, shard.id).map((keyHash) => ({ keyHash, shard: null }));
+  return {
+    change: one(signal, { moves, retired: [shard.id], overrides }),
+    text: `shard ${name} is retired; its topic ${shard.topic} stays`,
+  };
+}
+
+function move({ from, to, slots: count }: Extract<ShardWish, { kind: 'move' }>, planning: ShardPlanning): Planned {
+  const { signal, ring, shard: losing } = find(from, planning.ring);
+  const { signal: other, shard: gaining } = find(to, planning.ring);
+  if (from === to) throw new Refusal(`shard ${from} has its slots already`);
+  if (signal !== other) throw new Refusal(`shard ${from} is one of ${signal}, ${to} of ${other}`);
+  const slots = slotsOf(ring, losing.id);
+  if (count > slots.length) throw new Refusal(`shard ${from} has ${slots.length} slots, and ${count} were to be moved`);
+  // The last ones: what stays and what goes then have few gaps.
+  const runs = runsOf(slots.slice(-count));
+  return {
+    change: one(signal, { moves: [{ from: losing.id, to: gaining.id, runs }] }),
+    text: `${count} slots of shard ${from} go to ${to}`,
+  };
+}
+
+function one(signal: Signal, change: Partial<SignalChange>): RingChange {
+  return { [signal]: { moves: [], added: [], retired: [], overrides: [], ...change } };
+}
+
+function newShard(
+  signal: Signal,
+  name: string,
+  weight: number,
+  { ring, nextShard, topicOf }: ShardPlanning,
+): ShardState {
+  if (!NAME.test(name))
+    throw new Refusal(`"${name}" cannot be a shard's name: lower-case letters, digits, ".", "_" and "-", at most 63`);
+  for (const other of SIGNALS)
+    if (ring.signals[other].shards.some((shard) => shard.name === name))
+      throw new Refusal(`there is a shard ${name} already, one of ${other}`);
+  const id = nextShard[signal];
+  if (id >= MAX_SHARD_IDS)
+    throw new Refusal(
+      `${signal} has had ${MAX_SHARD_IDS} shards, retired ones included, and can have no more: an id is never given again, as its topic keeps its records`,
+    );
+  return { id, name, topic: topicOf(signal, id), weight };
+}
+
+/** As the first shards are named. */
+function freeName(signal: Signal, { ring, nextShard }: ShardPlanning): string {
+  const taken = new Set(ring.signals[signal].shards.map(({ name }) => name));
+  const stem = `${signal}-${String(nextShard[signal]).padStart(4, '0')}`;
+  let name = stem;
+  for (let i = 2; taken.has(name); i++) name = `${stem}-${i}`;
+  return name;
+}
+
+function find(name: string, ring: RingEpoch): { signal: Signal; ring: SignalRing; shard: ShardState } {
+  for (const signal of SIGNALS) {
+    const shard = ring.signals[signal].shards.find((candidate) => candidate.name === name);
+    if (shard) return { signal, ring: ring.signals[signal], shard };
+  }
+  throw new Refusal(`there is no shard ${name}; \`weir inspect shards\` shows those that there are`);
+}
+
+function slotsOf(ring: SignalRing, shard: number): number[] {
+  const slots: number[] = [];
+  ring.slots.forEach((owner, slot) => {
+    if (owner === shard) slots.push(slot);
+  });
+  return slots;
+}
+
+function overridesOf(ring: SignalRing, shard: number): string[] {
+  return [...ring.overrides]
+    .filter(([, owner]) => owner === shard)
+    .map(([hash]) => hash.toString(16).padStart(16, '0'));
+}
+
+/** From which index on the slots have half of the load; without any load half of them. At least one on each side. */
+function halfOf(slots: readonly number[], load: ReadonlyMap<number, number>): number {
+  const total = slots.reduce((sum, slot) => sum + (load.get(slot) ?? 0), 0);
+  if (total === 0) return slots.length >>> 1;
+  let before = 0;
+  for (let i = 0; i < slots.length; i++) {
+    const next = before + (load.get(slots[i]!) ?? 0);
+    if (next >= total / 2) {
+      // Whichever side is then closer to the half.
+      const at = next - total / 2 <= total / 2 - before ? i + 1 : i;
+      return Math.min(Math.max(at, 1), slots.length - 1);
+    }
+    before = next;
+  }
+  return slots.length - 1;
+}

@@ -1,0 +1,109 @@
+/** What leads from one ring epoch to the next: only what differs. The control log holds changes, and whole tables just of the first epoch. */
+import { z } from 'zod';
+import { SIGNALS, type Signal } from '../signals.ts';
+import type { RingEpoch, ShardState, SignalRing } from './ring-epoch.ts';
+
+const whole = z.int().min(0);
+
+export const shardSchema = z.object({ id: whole, name: z.string(), topic: z.string(), weight: z.number().positive() });
+
+const slotMove = z.object({
+  from: whole,
+  to: whole,
+  /** Slots, ascending, as runs: first, count, first, count, … */
+  runs: z.array(whole),
+});
+
+const signalChange = z.object({
+  moves: z.array(slotMove),
+  added: z.array(shardSchema),
+  /** They keep neither slots nor overrides; their topics stay. */
+  retired: z.array(whole),
+  /** Overrides that lead elsewhere from now on; null: that are gone. */
+  overrides: z.array(z.object({ keyHash: z.string().regex(/^[0-9a-f]{16}$/), shard: whole.nullable() })),
+});
+
+export const ringChangeSchema = z.object({
+  traces: signalChange.optional(),
+  metrics: signalChange.optional(),
+  logs: signalChange.optional(),
+});
+
+export type SlotMove = z.infer<typeof slotMove>;
+export type SignalChange = z.infer<typeof signalChange>;
+/** Signals that are missing stay as they are. */
+export type RingChange = z.infer<typeof ringChangeSchema>;
+
+/** Ascending slots as runs: first, count, first, count, … */
+export function runsOf(slots: readonly number[]): number[] {
+  const runs: number[] = [];
+  for (const slot of slots) {
+    const last = runs.length - 2;
+    if (last >= 0 && runs[last]! + runs[last + 1]! === slot) runs[last + 1]!++;
+    else runs.push(slot, 1);
+  }
+  return runs;
+}
+
+export function slotsOf(runs: readonly number[]): number[] {
+  const slots: number[] = [];
+  for (let i = 0; i + 1 < runs.length; i += 2)
+    for (let slot = runs[i]!; slot < runs[i]! + runs[i + 1]!; slot++) slots.push(slot);
+  return slots;
+}
+
+export function slotCount(move: SlotMove): number {
+  return move.runs.reduce((sum, value, i) => (i % 2 === 1 ? sum + value : sum), 0);
+}
+
+/** RangeError: the change does not fit the ring. */
+export function applyChange(ring: RingEpoch, change: RingChange, epoch: number): RingEpoch {
+  const bySignal = <T>(value: (signal: Signal) => T) =>
+    Object.fromEntries(SIGNALS.map((signal) => [signal, value(signal)])) as Record<Signal, T>;
+  return {
+    epoch,
+    signals: bySignal((signal) => changed(ring.signals[signal], change[signal])),
+    touched: bySignal((signal) => touchedBy(change[signal])),
+  };
+}
+
+/** The ring of `base` once more, as `epoch`: what takes back a proposal that touched these shards. */
+export function revert(base: RingEpoch, proposed: RingEpoch, epoch: number): RingEpoch {
+  return { epoch, signals: base.signals, touched: proposed.touched };
+}
+
+function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing {
+  if (!change) return ring;
+  const misfit = (what: string) => new RangeError(`the change does not fit the ring: ${what}`);
+  const shards = new Map(ring.shards.map((shard) => [shard.id, shard]));
+  for (const shard of change.added) {
+    if (shards.has(shard.id)) throw misfit(`there is a shard ${shard.id} already`);
+    shards.set(shard.id, shard);
+  }
+  const slots = ring.slots.slice();
+  for (const { from, to, runs } of change.moves) {
+    if (!shards.has(to)) throw misfit(`slots go to shard ${to}, which is none`);
+    for (const slot of slotsOf(runs)) {
+      if (slots[slot] !== from) throw misfit(`slot ${slot} is shard ${slots[slot]}'s, not ${from}'s`);
+      slots[slot] = to;
+    }
+  }
+  const overrides = new Map(ring.overrides);
+  for (const { keyHash, shard } of change.overrides) {
+    const hash = BigInt(`0x${keyHash}`);
+    if (shard === null) overrides.delete(hash);
+    else overrides.set(hash, shard);
+  }
+  for (const id of change.retired) if (!shards.delete(id)) throw misfit(`shard ${id} is retired, but there is none`);
+  const homeless = [...new Set(slots), ...overrides.values()].find((owner) => !shards.has(owner));
+  if (homeless !== undefined) throw misfit(`slots or overrides are left with shard ${homeless}, which is none`);
+  return { ...ring, slots, overrides, shards: [...shards.values()].sort((a: ShardState, b) => a.id - b.id) };
+}
+
+/** Shards that lose or gain slots or keys, ascending. */
+function touchedBy(change: SignalChange | undefined): readonly number[] {
+  if (!change) return [];
+  const ids = new Set(change.moves.flatMap(({ from, to }) => [from, to]));
+  for (const { shard } of change.overrides) if (shard !== null) ids.add(shard);
+  return [...ids].sort((a, b) => a - b);
+}

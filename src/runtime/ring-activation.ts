@@ -1,0 +1,154 @@
+/** The leader's watch over a proposed ring epoch: it becomes active once every input partition has adopted it and what goes with it is copied. */
+import type { Config } from '../config.ts';
+import { type Decision, decisionKey, decodeDecision, encodeDecision } from '../control/decision.ts';
+import type { RingActive } from '../coordination/events.ts';
+import type { Leadership } from '../coordination/leader.ts';
+import { type RingAcks, readRingAcks, type WaitingPartition } from '../coordination/ring-acks.ts';
+import type { ProposedRing } from '../coordination/state.ts';
+import type { CommitOutcome, ProducerRecord } from '../kafka/port.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { type CarryOptions, carryItems } from './carry.ts';
+import type { LoadWindow } from './load-window.ts';
+import { tailPartition } from './partition-tail.ts';
+
+export interface RingActivationOptions extends CarryOptions {
+  readonly config: Config;
+  readonly window: LoadWindow;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** A decision lies at most so many records back, each with its transaction's marker. */
+const DECISIONS_BACK = 1_000;
+
+export class RingActivation {
+  readonly #options: RingActivationOptions;
+  /** Unix ms of the last word about the proposal that is stuck. */
+  #saidAt = 0;
+  #carrying: Carrying | null = null;
+
+  constructor(options: RingActivationOptions) {
+    this.#options = options;
+  }
+
+  /** Writes RingActive when nothing is waited for any more. */
+  async advance(lead: Leadership): Promise<CommitOutcome> {
+    const { port, names, metrics, log, now } = this.#options;
+    const { proposed } = lead.state;
+    if (this.#carrying && this.#carrying.epoch !== proposed?.ring.epoch) {
+      // Active, or taken back.
+      this.#carrying.stop.abort();
+      this.#carrying = null;
+    }
+    if (!proposed) return { kind: 'committed' };
+    const { epoch } = proposed.ring;
+    let acks: RingAcks;
+    let carried: Carrying['done'] | 'under way' = 'under way';
+    let records: ProducerRecord[] = [];
+    try {
+      acks = await readRingAcks(port.admin, names, epoch);
+      if (acks.waiting.length === 0) carried = this.#carry(lead);
+      if (carried !== 'under way') records = await this.#settled(proposed);
+    } catch (err) {
+      // Brokers that do not answer now do at a later tick; what is written then is as good.
+      log.warn({ err }, `ring epoch ${epoch}: what has become of it so far could not be read`);
+      return { kind: 'committed' };
+    }
+    metrics.ringWaiting.set(acks.waiting.length);
+    if (acks.waiting.length > 0) this.#sayStuck(proposed, acks);
+    if (carried === 'under way') return { kind: 'committed' };
+    const active = { type: 'RingActive', version: 1, at: now(), epoch, ...(carried && { carried }) } as const;
+    const outcome = await lead.write({ events: [active], records });
+    if (outcome.kind === 'committed') {
+      const ms = now() - proposed.at;
+      log.info(
+        { ringEpoch: epoch, partitions: acks.partitions, ms, ...(carried && { carried }) },
+        `ring epoch ${epoch} is active: ${proposed.reason}`,
+      );
+    }
+    return outcome;
+  }
+
+  /** Copies beside the ticks: requests, such as to take the change back, are answered meanwhile. null: there is nothing to be copied. */
+  #carry(lead: Leadership): Carrying['done'] | 'under way' {
+    const { log, now } = this.#options;
+    const { ring: base, proposed } = lead.state;
+    if (proposed!.carryMs === 0) return null;
+    const { epoch } = proposed!.ring;
+    if (this.#carrying && !this.#carrying.signal.aborted) return this.#carrying.done ?? 'under way';
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, lead.signal]);
+    const carrying: Carrying = { epoch, stop, signal, done: null };
+    this.#carrying = carrying;
+    const startedAt = now();
+    carryItems(this.#options, base!, proposed!, signal).then(
+      (carried) => {
+        carrying.done = { ...carried, ms: now() - startedAt };
+      },
+      (err: unknown) => {
+        if (!signal.aborted) log.warn({ err }, `ring epoch ${epoch}: copying goes on at a later tick`);
+        stop.abort();
+      },
+    );
+    return 'under way';
+  }
+
+  #sayStuck({ ring: { epoch }, at }: ProposedRing, { partitions, waiting }: RingAcks): void {
+    const { config, log, now } = this.#options;
+    const { ackTimeoutMs } = config.control.ring;
+    if (now() - Math.max(at, this.#saidAt) < ackTimeoutMs) return;
+    this.#saidAt = now();
+    const owners = ownersOf(this.#options.window, now());
+    log.warn(
+      { ringEpoch: epoch, waiting: waiting.length, partitions },
+      `ring epoch ${epoch} is not active after ${Math.round((now() - at) / 1_000)} s: ${waitingText(waiting, owners)}. ` +
+        'See to those processors, or take it back with `weir shards abandon`',
+    );
+  }
+
+  /** The decision that the proposal carries out, once more with what became of it. None when it is too far back. */
+  async #settled({ decisionId, abandons }: ProposedRing): Promise<ProducerRecord[]> {
+    if (decisionId === null) return [];
+    const { port, names } = this.#options;
+    let found: Decision | undefined;
+    const tail = await tailPartition(port, { topic: names.decisions, partition: 0 }, DECISIONS_BACK, (poll) => {
+      for (let i = 0; i < poll.count; i++) {
+        const value = poll.value(i);
+        const decision = value && decodeDecision(value);
+        if (decision?.id === decisionId) found = decision;
+      }
+    });
+    await tail.close();
+    if (!found) return [];
+    const key = Buffer.from(decisionKey(found.kind, found.subject));
+    const value = encodeDecision({ ...found, status: abandons === null ? 'applied' : 'abandoned' });
+    return [{ topic: names.decisions, partition: 0, key, value }];
+  }
+}
+
+interface Carrying {
+  readonly epoch: number;
+  readonly stop: AbortController;
+  /** Of `stop` and of the leadership. Aborted: this run has ended, or is about to, without being done. */
+  readonly signal: AbortSignal;
+  done: NonNullable<RingActive['carried']> | null;
+}
+
+/** `topic/partition` -> who says in its load reports that it works on it. */
+export function ownersOf(window: LoadWindow, nowUnixMs: number): ReadonlyMap<string, string> {
+  return new Map(window.members(nowUnixMs).flatMap(({ id, partitions }) => partitions.map((at) => [at, id] as const)));
+}
+
+/** Partitions that a sentence names. */
+const MOST_NAMED = 5;
+
+export function waitingText(waiting: readonly WaitingPartition[], owners: ReadonlyMap<string, string>): string {
+  const named = waiting.slice(0, MOST_NAMED).map(({ topic, partition, ringEpoch }) => {
+    const owner = owners.get(`${topic}/${partition}`) ?? 'no processor reports to work on it';
+    return `${topic}/${partition} (${ringEpoch === null ? 'no offset yet' : `at ${ringEpoch}`}, ${owner})`;
+  });
+  const more = waiting.length > MOST_NAMED ? ` and ${waiting.length - MOST_NAMED} more` : '';
+  return `it waits for ${named.join(', ')}${more}`;
+}

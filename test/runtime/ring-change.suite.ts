@@ -1,0 +1,369 @@
+/** Changes of the ring from the request to the last partition, with controllers and processors at work, on any Kafka. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { decodeDecision } from '../../src/control/decision.ts';
+import { askLeader, encodeRequest, type Wish } from '../../src/coordination/requests.ts';
+import { readRingAcks } from '../../src/coordination/ring-acks.ts';
+import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
+import type { KafkaPort, OffsetToCommit } from '../../src/kafka/port.ts';
+import { encodeLoadReport } from '../../src/load/codec.ts';
+import { createCorpus } from '../../src/loadgen/corpus.ts';
+import { pastMovesOf } from '../../src/runtime/past-moves.ts';
+import { readAll } from '../coordination/cluster.ts';
+import { report, shardLoad } from '../load/reports.ts';
+import { decodeItems } from '../support/otlp-schema.ts';
+import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
+import { endsOf, takeRingCensus } from '../support/ring-census.ts';
+import { recordsOf } from '../support/shard-census.ts';
+
+const SPANS_PER_REQUEST = 20;
+/** Of load a second that only a test reports: below it nothing is rebalanced. */
+const GB = 1e9;
+
+export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>): void {
+  describe(`changes of the ring on ${name}`, { timeout: 60_000 }, () => {
+    let rig: PipelineRig;
+    /** Every ring epoch that there was, in force or proposed. */
+    let rings: Map<number, RingEpoch>;
+
+    async function open(carryMs: number): Promise<void> {
+      rig = await openPipelineRig(await connect(), {
+        poll: { maxRecords: 4 },
+        routing: { vnodes: 8, traces: { shards: 3 }, metrics: { shards: 1 }, logs: { shards: 1 } },
+        control: {
+          tickMs: 20,
+          ring: { carryMs },
+          windowMs: 500,
+          scaling: { stabilisationMs: 0 },
+          rebalance: { minBytesPerSecond: GB },
+        },
+      });
+      rings = new Map([[1, rig.ring]]);
+      rig.control.onChange(({ ring, proposed }) => {
+        for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
+      });
+    }
+    beforeEach(() => open(0));
+    afterEach(() => rig?.close());
+
+    const ask = (wish: Wish) => askLeader(rig.port, rig.names, rig.control, wish, { member: 'test' });
+    const active = (epoch: number) => rig.control.waitFor(({ ring }) => ring!.epoch === epoch);
+    const traces = (epoch: number) => rings.get(epoch)!.signals.traces;
+    const slotsOf = (epoch: number, shard: number) =>
+      [...traces(epoch).slots.keys()].filter((slot) => traces(epoch).slots[slot] === shard);
+
+    it('brings every span through create, split, move, merge and retire once, each under its epoch in the right shard', async () => {
+      await rig.startController();
+      for (let i = 0; i < 2; i++) await rig.startProcessor();
+      const corpus = createCorpus({ seed: 1, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
+      const wishes: Wish[] = [
+        { kind: 'create', signal: 'traces', name: 'fourth', capacity: 1 },
+        { kind: 'split', shard: 'traces-0000' },
+        { kind: 'move', from: 'traces-0001', to: 'fourth', slots: 1_000 },
+        { kind: 'merge', shard: 'traces-0001', into: 'traces-0002' },
+        { kind: 'retire', shard: 'traces-0002' },
+      ];
+      const ends = new Map<number, Map<string, bigint>>();
+      let requests = 0;
+      const feed = async (count: number) => {
+        for (const partition of [0, 1]) await rig.send('traces', corpus.requests(count / 2), { partition });
+        requests += count;
+      };
+      for (const wish of wishes) {
+        await feed(60);
+        const { ringEpoch } = await ask(wish);
+        await feed(60);
+        await active(ringEpoch!);
+        ends.set(ringEpoch!, await endsOf(rig.port, rings));
+        await feed(20);
+      }
+      await rig.drained();
+
+      expect([...rings.keys()]).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(traces(6).shards.map((shard) => [shard.id, shard.name, shard.topic.split('_').at(-1)])).toEqual([
+        [0, 'traces-0000', '0000'],
+        [3, 'fourth', '0003'],
+        [4, 'traces-0004', '0004'],
+      ]);
+      const census = await takeRingCensus(rig.port, rings, ends);
+      const spans = requests * SPANS_PER_REQUEST;
+      expect({
+        ...census,
+        spans: census.spans.size,
+        markers: [...census.markers].map(([at, { size }]) => [at, size]).sort(),
+      }).toEqual({
+        spans,
+        items: spans,
+        misrouted: 0,
+        torn: 0,
+        backwards: 0,
+        late: 0,
+        copies: new Map(),
+        badCopies: 0,
+        markers: [2, 3, 4, 5, 6].map((epoch) => [epoch, 2]),
+      });
+    });
+
+    it('moves the slots that it says, and no others', async () => {
+      await rig.startController();
+      await rig.startProcessor();
+      const moved = (from: number, to: number) =>
+        [...traces(from).slots.keys()].filter((slot) => traces(from).slots[slot] !== traces(to).slots[slot]);
+      await active((await ask({ kind: 'create', signal: 'traces', name: 'new', capacity: 0.5 })).ringEpoch!);
+      expect(new Set(moved(1, 2).map((slot) => traces(2).slots[slot]))).toEqual(new Set([3]));
+      expect(slotsOf(2, 3).length / 65_536).toBeCloseTo(0.5 / 3.5, 1);
+      await active((await ask({ kind: 'split', shard: 'new' })).ringEpoch!);
+      expect(Math.abs(slotsOf(3, 3).length - slotsOf(3, 4).length)).toBeLessThanOrEqual(1);
+      expect(moved(2, 3)).toEqual(slotsOf(3, 4));
+      await active((await ask({ kind: 'move', from: 'traces-0000', to: 'new', slots: 7 })).ringEpoch!);
+      expect(moved(3, 4)).toEqual(slotsOf(3, 0).slice(-7));
+      await active((await ask({ kind: 'retire', shard: 'new' })).ringEpoch!);
+      expect(moved(4, 5)).toEqual(slotsOf(4, 3));
+      expect(rings.get(5)!.signals.logs).toEqual(rings.get(1)!.signals.logs);
+    });
+
+    it('refuses what cannot be done, with the reason, and changes nothing', async () => {
+      await rig.startController();
+      const refused: [Wish, RegExp][] = [
+        [{ kind: 'split', shard: 'nobody' }, /there is no shard nobody/],
+        [{ kind: 'retire', shard: 'logs-0000' }, /the last one of logs/],
+        [{ kind: 'merge', shard: 'traces-0000', into: 'logs-0000' }, /is one of traces, logs-0000 of logs/],
+        [{ kind: 'merge', shard: 'traces-0000', into: 'traces-0000' }, /into itself/],
+        [{ kind: 'move', from: 'traces-0000', to: 'traces-0001', slots: 60_000 }, /has \d+ slots, and 60000/],
+        [{ kind: 'create', signal: 'logs', name: 'traces-0001', capacity: 1 }, /already, one of traces/],
+        [{ kind: 'create', signal: 'logs', name: 'No Name', capacity: 1 }, /cannot be a shard's name/],
+        [{ kind: 'abandon' }, /no change of the ring is in flight/],
+      ];
+      for (const [wish, message] of refused)
+        await expect(ask(wish)).rejects.toMatchObject({ code: 'REQUEST_REFUSED', message });
+      // Nobody adopts it: the next one has to wait.
+      await ask({ kind: 'split', shard: 'traces-0000' });
+      await expect(ask({ kind: 'split', shard: 'traces-0001' })).rejects.toThrow(/ring epoch 2 is in flight/);
+      expect(rig.control.state.ring!.epoch).toBe(1);
+    });
+
+    it('answers a request that comes twice without granting it twice, and one that has lapsed or is taken back not at all', async () => {
+      const producer = await rig.port.producer();
+      const send = (id: string, wish: Wish | { kind: 'cancel'; id: string }, expiresAt = Date.now() + 60_000) =>
+        producer.send([
+          {
+            topic: rig.names.requests,
+            partition: 0,
+            value: encodeRequest({ version: 1, id, member: 'test', at: 0, expiresAt, wish }),
+          },
+        ]);
+      await send('late', { kind: 'split', shard: 'traces-0002' }, 1);
+      await send('regretted', { kind: 'split', shard: 'traces-0002' });
+      await send('regret', { kind: 'cancel', id: 'regretted' });
+      await send('once', { kind: 'split', shard: 'traces-0000' });
+      await send('once', { kind: 'split', shard: 'traces-0000' });
+      await producer.send([
+        { topic: rig.names.requests, partition: 0, value: Buffer.from('{"id":"odd","version":9}') },
+      ]);
+      await rig.startController();
+      const { answers, proposed } = await rig.control.waitFor((state) => state.answers.has('odd'));
+      expect([...answers].map(([id, { outcome, ringEpoch }]) => [id, outcome, ringEpoch])).toEqual([
+        ['late', 'expired', undefined],
+        ['regretted', 'cancelled', undefined],
+        ['regret', 'accepted', undefined],
+        ['once', 'accepted', 2],
+        ['odd', 'refused', undefined],
+      ]);
+      expect(proposed!.ring.epoch).toBe(2);
+      await producer.close();
+    });
+
+    /** Reports shard 0 of the traces as hot, by 40 of its slots, until that has led to something. */
+    async function reportHotShard(has: () => boolean): Promise<void> {
+      const loaded = slotsOf(1, 0).slice(0, 40);
+      const producer = await rig.port.producer();
+      const shards = [40 * GB, GB, GB].map((bytes, shard) => shardLoad(shard, bytes));
+      const slotBytes = loaded.flatMap((slot) => [slot, GB]);
+      while (!has()) {
+        const [toUnixMs, fromUnixMs] = [Date.now(), Date.now() - 1_000];
+        const load = { fromUnixMs, toUnixMs, slotBytes, restSlots: 0, restBytes: 0 };
+        const value = encodeLoadReport(
+          report(toUnixMs, { signals: [{ signal: 'traces', shards, instances: [], slots: load }] }),
+        );
+        await producer.send([{ topic: rig.names.load, partition: 0, value }]);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await producer.close();
+    }
+    const decisionsMade = async () =>
+      (await readAll(rig.port, rig.names.decisions)).map((value) => decodeDecision(value)!);
+
+    it('carries out the slot moves of a decision, and says of it what became of it', async () => {
+      const { slots } = traces(1);
+      await rig.startController();
+      await rig.startProcessor();
+      await reportHotShard(() => rig.control.state.ring!.epoch === 2);
+      const decisions = await decisionsMade();
+      expect(decisions.map(({ id, status }) => [id, status])).toEqual([
+        [decisions[0]!.id, 'proposed'],
+        [decisions[0]!.id, 'applied'],
+      ]);
+      const [decision] = decisions;
+      if (decision?.kind !== 'rebalance') throw new Error('no rebalance');
+      expect(decision.slotsMoved).toBeGreaterThan(20);
+      for (const { from, to, slots: moved } of decision.moves)
+        expect(moved.map((slot) => [slots[slot], traces(2).slots[slot]])).toEqual(moved.map(() => [from, to]));
+      // What the next decision has to leave where it is.
+      const past = pastMovesOf(rig.control.state.changes).traces.flatMap((moves) => moves.slots);
+      expect(past.sort((a, b) => a - b)).toEqual(decision.moves.flatMap((move) => move.slots).sort((a, b) => a - b));
+    });
+
+    it('says of a decision whose moves were taken back that they were', async () => {
+      await rig.startController();
+      await reportHotShard(() => rig.control.state.proposed !== null);
+      await ask({ kind: 'abandon' });
+      await rig.startProcessor();
+      await active(3);
+      expect((await decisionsMade()).map(({ status }) => status)).toEqual(['proposed', 'abandoned']);
+      expect(rings.get(3)!.signals).toEqual(rings.get(1)!.signals);
+    });
+
+    it('brings what moved slots got shortly before to their new shards, once, so that traces are whole there', async () => {
+      await rig.close();
+      await open(30_000);
+      await rig.startController();
+      await rig.startProcessor();
+      const requests = createCorpus({ seed: 6, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST }).requests(30);
+      const spansOf = new Map<string, Set<string>>();
+      for (const { traceId, spanId } of requests.flatMap((request) => decodeItems('traces', request)))
+        spansOf.set(traceId, (spansOf.get(traceId) ?? new Set()).add(spanId));
+      await rig.send('traces', requests);
+      await rig.drained();
+      const wishes: Wish[] = [
+        { kind: 'create', signal: 'traces', name: 'new', capacity: 1 },
+        { kind: 'merge', shard: 'traces-0001', into: 'traces-0002' },
+      ];
+      for (const wish of wishes) await active((await ask(wish)).ringEpoch!);
+
+      const census = await takeRingCensus(rig.port, rings);
+      expect(census).toMatchObject({ items: 600, misrouted: 0, badCopies: 0 });
+      const shardUnder = (epoch: number, traceId: string) =>
+        traces(epoch).slots[Number(rig.kernels.hash.xxh64(Buffer.from(traceId, 'hex')) >> 48n)]!;
+      let copied = 0;
+      for (const [traceId, spans] of spansOf) {
+        const expected = [2, 3]
+          .filter((epoch) => shardUnder(epoch, traceId) !== shardUnder(epoch - 1, traceId))
+          .map((epoch) => ({ epoch, shard: shardUnder(epoch, traceId) }));
+        for (const span of spans) expect(census.copies.get(span) ?? []).toEqual(expected);
+        copied += expected.length * spans.size;
+      }
+      const events = (await readAll(rig.port, rig.names.control)).map((value) =>
+        JSON.parse(Buffer.from(value).toString()),
+      );
+      const carried: { items: number }[] = events.flatMap(({ carried: of }) => of ?? []);
+      expect(carried.map(({ items }) => items > 0)).toEqual([true, true]);
+      expect(carried.reduce((sum, { items }) => sum + items, 0)).toBe(copied);
+    });
+
+    it('goes on copying where the leader before had come to', async () => {
+      await rig.close();
+      await open(30_000);
+      await rig.startProcessor();
+      const corpus = createCorpus({ seed: 7, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
+      await rig.send('traces', corpus.requests(40));
+      await rig.drained();
+      const records: { offset: bigint; items: number }[] = [];
+      const { topic } = traces(1).shards[1]!;
+      for await (const { offset, value } of recordsOf(rig.port, topic))
+        records.push({ offset, items: decodeItems('traces', value!).length });
+      const left = records.slice(records.length >>> 1);
+      expect(left.length).toBeGreaterThan(2);
+      await commitOnBehalf(rig.port, rig.names.carryKey(topic), rig.names.carryGroup, {
+        ...{ topic, partition: 0, offset: left[0]!.offset, metadata: 'carry=2 items=7 bytes=70' },
+      });
+      await rig.startController();
+      await active((await ask({ kind: 'merge', shard: 'traces-0001', into: 'traces-0002' })).ringEpoch!);
+      const copied = left.reduce((sum, { items }) => sum + items, 0);
+      expect((await takeRingCensus(rig.port, rings)).copies.size).toBe(copied);
+      const last = (await readAll(rig.port, rig.names.control)).at(-1)!;
+      expect(JSON.parse(Buffer.from(last).toString())).toMatchObject({
+        type: 'RingActive',
+        carried: { items: copied + 7 },
+      });
+    });
+
+    it('goes on under another leader from the log alone', async () => {
+      const first = await rig.startController();
+      await ask({ kind: 'split', shard: 'traces-0000' });
+      await first.close();
+      expect(rig.control.state.ring!.epoch).toBe(1);
+      await rig.startController();
+      await rig.startProcessor();
+      await active(2);
+      expect(await readRingAcks(rig.port.admin, rig.names, 2)).toEqual({ partitions: 6, waiting: [] });
+    });
+
+    it('takes a change back when some partitions have adopted it and others have not', async () => {
+      await rig.startController();
+      const corpus = createCorpus({ seed: 2, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
+      const processor = await rig.startProcessor();
+      await rig.send('traces', corpus.requests(40), { partition: 0 });
+      await rig.drained();
+      await processor.close();
+      // Partition 0 goes on under the epoch that it has when the change is proposed, and alone adopts the next.
+      const { ringEpoch } = await ask({ kind: 'split', shard: 'traces-0000' });
+      await adoptOnBehalf(rig, 0, ringEpoch!);
+      const { waiting } = await readRingAcks(rig.port.admin, rig.names, ringEpoch!);
+      expect(waiting).toHaveLength(5);
+      expect((await ask({ kind: 'abandon' })).ringEpoch).toBe(3);
+      await expect(ask({ kind: 'abandon' })).rejects.toThrow(/takes back 2 already/);
+      await rig.startProcessor();
+      await active(3);
+      expect(rings.get(3)!.signals).toEqual(rings.get(1)!.signals);
+      await rig.send('traces', corpus.requests(40), { partition: 0 });
+      await rig.drained();
+      const census = await takeRingCensus(rig.port, rings);
+      expect(census).toMatchObject({ items: 80 * SPANS_PER_REQUEST, misrouted: 0, torn: 0, backwards: 0 });
+      expect(census.spans.size).toBe(80 * SPANS_PER_REQUEST);
+      // The id of the shard that never came to be is not given again.
+      await active((await ask({ kind: 'create', signal: 'traces', name: 'next', capacity: 1 })).ringEpoch!);
+      expect(traces(4).shards.at(-1)).toMatchObject({ id: 4, name: 'next' });
+    });
+
+    it('is waited for by who opens a partition, as far as the committed offset names it', async () => {
+      await rig.startController();
+      const { ringEpoch } = await ask({ kind: 'split', shard: 'traces-0000' });
+      // As if a processor that has read further had worked on it before.
+      await adoptOnBehalf(rig, 0, ringEpoch! + 1);
+      await rig.startProcessor();
+      await rig.send('traces', createCorpus({ seed: 3, signal: 'traces', itemsPerRequest: 5 }).requests(4), {
+        partition: 0,
+      });
+      await rig.send('traces', createCorpus({ seed: 4, signal: 'traces', itemsPerRequest: 5 }).requests(4), {
+        partition: 1,
+      });
+      const others = () => readRingAcks(rig.port.admin, rig.names, ringEpoch!);
+      while ((await others()).waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      const sourcesSeen = new Set<string>();
+      for (const { topic } of traces(2).shards)
+        for await (const { headers } of recordsOf(rig.port, topic))
+          sourcesSeen.add(
+            new TextDecoder().decode(headers.find(([header]) => header === 'weir-source')![1]).split('/')[1]!,
+          );
+      expect([...sourcesSeen]).toEqual(['1']);
+      await active(2);
+      // Epoch 3 comes to be: now partition 0 is worked on.
+      await ask({ kind: 'split', shard: 'traces-0001' });
+      await rig.drained();
+    });
+  });
+}
+
+/** Commits an offset of a partition of the traces as a processor does. */
+async function adoptOnBehalf({ port, names }: PipelineRig, partition: number, epoch: number): Promise<void> {
+  const topic = names.ingest('traces');
+  const { offset } = await port.admin.committedOffset(names.processGroup, { topic, partition });
+  await commitOnBehalf(port, names.processorKey(topic, partition), names.processGroup, {
+    ...{ topic, partition, offset: offset ?? 0n, metadata: `ring=${epoch}` },
+  });
+}
+
+async function commitOnBehalf(port: KafkaPort, fencingKey: string, groupId: string, at: OffsetToCommit): Promise<void> {
+  const sink = await port.openSink({ fencingKey, groupId, transactionTimeoutMs: 10_000 });
+  expect(await sink.commit([at])).toEqual({ kind: 'committed' });
+  await sink.close();
+}
