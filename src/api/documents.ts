@@ -4,6 +4,7 @@
  * hashes are 16 hex digits, as JSON numbers hold 53 bits. The names of a shard's fields are those of the design.
  */
 import type { Decision } from '../control/decision.ts';
+import type { Wish } from '../coordination/requests.ts';
 import type { Signal } from '../signals.ts';
 
 /** GET /api/v1/topology: what the ring epoch in force says, and who leads. */
@@ -16,6 +17,62 @@ export interface TopologyDocument {
   readonly leader: LeaderDocument | null;
   /** Empty before the first ring epoch. */
   readonly signals: readonly SignalDocument[];
+  /** The ring epoch that is to follow; null: no change is in flight. */
+  readonly change: RingChangeDocument | null;
+}
+
+export interface RingChangeDocument {
+  readonly ringEpoch: number;
+  /** The proposed ring epoch that it takes back; null: none. */
+  readonly abandons: number | null;
+  readonly reason: string;
+  readonly proposedAt: string;
+  /** Those that it changes. */
+  readonly signals: readonly {
+    readonly signal: Signal;
+    readonly slotsMoved: number;
+    /** Shard ids. */
+    readonly added: readonly number[];
+    readonly retired: readonly number[];
+  }[];
+  /** Input partitions; it becomes active when all of them have adopted it. */
+  readonly partitions: number;
+  readonly waitingFor: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    /** That its committed offset names; null: it has none. */
+    readonly ringEpoch: number | null;
+    /** Who works on it by its load reports; null: nobody says so. */
+    readonly member: string | null;
+  }[];
+}
+
+/** GET /api/v1/route?key=KEY&signal=SIGNAL */
+export interface RouteDocument {
+  readonly signal: Signal;
+  readonly key: string;
+  /** Routing key of the signal, such as `trace_id`. */
+  readonly routedBy: string;
+  readonly keyHash: string;
+  readonly now: DestinationDocument;
+  /** Once the change in flight is active; null: there is none. */
+  readonly pending: DestinationDocument | null;
+}
+
+export interface DestinationDocument {
+  readonly ringEpoch: number;
+  /** null: an override decides. */
+  readonly slot: number | null;
+  readonly shard: number;
+  readonly name: string;
+  readonly topic: string;
+}
+
+/** POST /api/v1/shards/{create,split,merge,retire,move,abandon}: the leader has taken the request; 202. */
+export interface AcceptedDocument {
+  readonly text: string;
+  /** Proposed by it. `change` of /api/v1/topology shows how far it is. */
+  readonly ringEpoch: number;
 }
 
 export interface LeaderDocument {
@@ -154,6 +211,10 @@ export interface ApiView {
   services(): Promise<ServicesDocument>;
   decisions(last: number): Promise<DecisionsDocument>;
   lag(): Promise<LagDocument>;
+  /** Throws REQUEST_REFUSED. */
+  route(signal: Signal, key: string): Promise<RouteDocument>;
+  /** Asks the leader. Throws REQUEST_REFUSED and REQUEST_UNANSWERED. */
+  ask(wish: Wish, options?: { signal?: AbortSignal }): Promise<AcceptedDocument>;
   /** Calls the listener at each event from now on. Returns the way to end it. */
   subscribe(listener: (event: ApiEvent) => void): () => void;
 }

@@ -1,16 +1,21 @@
 /** The state of an installation as Kafka holds it: control log, load reports, decisions, offsets. Backs the API and `weir inspect`. */
+import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { type Decision, decodeDecision } from '../control/decision.ts';
 import { followControlLog } from '../coordination/control-log.ts';
-import type { RingEpoch } from '../coordination/ring-epoch.ts';
+import { askLeader } from '../coordination/requests.ts';
+import { readRingAcks } from '../coordination/ring-acks.ts';
+import { type RingEpoch, ringEpochOf } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort, Poll } from '../kafka/port.ts';
+import { createReferenceHash } from '../kernels/hash/reference.ts';
 import type { Log } from '../log.ts';
 import type { Names } from '../names.ts';
 import { observe } from '../runtime/observe.ts';
 import { tailPartition } from '../runtime/partition-tail.ts';
 import type { MemberView } from '../runtime/reporting-members.ts';
+import { ownersOf } from '../runtime/ring-activation.ts';
 import { SIGNALS } from '../signals.ts';
 import type {
   ApiEvent,
@@ -20,12 +25,15 @@ import type {
   MemberDocument,
   PartitionLagDocument,
 } from './documents.ts';
+import { ringChangeDocument, routeDocument } from './ring-documents.ts';
 import { hashText, shardDocuments } from './shard-documents.ts';
 
 /** Decisions kept. Each has its transaction's marker beside it on the topic. */
 const MOST_DECISIONS = 200;
 /** Asking for offsets costs the brokers a request a topic: within this time the same answer is given. */
-const LAG_KEPT_MS = 1_000;
+const ASKED_KEPT_MS = 1_000;
+
+const hash = createReferenceHash();
 
 export interface InstallationView extends ApiView {
   close(): Promise<void>;
@@ -54,7 +62,10 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
       const value = poll.value(i);
       const decision = value && decodeDecision(value);
       if (!decision) continue;
-      decisions.push(decision);
+      // What became of an earlier one comes as another record with the same id.
+      const before = decisions.findIndex(({ id }) => id === decision.id);
+      if (before >= 0) decisions[before] = decision;
+      else decisions.push(decision);
       if (decisions.length > MOST_DECISIONS) decisions.shift();
       tell({ event: 'decision', data: decision });
     }
@@ -79,15 +90,20 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     shown = state;
   });
 
-  let lag: { at: number; document: Promise<LagDocument> } | undefined;
+  const lag = keptFor(ASKED_KEPT_MS, now, () => readLag(port, names));
+  const acks = keptFor(ASKED_KEPT_MS, now, (epoch: number) => readRingAcks(port.admin, names, epoch));
   return {
-    topology: async () => ({
-      prefix: config.prefix,
-      kafka: port.description,
-      ringEpoch: controlLog.state.ring?.epoch ?? null,
-      leader: leaderOf(controlLog.state),
-      signals: signalsOf(controlLog.state.ring, names),
-    }),
+    async topology() {
+      const { ring, proposed } = controlLog.state;
+      return {
+        prefix: config.prefix,
+        kafka: port.description,
+        ringEpoch: ring?.epoch ?? null,
+        leader: leaderOf(controlLog.state),
+        signals: signalsOf(ring, names),
+        change: proposed && ringChangeDocument(proposed, await acks(proposed.ring.epoch), ownersOf(window, now())),
+      };
+    },
     shards: async () => ({
       ringEpoch: controlLog.state.ring?.epoch ?? null,
       windowSeconds: window.coveredSeconds(now()),
@@ -100,16 +116,12 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     }),
     services: async () => ({ windowSeconds: window.coveredSeconds(now()), services: window.services(now()) }),
     decisions: async (last) => ({ decisions: decisions.slice(-last).reverse() }),
-    lag: () => {
-      if (!lag || now() - lag.at > LAG_KEPT_MS) {
-        const document = readLag(port, names);
-        lag = { at: now(), document };
-        // A failure is not kept.
-        document.catch(() => {
-          lag = undefined;
-        });
-      }
-      return lag.document;
+    lag: () => lag(null),
+    route: async (signal, key) => routeDocument(controlLog.state, signal, key, hash),
+    async ask(wish, { signal } = {}) {
+      const member = `${hostname()}-${process.pid}`;
+      const { text, ringEpoch } = await askLeader(port, names, controlLog, wish, { member, signal });
+      return { text, ringEpoch: ringEpoch! };
     },
     subscribe(listener) {
       listeners.add(listener);
@@ -119,6 +131,20 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
       listeners.clear();
       await Promise.all([controlLog.close(), load.close(), decisionTail.close()]);
     },
+  };
+}
+
+/** The last answer, for a while, to whoever asks the same. A failure is not kept. */
+function keptFor<Q, A>(ms: number, now: () => number, ask: (question: Q) => Promise<A>): (question: Q) => Promise<A> {
+  let kept: { at: number; question: Q; answer: Promise<A> } | undefined;
+  return (question) => {
+    if (kept && kept.question === question && now() - kept.at <= ms) return kept.answer;
+    const answer = ask(question);
+    kept = { at: now(), question, answer };
+    answer.catch(() => {
+      kept = undefined;
+    });
+    return answer;
   };
 }
 
@@ -177,14 +203,13 @@ export async function readLag(port: KafkaPort, names: Names): Promise<LagDocumen
       ]);
       return offsets.map(({ partition, latest }) => {
         const at = committed.find((candidate) => candidate.partition === partition);
-        const ring = /(?:^|[;, ])ring=(\d+)/.exec(at?.metadata ?? '')?.[1];
         return {
           topic,
           partition,
           committed: at?.offset == null ? null : Number(at.offset),
           latest: Number(latest),
           records: Number(lag.get(partition) ?? 0n),
-          ringEpoch: ring === undefined ? null : Number(ring),
+          ringEpoch: ringEpochOf(at?.metadata ?? ''),
         };
       });
     }),

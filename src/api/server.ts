@@ -1,9 +1,13 @@
-/** The HTTP API: health, readiness, metrics, and the state of the installation as JSON and server-sent events. Read only. */
+/** The HTTP API: health, readiness, metrics, the state of the installation as JSON and server-sent events, and what is asked of the leader. */
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import { z } from 'zod';
 import type { Config } from '../config.ts';
+import { wishSchema } from '../coordination/requests.ts';
 import { WeirError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
+import { refusalOf } from './authorise.ts';
 import type { ApiView } from './documents.ts';
 import { EventStreams } from './event-streams.ts';
 import { indexPage } from './index-page.ts';
@@ -11,7 +15,7 @@ import { indexPage } from './index-page.ts';
 export type { ApiView } from './documents.ts';
 
 export interface ApiDeps {
-  readonly config: Pick<Config, 'host' | 'apiPort'>;
+  readonly config: Pick<Config, 'host' | 'apiPort' | 'api'>;
   readonly metrics: Metrics;
   /** The text of /metrics; absent: that of `metrics`. */
   exposition?(): Promise<string>;
@@ -61,12 +65,13 @@ const LISTEN_FAULTS: Readonly<Record<string, string>> = {
 
 /** Not listening: for tests, by `inject`. */
 export function createApiServer({
+  config,
   metrics,
   exposition = () => metrics.registry.metrics(),
   log,
   ready,
   view = () => undefined,
-}: Omit<ApiDeps, 'config'>): FastifyInstance {
+}: Omit<ApiDeps, 'config'> & { config: Pick<Config, 'api'> }): FastifyInstance {
   // Streams never end by themselves: without forcing them, close() would wait for ever.
   const server = Fastify({ logger: false, forceCloseConnections: true });
 
@@ -78,19 +83,24 @@ export function createApiServer({
   server.get('/metrics', async (_, reply) => reply.type(metrics.registry.contentType).send(await exposition()));
   server.get('/', async (_, reply) => reply.type('text/html; charset=utf-8').send(indexPage(view() !== undefined)));
 
-  serveView(server, log, () => {
+  const viewThere = () => {
     const there = view();
     if (there) return there;
     const message = 'this role does not serve /api/v1; ask `weir control` or `weir up`';
-    throw ready().ready ? new NoView(404, message) : new NoView(503, 'still starting; /readyz says what is waited for');
-  });
+    throw ready().ready
+      ? new Refused(404, message)
+      : new Refused(503, 'still starting; /readyz says what is waited for');
+  };
+  serveView(server, log, viewThere);
+  serveWishes(server, config.api.token, viewThere);
 
   server.setNotFoundHandler(async ({ method, url }, reply) =>
     fail(reply, 404, `there is no ${method} ${url.split('?')[0]}; GET / lists what there is`),
   );
   server.setErrorHandler(async (error: Error & { statusCode?: number }, { method, url }, reply) => {
-    if (error instanceof WeirError) return fail(reply, 503, error.message, error.code);
-    if (error instanceof NoView || (error.statusCode !== undefined && error.statusCode < 500))
+    if (error instanceof WeirError)
+      return fail(reply, error.code === 'REQUEST_REFUSED' ? 409 : 503, error.message, error.code);
+    if (error instanceof Refused || (error.statusCode !== undefined && error.statusCode < 500))
       return fail(reply, error.statusCode ?? 400, error.message);
     log.error({ err: error, method, url }, 'an API request failed');
     return fail(reply, 500, 'this request failed; the log says why');
@@ -98,7 +108,7 @@ export function createApiServer({
   return server;
 }
 
-class NoView extends Error {
+class Refused extends Error {
   readonly statusCode: number;
 
   constructor(statusCode: number, message: string) {
@@ -128,6 +138,20 @@ function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void
     ({ query }) => view().decisions(query.last),
   );
 
+  server.get<{ Querystring: { key: string; signal: Signal } }>(
+    '/api/v1/route',
+    {
+      schema: {
+        querystring: {
+          type: 'object',
+          required: ['key'],
+          properties: { key: { type: 'string' }, signal: { enum: SIGNALS, default: 'traces' } },
+        },
+      },
+    },
+    ({ query }) => view().route(query.signal, query.key),
+  );
+
   const streams = new EventStreams(log);
   server.addHook('preClose', async () => streams.close());
   server.get('/api/v1/events', (_, reply) => {
@@ -135,6 +159,19 @@ function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void
     if (streams.full) return fail(reply, 503, 'too many event streams are open');
     reply.hijack();
     streams.add(reply.raw, from);
+  });
+}
+
+function serveWishes(server: FastifyInstance, token: string | undefined, view: () => ApiView): void {
+  server.post<{ Params: { kind: string } }>('/api/v1/shards/:kind', async (request, reply) => {
+    const refusal = refusalOf({ address: request.socket.remoteAddress, headers: request.headers }, token);
+    if (refusal !== null) throw new Refused(token === undefined ? 403 : 401, refusal);
+    const body: unknown = request.body ?? {};
+    // JSON is what a page of another origin cannot send without asking.
+    if (typeof body !== 'object') throw new Refused(415, 'the body is to be a JSON object');
+    const wish = wishSchema.safeParse({ ...body, kind: request.params.kind });
+    if (!wish.success) throw new Refused(400, z.prettifyError(wish.error));
+    return reply.code(202).send(await view().ask(wish.data));
   });
 }
 

@@ -4,6 +4,7 @@ import type {
   DecisionsDocument,
   LagDocument,
   MembersDocument,
+  RingChangeDocument,
   ShardsDocument,
   TopologyDocument,
 } from '../api/documents.ts';
@@ -12,6 +13,7 @@ import type { Config } from '../config.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
+import { changeWaits } from './shards.ts';
 import { table } from './table.ts';
 
 export type InspectSubject = 'shards' | 'ring' | 'members' | 'decisions' | 'lag';
@@ -93,7 +95,7 @@ export function shardsText({ ringEpoch, windowSeconds, shards }: ShardsDocument)
   return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}`;
 }
 
-export function ringText({ kafka, prefix, ringEpoch, leader, signals }: TopologyDocument): string {
+export function ringText({ kafka, prefix, ringEpoch, leader, signals, change }: TopologyDocument): string {
   const lines = [
     `Kafka       ${kafka}`,
     `prefix      ${prefix === '' ? '(none)' : prefix}`,
@@ -102,7 +104,24 @@ export function ringText({ kafka, prefix, ringEpoch, leader, signals }: Topology
   ];
   const head = ['signal', 'topic', 'key', 'shards', 'slots', 'overrides'];
   const rows = signals.map((of) => [of.signal, of.ingestTopic, of.key, of.shards, of.slots, of.overrides.length]);
-  return `${lines.join('\n')}\n${ringEpoch === null ? '' : `\n${table(rows, head)}`}`;
+  return `${lines.join('\n')}\n${ringEpoch === null ? '' : `\n${table(rows, head)}`}${change ? changeText(change) : ''}`;
+}
+
+function changeText(change: RingChangeDocument): string {
+  const { ringEpoch, reason, proposedAt, signals, partitions, waitingFor } = change;
+  const what = signals.map(({ signal, slotsMoved, added, retired }) =>
+    [
+      `${signal}: ${slotsMoved} slots move`,
+      ...(added.length > 0 ? [`new shards ${added.join(', ')}`] : []),
+      ...(retired.length > 0 ? [`retired shards ${retired.join(', ')}`] : []),
+    ].join(', '),
+  );
+  return [
+    `\nRing epoch ${ringEpoch} is in flight since ${proposedAt}: ${reason}.`,
+    ...what.map((line) => `  ${line}`),
+    `  ${partitions - waitingFor.length} of ${partitions} input partitions have adopted it; ${changeWaits(change)}`,
+    '',
+  ].join('\n');
 }
 
 export function membersText({ leader, members }: MembersDocument): string {

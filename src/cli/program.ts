@@ -3,7 +3,9 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { LoadOptions } from '../loadgen/command.ts';
 import { EXIT, stopSignal } from './exit.ts';
 import type { InspectSubject } from './inspect.ts';
-import { type SettingOptions, settingsOf, withSettings } from './settings.ts';
+import { positiveNumber, wholeNumber } from './numbers.ts';
+import { REMOTE_FLAGS, type SettingOptions, settingsOf, withSettings } from './settings.ts';
+import { addRoute, addShards } from './shard-commands.ts';
 import { weirVersion } from './version.ts';
 
 const ROLES = {
@@ -62,6 +64,8 @@ export function buildProgram(exitWith: (code: number) => void): Command {
     .exitOverride();
   for (const role of Object.keys(ROLES) as Role[]) addRole(program, role);
   addInspect(program);
+  addShards(program);
+  addRoute(program);
   addTopics(program);
   addConfig(program, exitWith);
   addLoad(program);
@@ -114,7 +118,7 @@ async function roleOf(role: Role) {
 function addInspect(program: Command): void {
   const subjects: Record<InspectSubject, string> = {
     shards: 'each shard: topic, share of the slots, load, health',
-    ring: 'the ring epoch in force: keys, slots, shards, overrides',
+    ring: 'the ring epoch in force: keys, slots, shards, overrides; a change in flight and what it waits for',
     members: 'who leads, and who reports load, with how many partitions',
     decisions: 'the last decisions, with what became of them',
     lag: 'what is not yet processed, by topic and partition',
@@ -127,7 +131,7 @@ function addInspect(program: Command): void {
   for (const [subject, description] of Object.entries(subjects)) {
     const command = inspect.command(subject).description(description);
     if (subject === 'decisions') command.option('-n, --last <n>', 'how many', wholeNumber, 20);
-    withSettings(command, ['kafka', 'prefix', 'dataDir', 'logLevel'])
+    withSettings(command, REMOTE_FLAGS)
       .option('--json', 'print JSON instead of a table')
       .action(async ({ json, last, ...options }: SettingOptions & { json?: boolean; last?: number }) => {
         const { config, log } = await settingsOf(options);
@@ -148,7 +152,7 @@ function addTopics(program: Command): void {
     program
       .command('topics')
       .description('the topics of an installation: print the commands that create them, or create them'),
-    ['kafka', 'prefix', 'dataDir', 'logLevel'],
+    REMOTE_FLAGS,
   )
     .addOption(new Option('--print', 'print commands for kafka-topics.sh (the default)').conflicts('create'))
     .option('--create', 'create what is missing, check the rest, and write ring epoch 1')
@@ -231,16 +235,6 @@ interface LoadFlags extends Omit<LoadOptions, 'itemsPerRequest' | 'headers' | 't
   readonly perRequest: number;
   readonly header?: Record<string, string>;
   readonly target?: string;
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError('Allowed: an integer from 0.');
-  return Number(text);
-}
-
-function positiveNumber(text: string): number {
-  if (wholeNumber(text) === 0) throw new InvalidArgumentError('Allowed: an integer from 1.');
-  return Number(text);
 }
 
 function fraction(text: string): number {

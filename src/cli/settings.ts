@@ -4,6 +4,9 @@ import { SETTING_FLAGS, type SettingFlag, type SettingFlagValues } from '../conf
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
 
+/** Flags of what reads or asks by Kafka itself. */
+export const REMOTE_FLAGS = ['kafka', 'prefix', 'dataDir', 'logLevel'] as const;
+
 export type SettingOptions = SettingFlagValues & { readonly config?: string };
 
 export function withSettings(command: Command, names?: readonly SettingFlag['name'][]): Command {

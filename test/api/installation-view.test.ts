@@ -270,5 +270,65 @@ describe('the view of an installation', () => {
       await vi.waitFor(async () => expect((await view.decisions(1)).decisions[0]?.id).toBe('7-2'), { timeout: 5_000 });
       expect(events).toHaveLength(3);
     });
+
+    it('shows the change in flight, what it waits for, and where a key goes before and after it', async () => {
+      const { ring } = await writeFirstRing();
+      const key = '0af7651916cd43dd8448eb211c80319c';
+      const view = await open();
+      const before = await view.route('traces', key);
+      expect(before).toMatchObject({
+        routedBy: 'trace_id',
+        keyHash: expect.stringMatching(/^[0-9a-f]{16}$/),
+        pending: null,
+      });
+      const { shard: from, slot, topic } = before.now;
+      expect([ring.signals.traces.slots[slot!], topic]).toEqual([from, names.shard('traces', from)]);
+      const to = (from + 1) % 4;
+      await write(
+        names.control,
+        encodeEvent({
+          ...{
+            type: 'RingProposed',
+            version: 1,
+            at: NOW,
+            leaderEpoch: 0,
+            sequence: 1,
+            epoch: 2,
+            carryMs: 0,
+            base: 1,
+            reason: 'why',
+          },
+          change: { traces: { moves: [{ from, to, runs: [slot!, 1] }], added: [], retired: [], overrides: [] } },
+        }),
+      );
+      await vi.waitFor(async () => expect((await view.topology()).change).not.toBeNull(), { timeout: 5_000 });
+      const { ringEpoch, change } = await view.topology();
+      expect(ringEpoch).toBe(1);
+      expect(change).toMatchObject({
+        ...{ ringEpoch: 2, abandons: null, reason: 'why', partitions: 6 },
+        signals: [{ signal: 'traces', slotsMoved: 1, added: [], retired: [] }],
+      });
+      expect(change!.waitingFor).toContainEqual({ topic: 'v.otlp_logs', partition: 0, ringEpoch: null, member: null });
+      expect(await view.route('traces', `0x${before.keyHash}`)).toMatchObject({
+        now: { ringEpoch: 1, shard: from, slot },
+        pending: { ringEpoch: 2, shard: to, slot },
+      });
+      await expect(view.route('metrics', 'checkout')).rejects.toMatchObject({ code: 'REQUEST_REFUSED' });
+    });
+
+    it('shows of a decision what became of it last', async () => {
+      const view = await open();
+      await write(names.decisions, encodeDecision(decision('7-1')), encodeDecision(decision('7-2')));
+      await write(names.decisions, encodeDecision({ ...decision('7-1'), status: 'applied' }));
+      const shown = async () => (await view.decisions(5)).decisions.map(({ id, status }) => [id, status]);
+      await vi.waitFor(
+        async () =>
+          expect(await shown()).toEqual([
+            ['7-2', 'emitted'],
+            ['7-1', 'applied'],
+          ]),
+        { timeout: 5_000 },
+      );
+    });
   });
 });

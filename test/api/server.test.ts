@@ -22,6 +22,8 @@ function viewOf(answers: Partial<ApiView> = {}) {
     services: unasked,
     decisions: unasked,
     lag: unasked,
+    route: unasked,
+    ask: unasked,
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -35,7 +37,7 @@ function viewOf(answers: Partial<ApiView> = {}) {
 }
 
 const deps = (over: Partial<ApiDeps> = {}): ApiDeps => ({
-  config: { host: '127.0.0.1', apiPort: 0 },
+  config: { host: '127.0.0.1', apiPort: 0, api: {} },
   metrics: createMetrics(),
   log,
   ready: () => ({ ready: true, reasons: [] }),
@@ -167,12 +169,74 @@ describe('listening', () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as { port: number };
-    const error = await start({ config: { host: '127.0.0.1', apiPort: port } }).catch((cause: unknown) => cause);
+    const error = await start({ config: { host: '127.0.0.1', apiPort: port, api: {} } }).catch(
+      (cause: unknown) => cause,
+    );
     taken.close();
     expect(error).toMatchObject({
       code: 'PORT_TAKEN',
       message: `the API cannot listen on 127.0.0.1:${port}: the port is in use; choose another with --api-port N (0 picks a free one)`,
     });
+  });
+});
+
+describe('what is asked of the leader', () => {
+  const accepted = { text: 'shard a is retired', ringEpoch: 2 };
+  const wishes: unknown[] = [];
+  const { view } = viewOf({
+    ask: async (wish) => {
+      wishes.push(wish);
+      return accepted;
+    },
+  });
+  const server = (token?: string) => createApiServer({ ...deps({ view: () => view }), config: { api: { token } } });
+  const post = (options: object, token?: string) =>
+    server(token).inject({
+      ...{ method: 'POST', url: '/api/v1/shards/retire', payload: { shard: 'a' }, headers: { host: 'localhost:8080' } },
+      ...options,
+    });
+  afterEach(() => {
+    wishes.length = 0;
+  });
+
+  it('is passed on from this machine', async () => {
+    const response = await post({});
+    expect([response.statusCode, response.json()]).toEqual([202, accepted]);
+    expect(wishes).toEqual([{ kind: 'retire', shard: 'a' }]);
+  });
+
+  const token = 'a token of 16 or more';
+  it.each<[string, number, object, string?]>([
+    ['from another machine without a token', 403, { remoteAddress: '10.0.0.9' }],
+    ['from another machine with no token shown', 401, { remoteAddress: '10.0.0.9' }, token],
+    ['with another token', 401, { headers: { host: 'localhost', authorization: 'Bearer no' } }, token],
+    ['by a name that somebody has pointed here', 403, { headers: { host: 'evil.example:8080' } }],
+    [
+      'as a form could send it',
+      415,
+      { payload: 'shard=a', headers: { host: 'localhost', 'content-type': 'text/plain' } },
+    ],
+    ['with a field that is none', 400, { payload: { shard: 'a', force: true } }],
+    ['for something that is none', 400, { url: '/api/v1/shards/delete' }],
+  ])('is refused %s', async (_what, status, options, configured) => {
+    expect((await post(options, configured)).statusCode).toBe(status);
+    expect(wishes).toEqual([]);
+  });
+
+  it('is passed on from another machine with the token', async () => {
+    const headers = { host: 'weir.example', authorization: `Bearer ${token}` };
+    expect((await post({ remoteAddress: '10.0.0.9', headers }, token)).statusCode).toBe(202);
+  });
+
+  it('is answered with the reason when the leader refuses', async () => {
+    const refusing = viewOf({ ask: () => Promise.reject(new WeirError('REQUEST_REFUSED', 'the last one')) }).view;
+    const response = await createApiServer(deps({ view: () => refusing })).inject({
+      ...{ method: 'POST', url: '/api/v1/shards/abandon', headers: { host: '127.0.0.1:1' } },
+    });
+    expect([response.statusCode, response.json()]).toEqual([
+      409,
+      { error: { message: 'the last one', code: 'REQUEST_REFUSED' } },
+    ]);
   });
 });
 

@@ -20,7 +20,7 @@ const root = join(import.meta.dirname, '../..');
 const PREFIX = 'acl.';
 /** A broker, or three roles, on a machine that is busy with other tests; a few seconds on an idle one. */
 const STARTS_MS = 60_000;
-const USERS = ['bridge', 'process', 'control', 'topics', 'inspect', 'nobody'] as const;
+const USERS = ['bridge', 'process', 'control', 'topics', 'inspect', 'shards', 'nobody'] as const;
 type User = (typeof USERS)[number];
 
 interface Right {
@@ -181,6 +181,11 @@ describeOnKafka('a broker that grants the documented rights', () => {
       expect(await asked('lag')).toMatchObject({ totalRecords: 0 });
       expect(await asked('members')).toMatchObject({ leader: { member: expect.any(String) } });
       expect(await asked('decisions')).toMatchObject({ decisions: [] });
+      expect(await done('shards', ['shards', 'create', 'extra'])).toMatchObject({
+        stderr: expect.not.stringContaining('weir:'),
+        code: 0,
+        stdout: 'Ring epoch 2 is proposed: shard extra of traces is created.\nRing epoch 2 is active.\n',
+      });
       const lag = await fetch(`http://127.0.0.1:${controlApi}/api/v1/lag`);
       expect(await lag.json()).toMatchObject({ totalRecords: 0 });
 

@@ -82,7 +82,25 @@ describe('weir inspect', () => {
       signals: [
         { signal: 'logs', key: 'trace_id', ingestTopic: 'otlp_logs', slots: 65_536, shards: 16, overrides: [] },
       ],
+      change: {
+        ringEpoch: 3,
+        abandons: null,
+        reason: 'half of shard logs-0001 goes to the new shard logs-0016',
+        proposedAt: '2026-01-01T00:01:00.000Z',
+        signals: [{ signal: 'logs', slotsMoved: 2_048, added: [16], retired: [] }],
+        partitions: 36,
+        waitingFor: [
+          { topic: 'otlp_logs', partition: 3, ringEpoch: 2, member: 'p-1' },
+          { topic: 'otlp_logs', partition: 4, ringEpoch: null, member: null },
+        ],
+      },
     });
+    expect(text).toContain(
+      'Ring epoch 3 is in flight since 2026-01-01T00:01:00.000Z: half of shard logs-0001 goes to the new shard logs-0016.\n' +
+        '  logs: 2048 slots move, new shards 16\n' +
+        '  34 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2, p-1), ' +
+        'otlp_logs/4 (no offset yet, no processor reports to work on it)\n',
+    );
     expect(text).toContain('prefix      (none)');
     expect(text).toContain('m-1 since 2026-01-01T00:00:00.000Z (leader epoch 9)');
     expect(text).toMatch(/^logs +otlp_logs +trace_id +16 +65536 +0$/m);

@@ -1,0 +1,70 @@
+/** A ring change in flight, and where a key goes, as the API and the command line show them. */
+import { keyBytes } from '../coordination/first-ring.ts';
+import type { RingAcks } from '../coordination/ring-acks.ts';
+import { slotCount } from '../coordination/ring-change.ts';
+import type { RingEpoch } from '../coordination/ring-epoch.ts';
+import type { ControlState, ProposedRing } from '../coordination/state.ts';
+import { WeirError } from '../errors.ts';
+import type { HashKernel } from '../kernels/hash/kernel.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
+import type { DestinationDocument, RingChangeDocument, RouteDocument } from './documents.ts';
+import { hashText } from './shard-documents.ts';
+
+export function ringChangeDocument(
+  { ring, abandons, change, at, reason }: ProposedRing,
+  { partitions, waiting }: RingAcks,
+  owners: ReadonlyMap<string, string>,
+): RingChangeDocument {
+  return {
+    ringEpoch: ring.epoch,
+    abandons,
+    reason,
+    proposedAt: new Date(at).toISOString(),
+    signals: SIGNALS.flatMap((signal) => {
+      const of = change[signal];
+      if (!of) return [];
+      const slotsMoved = of.moves.reduce((sum, move) => sum + slotCount(move), 0);
+      return [{ signal, slotsMoved, added: of.added.map(({ id }) => id), retired: of.retired }];
+    }),
+    partitions,
+    waitingFor: waiting.map((of) => ({ ...of, member: owners.get(`${of.topic}/${of.partition}`) ?? null })),
+  };
+}
+
+/** Throws REQUEST_REFUSED for a key that has no text. */
+export function routeDocument(
+  { ring, proposed }: ControlState,
+  signal: Signal,
+  key: string,
+  hash: Pick<HashKernel, 'xxh64'>,
+): RouteDocument {
+  if (!ring) throw new WeirError('REQUEST_REFUSED', 'looking up a key: there is no ring epoch yet');
+  const keyHash = hashOf(ring.signals[signal].key, signal, key, hash);
+  return {
+    signal,
+    key,
+    routedBy: ring.signals[signal].key,
+    keyHash: hashText(keyHash),
+    now: destination(ring, signal, keyHash),
+    pending: proposed && destination(proposed.ring, signal, keyHash),
+  };
+}
+
+function hashOf(selectorKey: string, signal: Signal, key: string, hash: Pick<HashKernel, 'xxh64'>): bigint {
+  if (/^0x[0-9a-f]{16}$/i.test(key)) return BigInt(key);
+  if (selectorKey === 'resource')
+    throw new WeirError(
+      'REQUEST_REFUSED',
+      `looking up a key: ${signal} go by the identity of their resource, which has no text; give its hash, 0x and 16 hex digits`,
+    );
+  return hash.xxh64(keyBytes(selectorKey, key));
+}
+
+function destination({ epoch, signals }: RingEpoch, signal: Signal, keyHash: bigint): DestinationDocument {
+  const { overrides, slotBits, slots, shards } = signals[signal];
+  const slot = Number(keyHash >> BigInt(64 - slotBits));
+  const override = overrides.get(keyHash);
+  const id = override ?? slots[slot]!;
+  const { name, topic } = shards.find((shard) => shard.id === id)!;
+  return { ringEpoch: epoch, slot: override === undefined ? slot : null, shard: id, name, topic };
+}

@@ -1,0 +1,97 @@
+/** `weir shards …` and `weir route`: what is asked of the leader, by Kafka itself, so that no API has to be reached. */
+import { pause } from '../abortable.ts';
+import type { RingChangeDocument, RouteDocument } from '../api/documents.ts';
+import { type InstallationView, openInstallationView } from '../api/installation-view.ts';
+import type { Config } from '../config.ts';
+import type { Wish } from '../coordination/requests.ts';
+import { WeirError } from '../errors.ts';
+import { openRunningKafka } from '../kafka/connect.ts';
+import type { Log } from '../log.ts';
+import { namesFor } from '../names.ts';
+import { waitingText } from '../runtime/ring-activation.ts';
+import type { Signal } from '../signals.ts';
+
+interface ShardsCommand {
+  readonly config: Config;
+  readonly log: Log;
+  readonly stdout: { write(text: string): unknown };
+  readonly json: boolean;
+  /** Ctrl-C: the request is cancelled, or no longer waited for. */
+  readonly signal: AbortSignal;
+}
+
+/** Throws REQUEST_REFUSED, REQUEST_UNANSWERED and, when it was to be waited for, RING_STUCK. */
+export async function askForShards(wish: Wish, wait: boolean, command: ShardsCommand): Promise<void> {
+  const { stdout, json, signal } = command;
+  await withView(command, async (view) => {
+    const accepted = await view.ask(wish, { signal });
+    if (!json) stdout.write(`Ring epoch ${accepted.ringEpoch} is proposed: ${accepted.text}.\n`);
+    const active = wait && (await becomesActive(view, accepted.ringEpoch, command));
+    if (json) stdout.write(`${JSON.stringify({ ...accepted, active })}\n`);
+    else if (active) stdout.write(`Ring epoch ${accepted.ringEpoch} is active.\n`);
+    else stdout.write('It becomes active once every input partition has adopted it: `weir inspect ring`.\n');
+  });
+}
+
+/** Rates of checks, not of what is waited for. */
+const CHECK_MS = 200;
+
+/** false: the command was stopped before. */
+async function becomesActive(
+  view: InstallationView,
+  epoch: number,
+  { config, signal }: ShardsCommand,
+): Promise<boolean> {
+  const { ackTimeoutMs } = config.control.ring;
+  const until = performance.now() + ackTimeoutMs;
+  while (!signal.aborted) {
+    const { ringEpoch, change } = await view.topology();
+    if (ringEpoch !== null && ringEpoch >= epoch) return true;
+    if (performance.now() > until)
+      throw new WeirError(
+        'RING_STUCK',
+        `waiting for ring epoch ${epoch}: it is not active after ${ackTimeoutMs / 1_000} s; ${change ? changeWaits(change) : 'another one is in flight'}. It goes on without this command; \`weir shards abandon\` takes it back`,
+      );
+    await pause(CHECK_MS, signal);
+  }
+  return false;
+}
+
+export function changeWaits({ waitingFor }: RingChangeDocument): string {
+  if (waitingFor.length === 0) return 'it waits for the leader';
+  const owners = new Map(
+    waitingFor.flatMap(({ topic, partition, member }) => (member ? [[`${topic}/${partition}`, member]] : [])),
+  );
+  return waitingText(waitingFor, owners);
+}
+
+export async function showRoute(signal: Signal, key: string, command: Omit<ShardsCommand, 'signal'>): Promise<void> {
+  await withView(command, async (view) => {
+    const document = await view.route(signal, key);
+    command.stdout.write(command.json ? `${JSON.stringify(document, null, 2)}\n` : routeText(document));
+  });
+}
+
+export function routeText({ signal, key, routedBy, keyHash, now, pending }: RouteDocument): string {
+  const to = ({ name, topic, slot, ringEpoch }: RouteDocument['now']) =>
+    `${name} (topic ${topic}, ${slot === null ? 'by an override' : `slot ${slot}`}, ring epoch ${ringEpoch})`;
+  const later = pending ? `after     ${to(pending)}\n` : '';
+  return `key       ${key} (${routedBy} of ${signal}, hash ${keyHash})\nnow       ${to(now)}\n${later}`;
+}
+
+async function withView(
+  { config, log }: Pick<ShardsCommand, 'config' | 'log'>,
+  use: (view: InstallationView) => Promise<void>,
+): Promise<void> {
+  const kafka = await openRunningKafka(config, log);
+  try {
+    const view = await openInstallationView({ port: kafka.port, names: namesFor(config.prefix), config, log });
+    try {
+      await use(view);
+    } finally {
+      await view.close();
+    }
+  } finally {
+    await kafka.close();
+  }
+}
