@@ -156,6 +156,14 @@ export const configSchema = z
           .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
           .default('none')
           .describe('of the record batches that Weir writes; all of them are read'),
+        instanceId: z
+          .string()
+          .regex(/^[a-zA-Z0-9._-]{1,249}$/)
+          .meta({ allowed: 'letters, digits, ".", "_" and "-", at most 249' })
+          .optional()
+          .describe(
+            'name of this processor and no other: killed and restarted within the session timeout it has its partitions back at once',
+          ),
         tls,
         sasl: sasl.optional(),
         connectTimeoutMs: positive(5_000).describe('for one connection to a broker'),

@@ -83,10 +83,19 @@ export interface PartitionReader extends TopicPartition {
   resume(): void;
 }
 
-/** A partition that the group gave to this member, valid under one generation. Has no position until `seek`. */
-export interface AssignedPartition extends PartitionReader {
+/**
+ * By what right a member holds a partition. Over once the group is in another generation, has dropped the member, or has
+ * another process in its place.
+ */
+export interface Tenure {
   readonly generation: number;
   readonly memberId: string;
+  /** Of a static member, see GroupOptions; null for others. */
+  readonly instanceId: string | null;
+}
+
+/** A partition that the group gave to this member, valid under one generation. Has no position until `seek`. */
+export interface AssignedPartition extends PartitionReader, Tenure {
   /** Aborted when the partition is to be given back (finish the poll in hand, then return) or was lost. */
   readonly signal: AbortSignal;
   /**
@@ -118,6 +127,12 @@ export interface GroupOptions {
   readonly sessionTimeoutMs: number;
   readonly rebalanceTimeoutMs?: number;
   readonly heartbeatIntervalMs?: number;
+  /**
+   * Makes this a static member: whoever joins with the id of one that has not been missed yet (its session goes on) takes its
+   * place and its partitions at once, and the others notice nothing. Two that live at the same time with one id: the
+   * earlier one's `done` rejects with INSTANCE_ID_TAKEN. `close()` leaves the group all the same.
+   */
+  readonly instanceId?: string;
   readonly fetch?: FetchOptions;
 }
 
@@ -155,8 +170,9 @@ export type CommitOutcome =
    */
   | { readonly kind: 'reopen'; readonly cause: Error }
   /**
-   * A newer owner has the fencing key, or the broker gave the transaction up for its age: the broker does not tell them
-   * apart, the group does. Open again only after `AssignedPartition.confirm()`, else two would fence each other for ever.
+   * A newer owner has the fencing key, the tenure is over, or the broker gave the transaction up for its age: the broker does
+   * not tell the first from the last, the group does. Open again only after `AssignedPartition.confirm()`, else two would
+   * fence each other for ever.
    */
   | { readonly kind: 'fenced'; readonly cause: Error };
 
@@ -165,6 +181,8 @@ export interface SinkOptions {
   readonly fencingKey: string;
   /** Group whose offsets `commit` writes. */
   readonly groupId: string;
+  /** Under which offsets are committed: once it is over they are refused, also before a successor has opened its sink. */
+  readonly tenure?: Tenure;
   /** The broker aborts a transaction that stays open longer. */
   readonly transactionTimeoutMs: number;
   /** Aborted: opening, which may take as long as a predecessor's transaction, is not tried any more and rejects. */

@@ -152,6 +152,7 @@ async function openPartition(
   const sink = await port.openSink({
     fencingKey: names.processorKey(topic, partition),
     groupId: names.processGroup,
+    tenure: assigned,
     transactionTimeoutMs,
     signal,
   });

@@ -54,6 +54,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
       groupId: names.processGroup,
       topics: [...signalOf.keys()],
       sessionTimeoutMs: config.kafka.sessionTimeoutMs,
+      ...(config.kafka.instanceId && { instanceId: config.kafka.instanceId }),
       fetch: { maxPollRecords: config.poll.maxRecords, maxPollBytes: config.poll.maxBytes },
     },
     {

@@ -12,6 +12,7 @@ import { producingContract } from './suite/producing.ts';
 import { readingContract } from './suite/reading.ts';
 import { Scene } from './suite/scene.ts';
 import { sharedPartitionContract } from './suite/shared-partition.ts';
+import { tenureContract } from './suite/tenure.ts';
 import { transactionsContract } from './suite/transactions.ts';
 
 export function contractSuite(name: string, makeHarness: () => Promise<ContractHarness>): void {
@@ -36,6 +37,7 @@ export function contractSuite(name: string, makeHarness: () => Promise<ContractH
     transactionsContract(scene);
     producingContract(scene);
     groupsContract(scene);
+    tenureContract(scene);
     adminContract(scene);
     closingContract(scene);
   });

@@ -2,11 +2,17 @@
  * The requests of one member of a consumer group (classic protocol): join -> (the leader assigns) -> sync, heartbeat, leave.
  * Kafka's group coordinator keeps the generations; the leader among the members computes who gets what, here with
  * `assign`, and each member tells what it owned in its subscription's user data.
+ *
+ * A static member (KIP-345) that joins without a member id takes the place of its instance id's last holder: the coordinator
+ * answers with the generation and the assignment that are there, and the others hear nothing of it. If that one was the
+ * leader, its successor is not told that it is (only JoinGroup v9 does), so the counts by which the leader notices that
+ * topics have changed travel in each assignment's user data, and static members look, too.
  */
 import type { Logger } from 'pino';
 import { WeirError } from '../../errors.ts';
 import { type AssignorMember, assign } from '../assignor.ts';
-import type { TopicPartition } from '../port.ts';
+import { instanceIdTaken } from '../instance-id.ts';
+import type { Tenure, TopicPartition } from '../port.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
 import { MemberAssignment, MemberMetadata, type Protocol, requestOf } from './internals.ts';
 import type { Links } from './links.ts';
@@ -20,16 +26,15 @@ const MAX_STEP_MS = 1_000;
 const LEAVE_WITHIN_MS = 5_000;
 
 /** A generation that this member is in. */
-export interface Settled {
-  readonly id: number;
-  readonly memberId: string;
+export interface Settled extends Tenure {
   readonly partitions: readonly TopicPartition[];
-  /** By topic, what the assignment was computed from; null for those who are not the leader. */
+  /** By topic, what the assignment was computed from; null for those who need not watch it. */
   readonly counts: ReadonlyMap<string, number> | null;
 }
 
 export interface GroupSessionOptions {
   readonly groupId: string;
+  readonly instanceId: string | null;
   readonly topics: readonly string[];
   readonly sessionTimeoutMs: number;
   readonly rebalanceTimeoutMs: number;
@@ -56,7 +61,7 @@ export class GroupSession {
 
   /** Resolves when the group has settled: all members have joined, or the rebalance timeout is over. */
   async join(): Promise<Settled> {
-    const { groupId, rebalanceTimeoutMs, requestTimeoutMs } = this.#options;
+    const { groupId, instanceId, rebalanceTimeoutMs, requestTimeoutMs } = this.#options;
     const timeoutMs = rebalanceTimeoutMs + requestTimeoutMs;
     let joined = await this.#ask(this.#joinRequest(), timeoutMs);
     if (joined.errorCode === ErrorCode.memberIdRequired) {
@@ -71,6 +76,7 @@ export class GroupSession {
         groupId,
         generationId: joined.generationId,
         memberId: joined.memberId,
+        groupInstanceId: instanceId,
         groupAssignment: computed?.groupAssignment ?? [],
       }),
       timeoutMs,
@@ -82,7 +88,9 @@ export class GroupSession {
     );
     this.#generation = joined.generationId;
     this.#owned = partitions;
-    return { id: joined.generationId, memberId: joined.memberId, partitions, counts: computed?.counts ?? null };
+    const { generationId: generation, memberId } = joined;
+    const counts = computed?.counts ?? (instanceId === null ? null : countsOf(given?.userData));
+    return { generation, memberId, instanceId, partitions, counts };
   }
 
   async heartbeat(settled: Settled): Promise<'stable' | 'rebalance'> {
@@ -114,7 +122,7 @@ export class GroupSession {
         signal,
       });
     } catch (error) {
-      log.debug({ err: error, group: groupId, generation: settled.id }, 'membership is not confirmed');
+      log.debug({ err: error, group: groupId, generation: settled.generation }, 'membership is not confirmed');
       return false;
     }
   }
@@ -122,9 +130,9 @@ export class GroupSession {
   /** Never throws: what it cannot do the session timeout does later. */
   async leave(): Promise<void> {
     if (!this.#memberId) return;
-    const { groupId, cluster, sharedLinks: links, log } = this.#options;
+    const { groupId, instanceId: groupInstanceId, cluster, sharedLinks: links, log } = this.#options;
     try {
-      const request = requestOf('LeaveGroup', { groupId, memberId: this.#memberId });
+      const request = requestOf('LeaveGroup', { groupId, memberId: this.#memberId, groupInstanceId });
       await askCoordinator({ cluster, links }, 'group', groupId, request, LEAVE_WITHIN_MS);
     } catch (error) {
       log.debug({ err: error, group: groupId }, 'could not leave the consumer group');
@@ -139,8 +147,9 @@ export class GroupSession {
 
   /** An error that trying again cannot mend, in words for the user. */
   explain(error: unknown): Error {
-    const { groupId, sessionTimeoutMs } = this.#options;
+    const { groupId, instanceId, sessionTimeoutMs } = this.#options;
     if (error instanceof BrokerError) {
+      if (error.fault === 'fenced' && instanceId !== null) return instanceIdTaken(instanceId, groupId, error);
       if (error.fault === 'denied') return denied(`to use group ${groupId} and its topics`, error);
       if (error.code === ErrorCode.invalidSessionTimeout) {
         return new WeirError(
@@ -161,7 +170,7 @@ export class GroupSession {
   }
 
   #joinRequest() {
-    const { groupId, topics, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options;
+    const { groupId, instanceId: groupInstanceId, topics, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options;
     const userData = Buffer.from(JSON.stringify({ generation: this.#generation, owned: this.#owned }));
     const metadata = MemberMetadata.encode({ version: METADATA_VERSION, topics, userData });
     return requestOf('JoinGroup', {
@@ -169,14 +178,15 @@ export class GroupSession {
       sessionTimeout: sessionTimeoutMs,
       rebalanceTimeout: rebalanceTimeoutMs,
       memberId: this.#memberId,
+      groupInstanceId,
       protocolType: 'consumer',
       groupProtocols: [{ name: PROTOCOL, metadata }],
     });
   }
 
-  #heartbeatRequest(settled: Settled) {
+  #heartbeatRequest({ generation: groupGenerationId, memberId, instanceId: groupInstanceId }: Settled) {
     const { groupId } = this.#options;
-    return requestOf('Heartbeat', { groupId, groupGenerationId: settled.id, memberId: settled.memberId });
+    return requestOf('Heartbeat', { groupId, groupGenerationId, memberId, groupInstanceId });
   }
 
   async #assignAll(members: ReadonlyArray<{ memberId: string; memberMetadata: Buffer }>) {
@@ -197,7 +207,7 @@ export class GroupSession {
         memberAssignment: MemberAssignment.encode({
           version: METADATA_VERSION,
           assignment,
-          userData: Buffer.alloc(0),
+          userData: Buffer.from(JSON.stringify({ counts: Object.fromEntries(counts) })),
         }),
       };
     });
@@ -243,12 +253,23 @@ function undisputed(claims: readonly Claim[]): AssignorMember[] {
 
 const nameOf = ({ topic, partition }: TopicPartition) => `${topic}/${partition}`;
 
-/** Whatever another version of a member may have written: its claims only save moves. */
+/** What an assignment was computed from; null where another version of the leader has left it out. */
+function countsOf(userData: Buffer | null | undefined): ReadonlyMap<string, number> | null {
+  const { counts } = contentOf<{ counts: Record<string, number> }>(userData);
+  return counts ? new Map(Object.entries(counts)) : null;
+}
+
+/** Claims only save moves. */
 function claimsOf(userData: Buffer | null): { owned: TopicPartition[]; generation: number } {
+  const { owned, generation = -1 } = contentOf<{ owned: TopicPartition[]; generation: number }>(userData);
+  return { owned: Array.isArray(owned) ? owned : [], generation };
+}
+
+/** Empty for whatever another version of a member may have written. */
+function contentOf<T extends object>(userData: Buffer | null | undefined): Partial<T> {
   try {
-    const claims = JSON.parse(userData?.toString('utf8') || '{}') as { owned?: TopicPartition[]; generation?: number };
-    return { owned: Array.isArray(claims.owned) ? claims.owned : [], generation: claims.generation ?? -1 };
+    return JSON.parse(userData?.toString('utf8') || '{}') as Partial<T>;
   } catch {
-    return { owned: [], generation: -1 };
+    return {};
   }
 }

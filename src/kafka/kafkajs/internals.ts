@@ -118,7 +118,7 @@ export const { MemberMetadata, MemberAssignment } = require('kafkajs/src/consume
   };
   MemberAssignment: {
     encode(assignment: { version: number; assignment: Record<string, number[]>; userData: Buffer }): Buffer;
-    decode(bytes: Buffer): { assignment: Record<string, number[]> } | null;
+    decode(bytes: Buffer): { assignment: Record<string, number[]>; userData: Buffer | null } | null;
   };
 };
 
@@ -153,9 +153,6 @@ interface Answers {
   LeaveGroup: { errorCode: number };
   InitProducerId: { errorCode: number; producerId: string; producerEpoch: number };
   AddOffsetsToTxn: { errorCode: number };
-  TxnOffsetCommit: {
-    topics: Array<{ topic: string; partitions: Array<{ partition: number; errorCode: number }> }>;
-  };
   EndTxn: { errorCode: number };
   CreateTopics: { topicErrors: Array<{ topic: string; errorCode: number; errorMessage: string | null }> };
   DeleteTopics: { topicErrors: Array<{ topic: string; errorCode: number }> };
@@ -183,7 +180,6 @@ const VERSIONS: Record<keyof Answers, number> = {
   LeaveGroup: 3,
   InitProducerId: 1,
   AddOffsetsToTxn: 1,
-  TxnOffsetCommit: 1,
   EndTxn: 1,
   CreateTopics: 3,
   DeleteTopics: 1,

@@ -69,6 +69,7 @@ export class Membership implements GroupMember {
     });
     this.#session = new GroupSession({
       groupId: options.groupId,
+      instanceId: options.instanceId ?? null,
       topics: options.topics,
       sessionTimeoutMs: options.sessionTimeoutMs,
       rebalanceTimeoutMs: this.#rebalanceTimeoutMs,
@@ -151,7 +152,7 @@ export class Membership implements GroupMember {
     const rest = new AbortController();
     const beating = this.#heartbeats(settled, finish, rest.signal);
     if (settled.counts) void this.#watchTopics(settled.counts, finish, rest.signal);
-    const generation = { id: settled.id, memberId: settled.memberId, partitions: settled.partitions };
+    const generation = { id: settled.generation, memberId: settled.memberId, partitions: settled.partitions };
     try {
       this.#handlers.onGeneration?.(generation);
     } catch (error) {
@@ -275,8 +276,9 @@ function assignedPartition(
   return {
     topic: reader.topic,
     partition: reader.partition,
-    generation: settled.id,
+    generation: settled.generation,
     memberId: settled.memberId,
+    instanceId: settled.instanceId,
     signal,
     confirm,
     get position() {

@@ -1,12 +1,12 @@
 /**
- * OffsetFetch v7, the first with require_stable; kafkajs ends at 4. From 6 on the API is "flexible": compact strings and
- * arrays (length + 1 as unsigned varint), and tagged fields, of which none is sent here.
+ * OffsetFetch v7, the first with require_stable; kafkajs ends at 4. Flexible since 6 (see flexible.ts).
  *
- * Request: (header's tagged fields) group_id string, [topic string, [partition int32]], require_stable bool
- * Answer: (header's tagged fields) throttle_time_ms int32, [topic string, [partition int32, committed_offset int64,
- * leader_epoch int32, metadata nullable string, error_code int16]], error_code int16
+ * Request: (header's tags) group_id string, [topic string, [partition int32], tags], require_stable bool, tags
+ * Answer: (header's tags) throttle_time_ms int32, [topic string, [partition int32, committed_offset int64,
+ * leader_epoch int32, metadata nullable string, error_code int16, tags], tags], error_code int16, tags
  */
-import { KafkajsEncoder, type Protocol } from './internals.ts';
+import { FlexibleReader, FlexibleWriter } from './flexible.ts';
+import type { Protocol } from './internals.ts';
 
 export interface FetchedOffset {
   readonly partition: number;
@@ -16,8 +16,6 @@ export interface FetchedOffset {
   readonly errorCode: number;
 }
 
-const NO_TAGS = 0;
-
 export function offsetFetchRequest(options: {
   groupId: string;
   topic: string;
@@ -25,34 +23,26 @@ export function offsetFetchRequest(options: {
   /** Answer UNSTABLE_OFFSET_COMMIT for partitions that an unfinished transaction holds an offset of. */
   requireStable: boolean;
 }): Protocol<{ errorCode: number; offsets: FetchedOffset[] }> {
+  const { groupId, topic, partitions, requireStable } = options;
   return {
     request: {
       apiKey: 9,
       apiVersion: 7,
       apiName: 'OffsetFetch',
       encode: async () => {
-        const bytes: number[] = [NO_TAGS];
-        const uvarint = (value: number) => {
-          let rest = value;
-          for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-          bytes.push(rest);
-        };
-        const string = (text: string) => {
-          const utf8 = Buffer.from(text);
-          uvarint(utf8.length + 1);
-          bytes.push(...utf8);
-        };
-        string(options.groupId);
-        uvarint(2);
-        string(options.topic);
-        uvarint(options.partitions.length + 1);
-        for (const partition of options.partitions) {
-          bytes.push(partition >>> 24, (partition >>> 16) & 0xff, (partition >>> 8) & 0xff, partition & 0xff);
-        }
-        bytes.push(NO_TAGS, options.requireStable ? 1 : 0, NO_TAGS);
-        const encoder = new KafkajsEncoder(bytes.length);
-        encoder.writeBufferInternal(Buffer.from(bytes));
-        return encoder;
+        const writer = new FlexibleWriter();
+        return writer
+          .noTags()
+          .string(groupId)
+          .array([topic], (name) =>
+            writer
+              .string(name)
+              .array(partitions, (partition) => writer.int32(partition))
+              .noTags(),
+          )
+          .boolean(requireStable)
+          .noTags()
+          .encoder();
       },
     },
     response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
@@ -61,42 +51,22 @@ export function offsetFetchRequest(options: {
 }
 
 function decode(payload: Buffer): { errorCode: number; offsets: FetchedOffset[] } {
-  let at = 0;
-  const uvarint = () => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = payload.readUInt8(at++);
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value >>> 0;
-    }
-  };
-  const skipTags = () => {
-    for (let tags = uvarint(); tags > 0; tags--) {
-      uvarint();
-      at += uvarint();
-    }
-  };
-  const string = () => {
-    const length = uvarint() - 1;
-    if (length < 0) return '';
-    at += length;
-    return payload.toString('utf8', at - length, at);
-  };
-  skipTags();
-  at += 4;
-  const offsets: FetchedOffset[] = [];
-  for (let topics = uvarint() - 1; topics > 0; topics--) {
-    string();
-    for (let partitions = uvarint() - 1; partitions > 0; partitions--) {
-      const partition = payload.readInt32BE(at);
-      const offset = payload.readBigInt64BE(at + 4);
-      at += 16;
-      const metadata = string();
-      offsets.push({ partition, offset, metadata, errorCode: payload.readInt16BE(at) });
-      at += 2;
-      skipTags();
-    }
-    skipTags();
-  }
-  return { errorCode: payload.readInt16BE(at), offsets };
+  const reader = new FlexibleReader(payload);
+  reader.skipTags();
+  reader.int32();
+  const offsets = reader.array(() => {
+    reader.string();
+    const ofTopic = reader.array(() => {
+      const partition = reader.int32();
+      const offset = reader.int64();
+      reader.int32();
+      const metadata = reader.string() ?? '';
+      const errorCode = reader.int16();
+      reader.skipTags();
+      return { partition, offset, metadata, errorCode };
+    });
+    reader.skipTags();
+    return ofTopic;
+  });
+  return { errorCode: reader.int16(), offsets: offsets.flat() };
 }

@@ -8,7 +8,8 @@ import { WeirError } from '../../errors.ts';
  * - `busy`: the broker did nothing and will do it later (loading, a predecessor's transaction being ended, too few replicas).
  * - `moved`: the broker did nothing, since another one leads or coordinates now: look it up again.
  * - `unclear`: it may have been done or not.
- * - `fenced`: a newer owner, or the broker ended the transaction over its time limit: the two answer alike.
+ * - `fenced`: a newer owner, or the broker ended the transaction over its time limit: the two answer alike. Of a group:
+ *   another process has the static member's place.
  * - `too-large`: the batch is over the topic's `max.message.bytes`; nothing was appended.
  * - `refused`: the records are not acceptable; nothing was appended.
  * - `denied`: not authorised.
@@ -103,6 +104,7 @@ const ERRORS: Readonly<Record<number, readonly [name: string, fault: Fault]>> = 
   78: ['OFFSET_NOT_AVAILABLE', 'busy'],
   79: ['MEMBER_ID_REQUIRED', 'rejoin'],
   81: ['GROUP_MAX_SIZE_REACHED', 'failed'],
+  82: ['FENCED_INSTANCE_ID', 'fenced'],
   87: ['INVALID_RECORD', 'refused'],
   88: ['UNSTABLE_OFFSET_COMMIT', 'busy'],
   89: ['THROTTLING_QUOTA_EXCEEDED', 'busy'],

@@ -10,6 +10,8 @@
  * transaction over its time limit and raised the epoch: for requests of these versions the broker answers alike. Taking
  * the second for the first costs a wait for the next generation; the other way round two owners would fence each other
  * for ever. So both are `fenced`, and whoever holds the partition opens again only after its group membership was confirmed.
+ * `fenced` is also what the group coordinator's refusal of the tenure means (ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID,
+ * FENCED_INSTANCE_ID): it can come before any successor has opened the key.
  */
 import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, TransactionalSink, Value } from '../port.ts';
 import { addPartitionsRequest } from './add-partitions-request.ts';
@@ -22,6 +24,7 @@ import { cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
 import { encodeHeaders, type OutgoingRecord } from './record-batch.ts';
 import { retry } from './retry.ts';
+import { txnOffsetCommitRequest } from './txn-offset-commit-request.ts';
 
 const STEP_MS = 20;
 /** The next transaction meets the end of the last one as CONCURRENT_TRANSACTIONS, for a few ms. */
@@ -152,8 +155,10 @@ class KafkaSink implements TransactionalSink {
       const { fencingKey } = this.#options;
       const cause = asError(thrown);
       const fault = faultOf(cause);
-      if (fault === 'fenced') return { kind: 'fenced', cause };
       this.#leftOpen = true;
+      // `rejoin`: the group has gone on without the tenure. The transactional id is still this sink's own, so closing ends the
+      // transaction; where it is not the broker refuses that, too.
+      if (fault === 'fenced' || fault === 'rejoin') return { kind: 'fenced', cause };
       return {
         kind: 'reopen',
         cause: fault === 'denied' ? denied(`what a commit of ${fencingKey} does`, cause) : cause,
@@ -205,20 +210,12 @@ class KafkaSink implements TransactionalSink {
   }
 
   async #commitOffsets(offsets: readonly OffsetToCommit[], deadline: number): Promise<void> {
-    const { groupId, fencingKey } = this.#options;
-    const topics = [...Map.groupBy(offsets, ({ topic }) => topic)].map(([topic, partitions]) => ({
-      topic,
-      partitions: partitions.map(({ partition, offset, metadata }) => ({
-        partition,
-        offset: String(offset),
-        metadata: metadata ?? '',
-      })),
-    }));
-    const request = () =>
-      requestOf('TxnOffsetCommit', { transactionalId: fencingKey, groupId, ...this.#identity(), topics });
+    const { groupId, fencingKey: transactionalId, tenure } = this.#options;
+    const { identity } = this.#sequences;
     await this.#untilDone(deadline, async () => {
-      const answer = await askCoordinator(this.#parts, 'group', groupId, request(), this.#timeoutMs);
-      for (const { errorCode } of answer.topics.flatMap(({ partitions }) => partitions)) {
+      const request = txnOffsetCommitRequest({ transactionalId, groupId, ...identity, tenure, offsets });
+      const answer = await askCoordinator(this.#parts, 'group', groupId, request, this.#timeoutMs);
+      for (const { errorCode } of answer.partitions) {
         checkCoordinator(this.#parts.cluster, 'group', groupId, 'TxnOffsetCommit', errorCode);
       }
     });

@@ -16,6 +16,7 @@ export const BROKER_ERRORS = {
   KAFKA_STORAGE_ERROR: { canRetry: true },
   UNKNOWN_MEMBER_ID: { canRetry: false },
   ILLEGAL_GENERATION: { canRetry: false },
+  FENCED_INSTANCE_ID: { canRetry: false },
   REBALANCE_IN_PROGRESS: { canRetry: false },
   /** Not the broker's: the request or its reply was lost on the way. */
   NETWORK_EXCEPTION: { canRetry: true },

@@ -3,7 +3,7 @@
  * everything back and joins anew; the assignment itself is the shared assignor's.
  */
 import { assign } from '../assignor.ts';
-import type { TopicPartition } from '../port.ts';
+import type { Tenure, TopicPartition } from '../port.ts';
 import { BrokerError } from './broker-errors.ts';
 import type { Clock } from './clock.ts';
 import type { Topics } from './topics.ts';
@@ -11,6 +11,9 @@ import type { Topics } from './topics.ts';
 export interface JoinRequest {
   readonly groupId: string;
   readonly memberId: string;
+  readonly instanceId: string | null;
+  /** It has been in the group by this member id. */
+  readonly rejoins: boolean;
   readonly topics: readonly string[];
   readonly sessionTimeoutMs: number;
   readonly rebalanceTimeoutMs: number;
@@ -51,13 +54,22 @@ export class GroupCoordinator {
     this.#topics = topics;
   }
 
-  /** Resolves when the generation has settled: every member has joined, or the rebalance timeout has passed. */
+  /**
+   * Resolves when the generation has settled: every member has joined, or the rebalance timeout has passed. At once, with the
+   * generation that is, for who takes a static member's place.
+   */
   join(request: JoinRequest): Promise<Assignment> {
     const group = this.#group(request.groupId);
+    const predecessor = this.#predecessorOf(group, request);
     let member = group.members.get(request.memberId);
     if (!member) {
-      member = { id: request.memberId, request, owned: [], waiting: null, cancelSession: nothing };
+      const owned = predecessor?.owned ?? [];
+      member = { id: request.memberId, request, owned, waiting: null, cancelSession: nothing };
       group.members.set(member.id, member);
+    }
+    if (predecessor && !group.cancelRebalance) {
+      this.#startSession(group, member);
+      return Promise.resolve({ generation: group.generation, partitions: member.owned });
     }
     member.request = request;
     member.cancelSession();
@@ -71,15 +83,15 @@ export class GroupCoordinator {
   }
 
   /** Prolongs the session; throws when the member has to join (again). */
-  heartbeat(groupId: string, memberId: string, generation: number): void {
+  heartbeat(groupId: string, tenure: Tenure): void {
     const group = this.#group(groupId);
-    const member = group.members.get(memberId);
-    if (!member) throw new BrokerError('UNKNOWN_MEMBER_ID', `group ${groupId} has no member ${memberId}`);
-    if (generation !== group.generation) {
-      throw new BrokerError('ILLEGAL_GENERATION', `group ${groupId} is at ${group.generation}, not ${generation}`);
-    }
-    this.#startSession(group, member);
+    this.#startSession(group, this.#holderOf(group, tenure));
     if (group.cancelRebalance) throw new BrokerError('REBALANCE_IN_PROGRESS', `group ${groupId} rebalances`);
+  }
+
+  /** Throws when it is over. While the group forms its next generation this one's members still hold what they have. */
+  checkTenure(groupId: string, tenure: Tenure): void {
+    this.#holderOf(this.#group(groupId), tenure);
   }
 
   /** The member has left, or its session has expired. */
@@ -98,6 +110,28 @@ export class GroupCoordinator {
     for (const group of this.#groups.values()) {
       if ([...group.members.values()].some((member) => member.request.topics.includes(topic))) this.#rebalance(group);
     }
+  }
+
+  /** Of a new process with the instance id of one that is in the group: that one, which is out from here on. */
+  #predecessorOf(group: Group, { memberId, instanceId, rejoins }: JoinRequest): Member | undefined {
+    const holder = instanceOf(group, instanceId);
+    if (!holder || holder.id === memberId) return undefined;
+    if (rejoins) throw fenced(group, memberId);
+    group.members.delete(holder.id);
+    holder.cancelSession();
+    holder.waiting?.reject(fenced(group, holder.id));
+    return holder;
+  }
+
+  #holderOf(group: Group, { generation, memberId, instanceId }: Tenure): Member {
+    const holder = instanceOf(group, instanceId);
+    if (holder && holder.id !== memberId) throw fenced(group, memberId);
+    const member = group.members.get(memberId);
+    if (!member) throw new BrokerError('UNKNOWN_MEMBER_ID', `group ${group.id} has no member ${memberId}`);
+    if (generation !== group.generation) {
+      throw new BrokerError('ILLEGAL_GENERATION', `group ${group.id} is at ${group.generation}, not ${generation}`);
+    }
+    return member;
   }
 
   #group(id: string): Group {
@@ -164,3 +198,11 @@ export class GroupCoordinator {
     );
   }
 }
+
+const instanceOf = (group: Group, instanceId: string | null): Member | undefined =>
+  instanceId === null
+    ? undefined
+    : [...group.members.values()].find(({ request }) => request.instanceId === instanceId);
+
+const fenced = (group: Group, memberId: string) =>
+  new BrokerError('FENCED_INSTANCE_ID', `another process has the place of ${memberId} in group ${group.id}`);

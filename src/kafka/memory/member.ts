@@ -2,12 +2,14 @@
  * The client side of a consumer group: joins, runs each assigned partition under one generation, beats, gives everything back
  * when the group rebalances, joins again.
  */
+import { instanceIdTaken } from '../instance-id.ts';
 import type {
   AssignedPartition,
   FetchOptions,
   GroupHandlers,
   GroupMember,
   GroupOptions,
+  Tenure,
   TopicPartition,
 } from '../port.ts';
 import { BrokerError, hasCode } from './broker-errors.ts';
@@ -20,20 +22,22 @@ const REBALANCE_TIMEOUT_MS = 60_000;
 const MAX_HEARTBEAT_INTERVAL_MS = 3_000;
 
 /** What a member's partitions of one generation have in common. */
-type Tenure = Pick<AssignedPartition, 'generation' | 'memberId' | 'signal' | 'confirm'>;
+type Held = Tenure & Pick<AssignedPartition, 'signal' | 'confirm'>;
 
 class MemoryAssignedPartition extends MemoryReader implements AssignedPartition {
   readonly generation: number;
   readonly memberId: string;
+  readonly instanceId: string | null;
   readonly signal: AbortSignal;
   readonly confirm: () => Promise<boolean>;
 
-  constructor(client: Client, at: TopicPartition, fetch: FetchOptions | undefined, tenure: Tenure) {
-    super(client, at, fetch, tenure.signal);
-    this.generation = tenure.generation;
-    this.memberId = tenure.memberId;
-    this.signal = tenure.signal;
-    this.confirm = tenure.confirm;
+  constructor(client: Client, at: TopicPartition, fetch: FetchOptions | undefined, held: Held) {
+    super(client, at, fetch, held.signal);
+    this.generation = held.generation;
+    this.memberId = held.memberId;
+    this.instanceId = held.instanceId;
+    this.signal = held.signal;
+    this.confirm = held.confirm;
   }
 }
 
@@ -51,6 +55,9 @@ export class MemoryMember implements GroupMember {
   readonly #stop = new AbortController();
   readonly #stopped: AbortSignal;
   #memberId: string;
+  readonly #instanceId: string | null;
+  /** It has been in the group by its member id. */
+  #known = false;
   #failure: { readonly cause: unknown } | null = null;
   /** Also those that outlive their generation. */
   readonly #running = new Set<Promise<void>>();
@@ -64,6 +71,7 @@ export class MemoryMember implements GroupMember {
       options.heartbeatIntervalMs ?? Math.min(MAX_HEARTBEAT_INTERVAL_MS, options.sessionTimeoutMs / 3);
     this.#stopped = AbortSignal.any([this.#stop.signal, client.wire.closed]);
     this.#memberId = client.broker.newMemberId();
+    this.#instanceId = options.instanceId ?? null;
     this.done = this.#live();
     // Who closes the member learns of a failure from `close()`, too; nobody need have looked at `done`.
     this.done.catch(() => {});
@@ -78,8 +86,10 @@ export class MemoryMember implements GroupMember {
     while (!this.#stopped.aborted) {
       const assignment = await this.#join();
       if (!assignment) continue;
+      this.#known = true;
       const end = await this.#serve(assignment);
-      if (end === 'lost') this.#memberId = this.#client.broker.newMemberId();
+      // Of a static member the id tells whether another process has taken its place meanwhile.
+      if (end === 'lost' && this.#instanceId === null) this.#memberId = this.#client.broker.newMemberId();
     }
     // Whoever closes a member waits for its runs, however long they take.
     await Promise.all(this.#running);
@@ -94,7 +104,15 @@ export class MemoryMember implements GroupMember {
     const rebalanceTimeoutMs = this.#rebalanceTimeoutMs;
     try {
       const joined = wire.request('JoinGroup', () =>
-        broker.groups.join({ groupId, memberId: this.#memberId, topics, sessionTimeoutMs, rebalanceTimeoutMs }),
+        broker.groups.join({
+          groupId,
+          memberId: this.#memberId,
+          instanceId: this.#instanceId,
+          rejoins: this.#known,
+          topics,
+          sessionTimeoutMs,
+          rebalanceTimeoutMs,
+        }),
       );
       return await unlessAborted(joined, this.#stopped);
     } catch (error) {
@@ -107,6 +125,7 @@ export class MemoryMember implements GroupMember {
   async #serve({ generation, partitions }: Assignment): Promise<GenerationEnd> {
     const { clock } = this.#client.broker;
     const memberId = this.#memberId;
+    const held = { generation, memberId, instanceId: this.#instanceId };
     const tenure = new AbortController();
     const runs: Promise<void>[] = [];
     this.#guarded(() => this.#handlers.onGeneration?.({ id: generation, memberId, partitions }));
@@ -114,12 +133,15 @@ export class MemoryMember implements GroupMember {
       for (const at of partitions) {
         const { signal } = tenure;
         const confirm = async () => {
-          const holds = await this.#confirm(memberId, generation);
+          const holds = await this.#confirm(held);
           if (!holds) tenure.abort();
           return holds;
         };
-        const held = { generation, memberId, signal, confirm };
-        const partition = new MemoryAssignedPartition(this.#client, at, this.#options.fetch, held);
+        const partition = new MemoryAssignedPartition(this.#client, at, this.#options.fetch, {
+          ...held,
+          signal,
+          confirm,
+        });
         const run = this.#guarded(() => this.#handlers.run(partition));
         runs.push(run);
         this.#running.add(run);
@@ -127,7 +149,7 @@ export class MemoryMember implements GroupMember {
       }
     }
     const runsEnded = new AbortController();
-    const beating = this.#beat(generation, tenure, runsEnded.signal);
+    const beating = this.#beat(held, tenure, runsEnded.signal);
     await untilAborted(tenure.signal);
     const ended = Promise.all(runs).then(() => runsEnded.abort());
     // Past the timeout the group goes on without them; `close()` waits for them longer.
@@ -141,7 +163,7 @@ export class MemoryMember implements GroupMember {
    * Beats until the runs have ended, so that work in hand does not cost the session; ends the tenure when the group rebalances,
    * when the member is out of it, and when it must be by now for want of an answer.
    */
-  async #beat(generation: number, tenure: AbortController, runsEnded: AbortSignal): Promise<GenerationEnd> {
+  async #beat(held: Tenure, tenure: AbortController, runsEnded: AbortSignal): Promise<GenerationEnd> {
     const { clock } = this.#client.broker;
     const { sessionTimeoutMs } = this.#options;
     const stop = () => tenure.abort();
@@ -154,7 +176,7 @@ export class MemoryMember implements GroupMember {
         // A rebalance ends the wait for the next beat, but not the beating: the runs have their time.
         await delay(clock, this.#heartbeatIntervalMs, tenure.signal.aborted ? runsEnded : tenure.signal);
         if (runsEnded.aborted || this.#client.wire.closed.aborted) return end;
-        const answer = await this.#heartbeat(generation, answeredMs + sessionTimeoutMs - clock.now());
+        const answer = await this.#heartbeat(held, answeredMs + sessionTimeoutMs - clock.now());
         if (answer === 'lost') return 'lost';
         if (answer === 'none') continue;
         answeredMs = clock.now();
@@ -170,17 +192,18 @@ export class MemoryMember implements GroupMember {
   }
 
   /** `lost` also when there was no answer for the rest of the session; `none`: to be tried again. */
-  async #heartbeat(generation: number, restMs: number): Promise<'stable' | 'rebalance' | 'lost' | 'none'> {
+  async #heartbeat(held: Tenure, restMs: number): Promise<'stable' | 'rebalance' | 'lost' | 'none'> {
     const { broker, wire } = this.#client;
     const { groupId } = this.#options;
     const answered = new AbortController();
     let answer: 'stable' | 'rebalance' | 'lost' | 'none' = 'lost';
     const beat = async () => {
       try {
-        await wire.request('Heartbeat', () => broker.groups.heartbeat(groupId, this.#memberId, generation));
+        await wire.request('Heartbeat', () => broker.groups.heartbeat(groupId, held));
         answer = 'stable';
       } catch (error) {
         if (hasCode(error, 'REBALANCE_IN_PROGRESS')) answer = 'rebalance';
+        else if (hasCode(error, 'FENCED_INSTANCE_ID')) this.#fail(instanceIdTaken(held.instanceId!, groupId, error));
         else if (!hasCode(error, 'UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION')) {
           await this.#trouble(error);
           answer = 'none';
@@ -193,12 +216,12 @@ export class MemoryMember implements GroupMember {
   }
 
   /** No answer for as long as a session lasts counts as no: by then the group has another generation. */
-  async #confirm(memberId: string, generation: number): Promise<boolean> {
+  async #confirm(held: Tenure): Promise<boolean> {
     const { broker, wire } = this.#client;
     const deadlineMs = broker.clock.now() + this.#options.sessionTimeoutMs;
     while (broker.clock.now() < deadlineMs) {
       try {
-        await wire.request('Heartbeat', () => broker.groups.heartbeat(this.#options.groupId, memberId, generation));
+        await wire.request('Heartbeat', () => broker.groups.heartbeat(this.#options.groupId, held));
         return true;
       } catch (error) {
         // While the group rebalances nobody else gets the partition before this member has joined or was dropped.
@@ -227,14 +250,25 @@ export class MemoryMember implements GroupMember {
     try {
       await handler();
     } catch (cause) {
-      this.#failure ??= { cause };
-      this.#stop.abort();
+      this.#fail(cause);
     }
+  }
+
+  #fail(cause: unknown): void {
+    this.#failure ??= { cause };
+    this.#stop.abort();
   }
 
   async #trouble(error: unknown): Promise<void> {
     if (this.#stopped.aborted) return;
-    if (hasCode(error, 'UNKNOWN_MEMBER_ID')) this.#memberId = this.#client.broker.newMemberId();
+    if (hasCode(error, 'FENCED_INSTANCE_ID')) {
+      this.#fail(instanceIdTaken(this.#instanceId!, this.#options.groupId, error));
+      return;
+    }
+    if (hasCode(error, 'UNKNOWN_MEMBER_ID')) {
+      this.#memberId = this.#client.broker.newMemberId();
+      this.#known = false;
+    }
     this.#handlers.onTrouble?.(error as Error);
     await delay(this.#client.broker.clock, RETRY_DELAY_MS, this.#stopped);
   }

@@ -10,10 +10,19 @@ import type {
 } from '../port.ts';
 import type { RecordToAppend } from './batch.ts';
 import { appendCutting, batchesOf } from './batching.ts';
-import { hasCode } from './broker-errors.ts';
+import { BrokerError, hasCode } from './broker-errors.ts';
 import { type Client, retried } from './client.ts';
 import { sequenceAfter } from './sequences.ts';
 import type { TransactionalIdentity } from './transactions.ts';
+
+const FENCED = [
+  'PRODUCER_FENCED',
+  'INVALID_PRODUCER_EPOCH',
+  'INVALID_PRODUCER_ID_MAPPING',
+  'ILLEGAL_GENERATION',
+  'UNKNOWN_MEMBER_ID',
+  'FENCED_INSTANCE_ID',
+] as const;
 
 interface StagedPartition extends TopicPartition {
   readonly records: RecordToAppend[];
@@ -41,6 +50,8 @@ class MemorySink implements TransactionalSink {
   #staged = new Map<string, StagedPartition>();
   #stagedBytes = 0;
   #committing: Promise<CommitOutcome> | null = null;
+  /** A transaction that this sink began may still be open at the broker. */
+  #leftOpen = false;
   /** Why it cannot be used any more. */
   #dead: string | null = null;
 
@@ -83,6 +94,16 @@ class MemorySink implements TransactionalSink {
     await this.#committing;
     this.#drop();
     this.#dead ??= 'it is closed';
+    if (!this.#leftOpen) return;
+    this.#leftOpen = false;
+    // As the kafkajs adapter does, else read_committed readers would wait for a successor.
+    const { transactions } = this.#client.broker;
+    try {
+      await this.#request('EndTxn', () => transactions.end(this.#identity, 'aborted'));
+    } catch (error) {
+      // It had ended, the key has another owner, or the request was lost: then the time limit ends it.
+      if (!(error instanceof BrokerError)) throw error;
+    }
   }
 
   async #commit(offsets: readonly OffsetToCommit[]): Promise<CommitOutcome> {
@@ -91,9 +112,8 @@ class MemorySink implements TransactionalSink {
       return { kind: 'committed' };
     } catch (error) {
       const cause = error as Error;
-      const kind = hasCode(error, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING')
-        ? 'fenced'
-        : 'reopen';
+      const kind = hasCode(error, ...FENCED) ? 'fenced' : 'reopen';
+      this.#leftOpen = true;
       this.#dead = `its last transaction ended as "${kind}" (${cause.message})`;
       return { kind, cause };
     } finally {
@@ -102,8 +122,8 @@ class MemorySink implements TransactionalSink {
   }
 
   async #sendTransaction(offsets: readonly OffsetToCommit[]): Promise<void> {
-    const { transactions } = this.#client.broker;
-    const { groupId } = this.#options;
+    const { transactions, groups } = this.#client.broker;
+    const { groupId, tenure } = this.#options;
     const identity = this.#identity;
     const partitions = [...this.#staged.values()];
     if (partitions.length > 0) {
@@ -122,7 +142,10 @@ class MemorySink implements TransactionalSink {
     }
     if (offsets.length > 0) {
       await this.#request('AddOffsetsToTxn', () => transactions.addOffsets(identity, groupId));
-      await this.#request('TxnOffsetCommit', () => transactions.commitOffsets(identity, groupId, offsets));
+      await this.#request('TxnOffsetCommit', () => {
+        if (tenure) groups.checkTenure(groupId, tenure);
+        transactions.commitOffsets(identity, groupId, offsets);
+      });
     }
     await this.#request('EndTxn', () => transactions.end(identity, 'committed'));
   }

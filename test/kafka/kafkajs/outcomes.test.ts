@@ -17,7 +17,7 @@ describe('what an error means', () => {
     ['busy', [14, 19, 51, 55, 88]],
     ['moved', [3, 5, 6, 15, 16, 74]],
     ['unclear', [-1, 7, 13, 20, 56]],
-    ['fenced', [47, 90]],
+    ['fenced', [47, 82, 90]],
     ['too-large', [10, 18]],
     ['refused', [17, 32, 87]],
     ['denied', [29, 30, 31, 53]],
