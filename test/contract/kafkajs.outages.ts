@@ -153,6 +153,35 @@ export function outagesContract({ brokers, proxied }: RealKafka): void {
       await successor.close();
     });
 
+    it('heartbeats while a poll waits for records, and while one is being worked on', async () => {
+      const [topic, group] = [await newTopic(), name('group')];
+      const beaten = async () => {
+        const beats = proxy.requests(HEARTBEAT);
+        await eventually(() => expect(proxy.requests(HEARTBEAT)).toBeGreaterThan(beats + 3));
+      };
+      const { promise: stage, resolve: reached } = Promise.withResolvers<string>();
+      const member = port.joinGroup(
+        { groupId: group, topics: [topic], sessionTimeoutMs: 6_000, heartbeatIntervalMs: 100 },
+        {
+          async run(partition) {
+            await partition.seek('earliest');
+            const polled = partition.poll(60_000);
+            await beaten();
+            const producer = await direct.producer();
+            await producer.send([{ topic, partition: 0, value: bytes('x') }]);
+            const outcome = await polled;
+            await beaten();
+            if (outcome.kind === 'poll') outcome.poll.release();
+            reached(outcome.kind);
+            await producer.close();
+            await untilAborted(partition.signal);
+          },
+        },
+      );
+      expect(await stage).toBe('poll');
+      await member.close();
+    });
+
     it('joins anew when a partition could not be confirmed, also while heartbeats keep the generation', async () => {
       const [topic, group] = [await newTopic(), name('group')];
       const given: AssignedPartition[] = [];
