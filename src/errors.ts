@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   KAFKA_AUTH: 'the broker refuses the credentials, or the TLS handshake fails',
   KAFKA_VERSION: 'the broker is older than Kafka 4.0',
   KAFKA_DENIED: 'the broker allows this principal too little',
+  KAFKAJS_VERSION: 'another version of kafkajs is installed than the one Weir stands on',
   INSTANCE_ID_TAKEN: 'two processes have the same kafka.instanceId in one group',
   EMBEDDED_UNAVAILABLE: 'the embedded broker cannot run on this machine (Java or Maven is missing)',
   EMBEDDED_FAILED: 'the embedded broker did not start',

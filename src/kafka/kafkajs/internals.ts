@@ -3,16 +3,14 @@
  * ApiVersions, TLS and SASL) and the request definitions. Cluster, Consumer and Producer are not used: they retry by
  * count, reset offsets on their own, heartbeat between batches and reuse a connection's half-read bytes after it broke.
  *
- * These are private files of an unmaintained package, so the version is checked: another one would need a new reading.
+ * These are private files of an unmaintained package, so the version is checked first: another one would need a new reading.
  */
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
+import { requireKnownKafkajs } from './installed.ts';
 
+requireKnownKafkajs();
 const require = createRequire(import.meta.url);
-const VERSION = '2.2.4';
-
-const found = (require('kafkajs/package.json') as { version: string }).version;
-if (found !== VERSION) throw new Error(`kafkajs ${found} is installed; its internals are known for ${VERSION} only`);
 
 export interface Encoder {
   readonly buf: Buffer;
