@@ -62,7 +62,8 @@ export function killSuite({ spans, kills, timeoutMs }: { spans: number; kills: n
         await feed(producer, names.ingest('traces'), corpus.requests(perRound));
         const between = kill % 2 === 1;
         const commitLost = between ? proxy.swallow(END_TXN, random.integer(0, 5)) : undefined;
-        running = await startWeir(['process'], env);
+        // Two kills each way: as a member that the group has to miss first, and as one whose successor takes its place.
+        running = await startWeir(['process'], kill % 4 < 2 ? env : { ...env, WEIR_KAFKA_INSTANCE_ID: 'one' });
         if (between) {
           // All is produced, the offset is in the transaction, the commit never arrives.
           await commitLost;
