@@ -139,8 +139,9 @@ export class GroupSession {
     }
   }
 
-  /** Whether topics have come, gone or grown since they were assigned. */
+  /** Whether topics have come, gone or grown since they were assigned, or a predecessor asked for fewer of them. */
   async topicsChanged(counts: ReadonlyMap<string, number>): Promise<boolean> {
+    if (this.#options.topics.some((topic) => !counts.has(topic))) return true;
     const views = await this.#options.cluster.lookUp([...counts.keys()]);
     return [...counts].some(([topic, count]) => (views.get(topic)?.leaders.length ?? 0) !== count);
   }

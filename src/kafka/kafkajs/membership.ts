@@ -233,7 +233,8 @@ export class Membership implements GroupMember {
     finish: (why: GenerationEnd) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const missing = [...counts.values()].some((count) => count === 0);
+    const ours = this.#options.topics.map((topic) => counts.get(topic) ?? 0);
+    const missing = [...counts.values(), ...ours].some((count) => count === 0);
     for (;;) {
       await pause(missing ? MISSING_TOPIC_CHECK_MS : TOPIC_CHECK_MS, signal);
       if (signal.aborted) return;

@@ -26,20 +26,23 @@ describeOnKafka('a static member that was killed', ({ brokers }) => {
   let port: KafkaPort;
   let other: GroupMember | undefined;
   const children: ChildProcess[] = [];
-  const stem = `static-${randomBytes(5).toString('hex')}`;
-  const [present, absent] = [`${stem}-present`, `${stem}-absent`];
-  const options: GroupOptions = {
-    groupId: stem,
-    topics: [present, absent],
-    sessionTimeoutMs: SESSION_TIMEOUT_MS,
-    heartbeatIntervalMs: 200,
-  };
+  let present: string;
+  let absent: string;
+  let options: GroupOptions;
   const create = (name: string) => port.admin.createTopics([{ name, partitions: 4, replicas: 1, config: {} }]);
 
-  function startMember(): { child: ChildProcess; generations: Generation[]; complaints(): string } {
+  function startMember(topics = options.topics): {
+    child: ChildProcess;
+    generations: Generation[];
+    complaints(): string;
+  } {
     const child = spawn(
       process.execPath,
-      [join(import.meta.dirname, 'member.process.ts'), brokers, JSON.stringify({ ...options, instanceId: 'one' })],
+      [
+        join(import.meta.dirname, 'member.process.ts'),
+        brokers,
+        JSON.stringify({ ...options, topics, instanceId: 'one' }),
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     children.push(child);
@@ -53,6 +56,7 @@ describeOnKafka('a static member that was killed', ({ brokers }) => {
   }
   const names = (generation: Generation | undefined) =>
     generation?.partitions.map(({ topic, partition }) => `${topic}/${partition}`).sort();
+  const allOf = (...topics: string[]) => topics.flatMap((topic) => [0, 1, 2, 3].map((i) => `${topic}/${i}`)).sort();
   const kill = async (child: ChildProcess) => {
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
@@ -61,11 +65,20 @@ describeOnKafka('a static member that was killed', ({ brokers }) => {
 
   beforeEach(async () => {
     port = await connectKafka(defaultConfig({ kafka: { brokers } }).kafka, pino({ level: 'silent' }));
+    const stem = `static-${randomBytes(5).toString('hex')}`;
+    [present, absent] = [`${stem}-present`, `${stem}-absent`];
+    options = {
+      groupId: stem,
+      topics: [present, absent],
+      sessionTimeoutMs: SESSION_TIMEOUT_MS,
+      heartbeatIntervalMs: 200,
+    };
     await create(present);
   });
   afterEach(async () => {
     for (const child of children) if (child.exitCode === null && child.signalCode === null) await kill(child);
     await other?.close();
+    other = undefined;
     await port.admin.deleteTopics([present, absent]);
     await port.close();
   });
@@ -107,7 +120,17 @@ describeOnKafka('a static member that was killed', ({ brokers }) => {
     await create(absent);
     await eventually(() => {
       const all = [...names(again.generations.at(-1))!, ...names(generations.at(-1))!].sort();
-      expect(all).toEqual([present, absent].flatMap((topic) => [0, 1, 2, 3].map((i) => `${topic}/${i}`)).sort());
+      expect(all).toEqual(allOf(present, absent));
     });
+  });
+
+  it('and reads one more topic than before is given that, too', async () => {
+    await create(absent);
+    const first = startMember([present]);
+    await eventually(() => expect(names(first.generations.at(-1)), first.complaints()).toEqual(allOf(present)));
+    await kill(first.child);
+    const again = startMember();
+    await eventually(() => expect(names(again.generations[0]), again.complaints()).toEqual(allOf(present)));
+    await eventually(() => expect(names(again.generations.at(-1))).toEqual(allOf(present, absent)));
   });
 });

@@ -25,7 +25,7 @@ describe('groups in simulated time', () => {
     await kafka.connect().admin.createTopics([{ name: 't', partitions: 4, config: {} }]);
   });
 
-  function join(port: KafkaPort, run?: (partition: AssignedPartition) => Promise<void>): Joined {
+  function join(port: KafkaPort, run?: (partition: AssignedPartition) => Promise<void>, instanceId?: string): Joined {
     const partitions: AssignedPartition[] = [];
     const troubles: Error[] = [];
     let memberId = '';
@@ -36,6 +36,7 @@ describe('groups in simulated time', () => {
         sessionTimeoutMs: SESSION_MS,
         heartbeatIntervalMs: HEARTBEAT_MS,
         rebalanceTimeoutMs: 30_000,
+        ...(instanceId && { instanceId }),
       },
       {
         async run(partition) {
@@ -101,6 +102,40 @@ describe('groups in simulated time', () => {
     await clock.advance(2 * HEARTBEAT_MS);
     expect(sleeper.held().length).toBe(2);
     expect(sleeper.memberId()).not.toBe(before);
+  });
+
+  it('give a static member that is started again what it had, at once; one that is missed for a session is out', async () => {
+    const vanishing = kafka.connect();
+    const gone = join(vanishing, undefined, 'one');
+    await clock.settle();
+    const stays = join(kafka.connect());
+    await clock.advance(2 * HEARTBEAT_MS);
+    const [had, kept] = [gone.held(), stays.held()];
+    await vanishing.close();
+    const second = kafka.connect();
+    const again = join(second, undefined, 'one');
+    await clock.settle();
+    expect(again.held()).toEqual(had);
+    expect(stays.held()).toEqual(kept);
+    await second.close();
+    await clock.advance(SESSION_MS + 2 * HEARTBEAT_MS);
+    expect(stays.held()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('end a static member that wakes up to find another process in its place, and leave that one alone', async () => {
+    const faults = createFaults();
+    const sleeper = join(kafka.connect(faults.intercept), undefined, 'one');
+    await clock.settle();
+    const resume = faults.stall();
+    await clock.advance(SESSION_MS + 2 * HEARTBEAT_MS);
+    const successor = join(kafka.connect(), undefined, 'one');
+    await clock.settle();
+    const ended = expect(sleeper.member.done).rejects.toMatchObject({ code: 'INSTANCE_ID_TAKEN' });
+    resume();
+    await clock.advance(2 * HEARTBEAT_MS);
+    await ended;
+    expect(successor.held()).toEqual([0, 1, 2, 3]);
+    expect(await successor.partitions[0]!.confirm()).toBe(true);
   });
 
   it('expire a member on order, which then finds out at its next heartbeat', async () => {
