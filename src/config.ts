@@ -158,11 +158,11 @@ export const configSchema = z
           .describe('of the record batches that Weir writes; all of them are read'),
         instanceId: z
           .string()
-          .regex(/^[a-zA-Z0-9._-]{1,249}$/)
-          .meta({ allowed: 'letters, digits, ".", "_" and "-", at most 249' })
+          .regex(/^[a-zA-Z0-9._-]{1,200}$/)
+          .meta({ allowed: 'letters, digits, ".", "_" and "-", at most 200' })
           .optional()
           .describe(
-            'name of this processor and no other: killed and restarted within the session timeout it has its partitions back at once',
+            'name of this processor and no other: killed and restarted within the session timeout it has its partitions back at once; workers have names of their own in any case',
           ),
         tls,
         sasl: sasl.optional(),
