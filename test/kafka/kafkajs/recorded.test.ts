@@ -64,7 +64,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
   });
 
   describe('a Produce answer', () => {
-    const { response } = produceRequest({ transactionalId: null, timeoutMs: 1, batches: [] });
+    const { response } = produceRequest({ transactionalId: null, timeoutMs: 1, compression: 'none', batches: [] });
 
     it.each([
       ['Produce: stored', 0],

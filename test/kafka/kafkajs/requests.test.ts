@@ -209,7 +209,7 @@ describe('Produce v7', () => {
     await fc.assert(
       fc.asyncProperty(request, async ({ transactionalId, timeoutMs, identity, timestampMs, topics }) => {
         const batches = flat(topics).map((batch) => ({ ...batch, identity, timestampMs }));
-        const ours = produceRequest({ transactionalId, timeoutMs, batches });
+        const ours = produceRequest({ transactionalId, timeoutMs, compression: 'none', batches });
         const expected = theirs.request({
           acks: -1,
           timeout: timeoutMs,
@@ -253,7 +253,7 @@ describe('Produce v7', () => {
         const expected = (await theirs.decode(payload.buffer)) as {
           topics: Array<{ topicName: string; partitions: Array<{ partition: number; errorCode: number }> }>;
         };
-        const ours = produceRequest({ transactionalId: null, timeoutMs: 1, batches: [] });
+        const ours = produceRequest({ transactionalId: null, timeoutMs: 1, compression: 'none', batches: [] });
         expect(await ours.response.decode(payload.buffer)).toEqual(
           expected.topics.flatMap(({ topicName, partitions }) =>
             partitions.map(({ partition, errorCode }) => ({ topic: topicName, partition, errorCode })),

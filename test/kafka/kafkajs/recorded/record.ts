@@ -74,6 +74,7 @@ try {
           produceRequest({
             transactionalId,
             timeoutMs: 10_000,
+            compression: 'none',
             batches: [
               {
                 topic,
