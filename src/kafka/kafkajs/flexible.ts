@@ -3,44 +3,35 @@
  * length + 1 as an unsigned varint (0: null), and tagged fields end each structure, of which none is sent here and all
  * are skipped. Header and body of a request are one such structure each: kafkajs writes the header, but for its tags.
  */
-import { type Encoder, KafkajsEncoder } from './internals.ts';
-
-const FIRST_BYTES = 256;
+import { RequestWriter } from './request-writer.ts';
 
 export class FlexibleWriter {
-  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
-  #at = 0;
+  readonly #out = new RequestWriter();
 
   boolean(value: boolean): this {
-    const at = this.#grow(1);
-    this.#bytes[at] = value ? 1 : 0;
+    this.#out.int8(value ? 1 : 0);
     return this;
   }
 
   int16(value: number): this {
-    const at = this.#grow(2);
-    this.#bytes.writeInt16BE(value, at);
+    this.#out.int16(value);
     return this;
   }
 
   int32(value: number): this {
-    const at = this.#grow(4);
-    this.#bytes.writeInt32BE(value, at);
+    this.#out.int32(value);
     return this;
   }
 
   int64(value: bigint): this {
-    const at = this.#grow(8);
-    this.#bytes.writeBigInt64BE(value, at);
+    this.#out.int64(value);
     return this;
   }
 
   string(text: string | null): this {
     if (text === null) return this.#uvarint(0);
-    const bytes = Buffer.byteLength(text);
-    this.#uvarint(bytes + 1);
-    const at = this.#grow(bytes);
-    this.#bytes.write(text, at);
+    this.#uvarint(Buffer.byteLength(text) + 1);
+    this.#out.utf8(text);
     return this;
   }
 
@@ -55,35 +46,15 @@ export class FlexibleWriter {
     return this.#uvarint(0);
   }
 
-  /** What kafkajs puts behind its header. */
-  encoder(): Encoder {
-    const encoder = new KafkajsEncoder(this.#at);
-    encoder.writeBufferInternal(this.#bytes.subarray(0, this.#at));
-    return encoder;
+  pieces(): readonly Uint8Array[] {
+    return this.#out.pieces();
   }
 
   #uvarint(value: number): this {
     let rest = value;
-    while (rest >= 0x80) {
-      const at = this.#grow(1);
-      this.#bytes[at] = (rest & 0x7f) | 0x80;
-      rest >>>= 7;
-    }
-    const at = this.#grow(1);
-    this.#bytes[at] = rest;
+    for (; rest >= 0x80; rest >>>= 7) this.#out.reserve(1)[0] = (rest & 0x7f) | 0x80;
+    this.#out.reserve(1)[0] = rest;
     return this;
-  }
-
-  /** Where the next `length` bytes go. */
-  #grow(length: number): number {
-    const at = this.#at;
-    this.#at += length;
-    if (this.#at > this.#bytes.length) {
-      const larger = Buffer.allocUnsafe(Math.max(this.#at, this.#bytes.length * 2));
-      this.#bytes.copy(larger, 0, 0, at);
-      this.#bytes = larger;
-    }
-    return at;
   }
 }
 

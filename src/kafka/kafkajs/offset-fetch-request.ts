@@ -29,7 +29,7 @@ export function offsetFetchRequest(options: {
       apiKey: 9,
       apiVersion: 7,
       apiName: 'OffsetFetch',
-      encode: async () => {
+      encode() {
         const writer = new FlexibleWriter();
         return writer
           .noTags()
@@ -42,7 +42,7 @@ export function offsetFetchRequest(options: {
           )
           .boolean(requireStable)
           .noTags()
-          .encoder();
+          .pieces();
       },
     },
     response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },

@@ -38,7 +38,7 @@ export function txnOffsetCommitRequest(options: {
       apiKey: 28,
       apiVersion: 3,
       apiName: 'TxnOffsetCommit',
-      encode: async () => {
+      encode() {
         const writer = new FlexibleWriter();
         return writer
           .noTags()
@@ -58,7 +58,7 @@ export function txnOffsetCommitRequest(options: {
               .noTags(),
           )
           .noTags()
-          .encoder();
+          .pieces();
       },
     },
     response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },

@@ -9,6 +9,7 @@ import { fetchRequest } from '../../../src/kafka/kafkajs/fetch-request.ts';
 import { type Protocol, requestOf } from '../../../src/kafka/kafkajs/internals.ts';
 import { offsetFetchRequest } from '../../../src/kafka/kafkajs/offset-fetch-request.ts';
 import { produceRequest } from '../../../src/kafka/kafkajs/produce-request.ts';
+import { encodeHeaders } from '../../../src/kafka/kafkajs/record-batch.ts';
 import { txnOffsetCommitRequest } from '../../../src/kafka/kafkajs/txn-offset-commit-request.ts';
 import {
   type Field,
@@ -208,7 +209,12 @@ describe('Produce v7', () => {
     });
     await fc.assert(
       fc.asyncProperty(request, async ({ transactionalId, timeoutMs, identity, timestampMs, topics }) => {
-        const batches = flat(topics).map((batch) => ({ ...batch, identity, timestampMs }));
+        const batches = flat(topics).map(({ records, ...batch }) => ({
+          ...batch,
+          records: records.map((record) => ({ ...record, headers: encodeHeaders(record.headers) })),
+          identity,
+          timestampMs,
+        }));
         const ours = produceRequest({ transactionalId, timeoutMs, compression: 'none', batches });
         const expected = theirs.request({
           acks: -1,

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { defaultConfig } from '../../../../src/config.ts';
 import { KAFKA_VERSION, startEmbedded } from '../../../../src/kafka/embedded.ts';
+import { addPartitionsRequest } from '../../../../src/kafka/kafkajs/add-partitions-request.ts';
 import { askCoordinator, ClusterView } from '../../../../src/kafka/kafkajs/cluster.ts';
 import { brokerAddresses, linkSettings } from '../../../../src/kafka/kafkajs/connection.ts';
 import { fetchRequest } from '../../../../src/kafka/kafkajs/fetch-request.ts';
@@ -21,6 +22,7 @@ import { type Protocol, requestOf } from '../../../../src/kafka/kafkajs/internal
 import { Links } from '../../../../src/kafka/kafkajs/links.ts';
 import { offsetFetchRequest } from '../../../../src/kafka/kafkajs/offset-fetch-request.ts';
 import { produceRequest } from '../../../../src/kafka/kafkajs/produce-request.ts';
+import { encodeHeaders } from '../../../../src/kafka/kafkajs/record-batch.ts';
 import { txnOffsetCommitRequest } from '../../../../src/kafka/kafkajs/txn-offset-commit-request.ts';
 import type { AssignedPartition } from '../../../../src/kafka/port.ts';
 
@@ -64,9 +66,10 @@ try {
     );
     const identity = { producerId: BigInt(opened.producerId), producerEpoch: opened.producerEpoch };
     const named = { transactionalId, producerId: opened.producerId, producerEpoch: opened.producerEpoch };
-    const ask = (name: 'AddPartitionsToTxn' | 'AddOffsetsToTxn' | 'EndTxn', options: object) =>
+    const ask = (name: 'AddOffsetsToTxn' | 'EndTxn', options: object) =>
       askCoordinator({ cluster, links }, 'transaction', transactionalId, requestOf(name, { ...named, ...options }));
-    await ask('AddPartitionsToTxn', { topics: [{ topic, partitions: [0] }] });
+    const adding = addPartitionsRequest({ transactionalId, identity, partitions: [{ topic, partition: 0 }] });
+    await askCoordinator({ cluster, links }, 'transaction', transactionalId, adding);
     const produce = (name: string, identityOf = identity) =>
       link.request(
         recorded(
@@ -79,7 +82,7 @@ try {
               {
                 topic,
                 partition: 0,
-                records: [{ value: bytes(transactionalId), key: null, headers: [] }],
+                records: [{ value: bytes(transactionalId), key: null, headers: encodeHeaders([]) }],
                 identity: identityOf,
                 firstSequence: 0,
                 timestampMs: 1_700_000_000_000,
