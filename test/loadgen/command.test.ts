@@ -43,7 +43,7 @@ describe('weir load', () => {
   for (const protocol of ['grpc', 'http'] as const) {
     for (const gzip of [false, true]) {
       it(`sends over ${protocol}${gzip ? ', compressed,' : ''} what it counts`, async () => {
-        rig = await startRig();
+        rig = await startRig({ config: { bridge: { tenantFromHeader: 'tenant' } } });
         const target = protocol === 'grpc' ? rig.bridge.grpcAddress : rig.bridge.httpAddress;
         const { lines, ...io } = screen();
         const summary = await runLoad({ ...OPTIONS, protocol, target, gzip, headers: { tenant: 'acme' } }, io);
