@@ -22,7 +22,6 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     WEIR_KAFKA: brokers,
     WEIR_PREFIX: prefix,
     WEIR_TOPICS_INGEST_PARTITIONS: String(PARTITIONS),
-    WEIR_KAFKA_SESSION_TIMEOUT_MS: '2000',
     // Small polls, so that a kill finds work under way.
     WEIR_POLL_MAX_RECORDS: '4',
   };
@@ -42,8 +41,9 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     await kafka.close();
   });
 
-  const start = async (workers: number) => {
-    weir = await startWeir(['process', '--workers', String(workers)], env);
+  const start = async (workers: number, sessionTimeoutMs = 2_000) => {
+    const settings = { ...env, WEIR_KAFKA_SESSION_TIMEOUT_MS: String(sessionTimeoutMs) };
+    weir = await startWeir(['process', '--workers', String(workers)], settings);
     return weir;
   };
   /** `worker started` lines of the log, in order. */
@@ -79,7 +79,8 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     seriesOf(metrics, `weir_partitions_assigned{worker="${worker}"}`);
 
   it('spreads the partitions, and lets one be killed without touching the other', { timeout: 90_000 }, async () => {
-    const running = await start(2);
+    // The group does not miss the one that is killed before it is back.
+    const running = await start(2, 30_000);
     const balanced = (metrics: string) => assignedTo(metrics, 1) === 6 && assignedTo(metrics, 2) === 6;
     const before = await until(running, (metrics, ready) => ready && balanced(metrics));
     const startOfSecond = seriesOf(before, 'process_start_time_seconds{worker="2"}');
@@ -94,14 +95,22 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     };
     await feed();
     await until(running, (metrics) => seriesOf(metrics, 'weir_records_in_total{signal="traces",worker="1"}') > 0);
+    const assignmentsOf = (worker: number) =>
+      running
+        .output()
+        .split('\n')
+        .filter((line) => line.includes(`"worker":${worker},`) && line.includes('"input partitions assigned"')).length;
+    const assignmentsOfSecond = assignmentsOf(2);
     process.kill(pidsOf(running, 1)[0]!, 'SIGKILL');
-    await until(running, (_, ready) => !ready);
+    await until(running, () => pidsOf(running, 1).length === 2);
     await feed();
     const after = await until(running, (metrics, ready) => ready && balanced(metrics));
     expect(seriesOf(after, 'weir_worker_restarts_total{worker="1"}')).toBe(1);
     expect(seriesOf(after, 'weir_worker_up{worker="1"}')).toBe(1);
     expect(seriesOf(after, 'process_start_time_seconds{worker="2"}')).toBe(startOfSecond);
     expect(pidsOf(running, 1)).toHaveLength(2);
+    expect(assignmentsOfSecond).toBeGreaterThan(0);
+    expect(assignmentsOf(2)).toBe(assignmentsOfSecond);
 
     const behind = async () => [...(await kafka.admin.lag(names.processGroup, topic)).values()].some((lag) => lag > 0n);
     while (await behind()) await sleep(50);
