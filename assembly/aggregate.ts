@@ -8,7 +8,6 @@ import {
   AGGREGATE_ERRORS,
   AGGREGATE_LATENCY_MAX,
   AGGREGATE_LATENCY_MIN,
-  AGGREGATE_REQUEST_ERRORS,
   AGGREGATE_REQUEST_LATENCY_SUM,
   AGGREGATE_REQUESTS,
   FLAG_ERROR,
@@ -51,6 +50,7 @@ import {
   SLOT_BITS,
   SLOT_BYTES,
   SLOT_PAIRS,
+  SPARE_INSTANCE,
   WATCHED,
 } from './arena';
 import { hashBytes } from './hash';
@@ -97,16 +97,12 @@ function clearAggregate(at: usize): void {
   store<f64>(at, Infinity, AGGREGATE_LATENCY_MIN);
 }
 
-function addTo(at: usize, column: usize, value: f64): void {
-  store<f64>(at + column, load<f64>(at + column) + value);
-}
-
-/** Two columns at once: items and bytes, errors and latency sum. Each sum is in input order. */
+/** Two columns at once: items and bytes, errors and latency sum. Each sum is in input order. Extremes are rarely new: hence the branches. */
 function addItem(at: usize, sizes: v128, faults: v128, latency: f64): void {
   v128.store(at, f64x2.add(v128.load(at), sizes));
   v128.store(at, f64x2.add(v128.load(at, AGGREGATE_ERRORS), faults), AGGREGATE_ERRORS);
-  store<f64>(at, min<f64>(load<f64>(at, AGGREGATE_LATENCY_MIN), latency), AGGREGATE_LATENCY_MIN);
-  store<f64>(at, max<f64>(load<f64>(at, AGGREGATE_LATENCY_MAX), latency), AGGREGATE_LATENCY_MAX);
+  if (latency < load<f64>(at, AGGREGATE_LATENCY_MIN)) store<f64>(at, latency, AGGREGATE_LATENCY_MIN);
+  if (latency > load<f64>(at, AGGREGATE_LATENCY_MAX)) store<f64>(at, latency, AGGREGATE_LATENCY_MAX);
 }
 
 /** bucketOf in src/kernels/split/kernel.ts: four buckets an octave from 2^10 ns on. */
@@ -190,23 +186,44 @@ function keepNames(row: usize, serviceAt: usize, serviceBytes: u32, nameAt: usiz
   store<u32>(row, nameBytes, INSTANCE_NAME_BYTES);
 }
 
-/** Adds the samples of an accepted record. `timed`: their detail is a latency. */
+/**
+ * Adds the samples of an accepted record. `timed`: their detail is a latency. The sums of the instance at hand stay in locals
+ * from one scope to the next. Whether a sample is a request is added as 0 or 1: a branch would be guessed wrong every other time.
+ */
 export function aggregateSamples(samples: u32, timed: bool): void {
   let lastScope = NIL;
   let resource: u32 = 0;
-  let instance = NO_ROOM;
+  let row: usize = 0;
+  let place: u32 = 0;
+  let room: u32 = 0;
+  let sizeSums = f64x2.splat(0);
+  let faultSums = f64x2.splat(0);
+  let least: f64 = 0;
+  let most: f64 = 0;
+  let requestSums = f64x2.splat(0);
+  let requestLatencySum: f64 = 0;
   let itemBytes: u32 = 0;
   for (let sample = SAMPLES, end = SAMPLES + ((<usize>samples) << 5); sample < end; sample += 32) {
     const scope = load<u32>(sample, SAMPLE_SCOPE);
     if (scope != lastScope) {
+      if (lastScope != NIL) storeSums(row, sizeSums, faultSums, least, most, requestSums, requestLatencySum);
       lastScope = scope;
       resource = load<u32>(SCOPES + ((<usize>scope) << 4), SCOPE_RESOURCE);
       const resourceRow = RESOURCES + ((<usize>resource) << 5);
-      instance = load<u32>(resourceRow, RESOURCE_INSTANCE);
+      let instance = load<u32>(resourceRow, RESOURCE_INSTANCE);
       if (instance == NIL) {
         instance = instanceOf(resourceRow);
         store<u32>(resourceRow, instance, RESOURCE_INSTANCE);
       }
+      room = <u32>(instance != NO_ROOM);
+      row = INSTANCES + ((<usize>(room ? instance : SPARE_INSTANCE)) << 7);
+      place = load<u32>(row, INSTANCE_PLACE) << 7;
+      sizeSums = v128.load(row);
+      faultSums = v128.load(row, AGGREGATE_ERRORS);
+      least = load<f64>(row, AGGREGATE_LATENCY_MIN);
+      most = load<f64>(row, AGGREGATE_LATENCY_MAX);
+      requestSums = v128.load(row, AGGREGATE_REQUESTS);
+      requestLatencySum = load<f64>(row, AGGREGATE_REQUEST_LATENCY_SUM);
     }
     const bytes = load<u32>(sample, SAMPLE_BYTES);
     const flags = load<u32>(sample, SAMPLE_FLAGS);
@@ -217,24 +234,18 @@ export function aggregateSamples(samples: u32, timed: bool): void {
     const faults = f64x2.replace_lane(f64x2.splat(errors), 1, latency);
     itemBytes += bytes;
     addItem(SHARD_AGGREGATES + ((<usize>load<u32>(sample, SAMPLE_SHARD)) << 6), sizes, faults, latency);
-    if (instance != NO_ROOM) {
-      const row = INSTANCES + ((<usize>instance) << 7);
-      addItem(row, sizes, faults, latency);
-      if (flags & FLAG_REQUEST) {
-        addTo(row, AGGREGATE_REQUESTS, 1);
-        addTo(row, AGGREGATE_REQUEST_ERRORS, errors);
-        addTo(row, AGGREGATE_REQUEST_LATENCY_SUM, latency);
-        // A histogram for each instance would be half a kilobyte to clear and to read, for a few requests.
-        store<u32>(SERVED + ((<usize>served) << 2), (load<u32>(row, INSTANCE_PLACE) << 7) | latencyBucket(detail));
-        served++;
-      }
-    }
-    const slot = load<u32>(sample, SAMPLE_SLOT);
-    if (slot != NIL) {
-      const slotAt = SLOT_BYTES + ((<usize>slot) << 2);
-      store<u32>(slotAt, load<u32>(slotAt) + bytes);
-      const bitsAt = SLOT_BITS + <usize>(slot >> 3);
-      store<u8>(bitsAt, load<u8>(bitsAt) | (1 << (<u8>(slot & 7))));
+    sizeSums = f64x2.add(sizeSums, sizes);
+    faultSums = f64x2.add(faultSums, faults);
+    if (latency < least) least = latency;
+    if (latency > most) most = latency;
+    if (timed) {
+      const request = (flags / FLAG_REQUEST) & 1;
+      const factor: f64 = request;
+      requestSums = f64x2.add(requestSums, f64x2.replace_lane(f64x2.splat(factor), 1, factor * errors));
+      requestLatencySum += factor * latency;
+      // A histogram for each instance would be half a kilobyte to clear and to read, for a few requests.
+      store<u32>(SERVED + ((<usize>served) << 2), place | latencyBucket(detail));
+      served += request & room;
     }
     if (flags & FLAG_WATCHED && watched < MAX_WATCHED) {
       const entry = WATCHED + <usize>(watched * 12);
@@ -244,8 +255,39 @@ export function aggregateSamples(samples: u32, timed: bool): void {
       watched++;
     }
   }
+  if (lastScope != NIL) storeSums(row, sizeSums, faultSums, least, most, requestSums, requestLatencySum);
+  addSlotBytes(samples);
   totalItems += samples;
   totalItemBytes += itemBytes;
+}
+
+/** In a loop of its own: the counters are in no near cache, and a short loop waits for many of them at once. */
+function addSlotBytes(samples: u32): void {
+  for (let sample = SAMPLES, end = SAMPLES + ((<usize>samples) << 5); sample < end; sample += 32) {
+    const slot = load<u32>(sample, SAMPLE_SLOT);
+    if (slot == NIL) continue;
+    const slotAt = SLOT_BYTES + ((<usize>slot) << 2);
+    store<u32>(slotAt, load<u32>(slotAt) + load<u32>(sample, SAMPLE_BYTES));
+    const bitsAt = SLOT_BITS + <usize>(slot >> 3);
+    store<u8>(bitsAt, load<u8>(bitsAt) | (1 << (<u8>(slot & 7))));
+  }
+}
+
+function storeSums(
+  row: usize,
+  sizes: v128,
+  faults: v128,
+  least: f64,
+  most: f64,
+  requests: v128,
+  requestLatencySum: f64,
+): void {
+  v128.store(row, sizes);
+  v128.store(row, faults, AGGREGATE_ERRORS);
+  store<f64>(row, least, AGGREGATE_LATENCY_MIN);
+  store<f64>(row, most, AGGREGATE_LATENCY_MAX);
+  v128.store(row, requests, AGGREGATE_REQUESTS);
+  store<f64>(row, requestLatencySum, AGGREGATE_REQUEST_LATENCY_SUM);
 }
 
 /** Writes what the host reads of the call's instances to ACTIVE_SUMS, and gives their count. */

@@ -37,10 +37,12 @@ export const SAMPLES: usize = RECORDS + ((<usize>MAX_RECORDS) << 4) + GUARD;
 /** Address and bytes of the item's frame (tag, length, payload). */
 export const SAMPLE_AT: usize = 0;
 export const SAMPLE_BYTES: usize = 4;
-export const SAMPLE_SCOPE: usize = 8;
-export const SAMPLE_SHARD: usize = 12;
+/** u64: what the item is routed by, until routeSamples puts shard and slot in its place. */
+export const SAMPLE_HASH: usize = 8;
+export const SAMPLE_SHARD: usize = 8;
 /** NIL when an override took the item. */
-export const SAMPLE_SLOT: usize = 16;
+export const SAMPLE_SLOT: usize = 12;
+export const SAMPLE_SCOPE: usize = 16;
 /** Bits: 1 an error, 2 a served request, 4 a watched metric. */
 export const SAMPLE_FLAGS: usize = 20;
 /** u64. Traces: latency in ns. Metrics: payload bytes. */
@@ -135,7 +137,9 @@ export const INSTANCE_PLACE: usize = 100;
 /** A call begins with at most MAX_INSTANCES known ones, and adds at most as many. */
 export const MAX_KNOWN: u32 = 2 * MAX_INSTANCES;
 export const INSTANCE_NAMES_BYTES: usize = 1 << 20;
-export const INSTANCE_NAMES: usize = INSTANCES + ((<usize>MAX_KNOWN) << 7) + GUARD;
+/** The row behind the known ones takes what is counted of those that find no room; nobody reads it. */
+export const SPARE_INSTANCE: u32 = MAX_KNOWN;
+export const INSTANCE_NAMES: usize = INSTANCES + ((<usize>(SPARE_INSTANCE + 1)) << 7) + GUARD;
 /** Open addressing over INSTANCES: index + 1, 0 is free; u32. */
 export const INSTANCE_INDEX_SLOTS: u32 = 2 * MAX_KNOWN;
 export const INSTANCE_INDEX: usize = INSTANCE_NAMES + INSTANCE_NAMES_BYTES + GUARD;
@@ -154,7 +158,7 @@ export const SLOT_PAIRS: usize = SAMPLES;
 
 // --- Routing, one of each a signal, written by the host ---
 
-/** Owner of each slot, u16. */
+/** Owner of each slot: u16, or a byte where there are few shards. */
 export const SLOT_TABLES: usize = SLOT_BITS + (<usize>MAX_SLOTS >> 3) + GUARD;
 export const SLOT_TABLE_STRIDE: usize = (<usize>MAX_SLOTS) << 1;
 /** Overrides, open addressing, 16 B: hash u64, shard u32 (NIL: free), unused u32. */

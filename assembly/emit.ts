@@ -40,6 +40,9 @@ const SCOPE_X_TAG: u32 = 0x12;
 /** Up to here the inlined loop is faster than a call of memory.copy; most rows are one span. */
 const INLINE_COPY_BYTES: u32 = 1_024;
 
+/** Bytes of a row of ROWS. */
+const ROW: usize = 16;
+
 /** No output goes below this. */
 let floor: usize = 0;
 
@@ -120,14 +123,24 @@ export function emit(low: usize, high: usize): u32 {
       let scopeEnd = at;
       let rowAt = ROWS + ((<usize>(row - 1)) << 4);
       let scopeRow = SCOPES + ((<usize>(load<u32>(rowAt, ROW_SCOPE) & ~FIRST)) << 4);
+      let itemsAt = load<u32>(rowAt, ROW_AT);
+      let itemBytes = load<u32>(rowAt, ROW_BYTES);
+      let scope = load<u32>(rowAt, ROW_SCOPE);
       while (true) {
-        at = copyBack(at, load<u32>(rowAt, ROW_AT), load<u32>(rowAt, ROW_BYTES));
-        const first = (load<u32>(rowAt, ROW_SCOPE) & FIRST) != 0;
+        // The row before is read before this one is copied, so that nothing waits for it: it lies in no near cache. Before the
+        // first row of a list it is what lies before the table, and is not looked at.
+        const copyAt = itemsAt;
+        const copyBytes = itemBytes;
+        const first = (scope & FIRST) != 0;
         row = load<u32>(rowAt, ROW_BEFORE);
+        rowAt = ROWS + ((<usize>row) << 4) - ROW;
+        itemsAt = load<u32>(rowAt, ROW_AT);
+        itemBytes = load<u32>(rowAt, ROW_BYTES);
+        scope = load<u32>(rowAt, ROW_SCOPE);
+        at = copyBack(at, copyAt, copyBytes);
         let nextScopeRow = scopeRow;
         if (!first) {
-          rowAt = ROWS + ((<usize>(row - 1)) << 4);
-          nextScopeRow = SCOPES + ((<usize>(load<u32>(rowAt, ROW_SCOPE) & ~FIRST)) << 4);
+          nextScopeRow = SCOPES + ((<usize>(scope & ~FIRST)) << 4);
           if (nextScopeRow == scopeRow) continue;
         }
         at = copyRunsBack(at, load<u32>(scopeRow, SCOPE_RUN_FROM), load<u32>(scopeRow, SCOPE_RUN_TO));

@@ -2,11 +2,11 @@
  * LogRecord  1 time_unix_nano FIXED64, 2 severity_number VARINT, 3 severity_text LEN, 5 body LEN, 6 attributes LEN,
  *            8 flags FIXED32, 9 trace_id LEN 16, 10 span_id LEN, 11 observed_time_unix_nano FIXED64
  */
-import { FLAG_ERROR, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
+import { FLAG_ERROR, SAMPLE_DETAIL, SAMPLE_FLAGS, SAMPLE_HASH } from './arena';
 import { hash16 } from './hash';
 import { ANY_VALUE, checkKeyValue, checkMessage, MALFORMED, passUsual, STRING } from './nesting';
 import { beginItem, fallbackHash, itemAttributeHash, noteItemAttribute } from './resource';
-import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
+import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, selector } from './routing';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf, varintLow32 } from './wire';
 
 const SEVERITY_NUMBER: u32 = 0x10;
@@ -107,6 +107,6 @@ export function walkLogRecord(p: usize, end: usize, sample: usize, byResource: u
   if (selector == BY_TRACE_ID && (low | high) != 0) hash = hash16(low, high);
   else if (byAttribute) hash = itemAttributeHash();
   else if (selector == BY_TRACE_ID || selector == BY_METRIC_NAME) hash = fallbackHash();
-  routeSample(sample, hash);
+  store<u64>(sample, hash, SAMPLE_HASH);
   return true;
 }

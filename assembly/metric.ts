@@ -1,9 +1,9 @@
 /** Metric  1 name LEN, 2 description LEN, 3 unit LEN, 5 gauge LEN, 7 sum LEN, 9 histogram LEN, others */
-import { FLAG_WATCHED, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
+import { FLAG_WATCHED, SAMPLE_DETAIL, SAMPLE_FLAGS, SAMPLE_HASH } from './arena';
 import { hashBytes } from './hash';
 import { checkNested, ITEMS, nestedIn } from './nesting';
 import { fallbackHash } from './resource';
-import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
+import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, selector } from './routing';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
 const NAME: u32 = 0x0a;
@@ -60,6 +60,6 @@ export function walkMetric(p: usize, end: usize, sample: usize, byResource: u64)
   else if (selector == BY_METRIC_NAME || selector == BY_TRACE_ID || selector == BY_ITEM_ATTRIBUTE) {
     hash = fallbackHash();
   }
-  routeSample(sample, hash);
+  store<u64>(sample, hash, SAMPLE_HASH);
   return true;
 }

@@ -5,6 +5,7 @@
  */
 import { BATCH, BATCH_BYTES, MAX_SLOTS, NIL, RING_SLOTS, SAMPLES } from './arena';
 import { hash8 } from './hash';
+import { MOST_BYTE_OWNERS, narrowOwners } from './routing';
 
 /** Of each stretch the hash of its lowest point, u64, and its shard, u32 (NIL: no point); then the owner of each slot, u16. In the scratch memory: 3.5 MiB of its 16. */
 const HASHES: usize = SAMPLES;
@@ -58,18 +59,18 @@ export function ringHashes(): usize {
   return HASHES;
 }
 
-/** Up to here tables are of bytes: 2^16 of them take half the cache that u16 take. */
-const BYTE_OWNERS: u32 = 256;
+/** Whether the table is of bytes. Not that of 2^18 slots, which is still larger than the first cache: it would gain 4 %. */
 let byteTable: bool = false;
 
 /** Takes the owners, u16, that the host has written to RING_SLOTS. */
 export function ringSetSlots(slotBits: u32): void {
   byteTable = false;
   if (slotBits != 16) return;
-  const slots: usize = 1 << 16;
-  for (let slot: usize = 0; slot < slots; slot++) if (load<u16>(RING_SLOTS + (slot << 1)) >= BYTE_OWNERS) return;
-  // Each byte is written where a u16 has been read already.
-  for (let slot: usize = 0; slot < slots; slot++) store<u8>(RING_SLOTS + slot, load<u16>(RING_SLOTS + (slot << 1)));
+  const slots: u32 = 1 << 16;
+  for (let slot: usize = 0; slot < <usize>slots; slot++) {
+    if (load<u16>(RING_SLOTS + (slot << 1)) >= MOST_BYTE_OWNERS) return;
+  }
+  narrowOwners(RING_SLOTS, slots);
   byteTable = true;
 }
 

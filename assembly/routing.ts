@@ -1,5 +1,5 @@
 /**
- * hash -> override -> slot -> shard. The tables are written by the host, checked: every slot's owner is below the shard
+ * hash -> override -> slot -> shard. The tables are written by the host, u16 an owner, checked: every slot's owner is below the shard
  * count. The routing of the call's signal stands in globals while it is scanned.
  */
 import {
@@ -8,8 +8,10 @@ import {
   OVERRIDE_SLOTS,
   OVERRIDE_TABLE_STRIDE,
   OVERRIDE_TABLES,
+  SAMPLE_HASH,
   SAMPLE_SHARD,
   SAMPLE_SLOT,
+  SAMPLES,
   SELECTOR_NAMES,
   SLOT_TABLE_STRIDE,
   SLOT_TABLES,
@@ -36,9 +38,19 @@ export let selectorNameAt: usize = 0;
 export let selectorNameBytes: u32 = 0;
 export let shardCount: u32 = 0;
 let slotTable: usize = 0;
+/** Bytes an owner takes in it. */
+let ownerBytes: u32 = 2;
 let slotShift: u64 = 48;
 let overrides: usize = 0;
 let overrideCount: u32 = 0;
+
+/** Up to here an owner is a byte: the table takes half of the cache that one of u16 takes. */
+export const MOST_BYTE_OWNERS: u32 = 256;
+
+/** Makes a table of bytes of one of u16 with owners that all fit: each byte is written where a u16 has been read already. */
+export function narrowOwners(table: usize, slots: u32): void {
+  for (let slot: usize = 0; slot < <usize>slots; slot++) store<u8>(table + slot, load<u16>(table + (slot << 1)));
+}
 
 /** Takes a routing whose slots and selector name the host has written already; its overrides are added by addOverride. */
 export function setRouting(signal: u32, kind: u32, selectorBytes: u32, bits: u32, shards: u32): void {
@@ -48,6 +60,7 @@ export function setRouting(signal: u32, kind: u32, selectorBytes: u32, bits: u32
   store<u32>(slotBits + column, bits);
   store<u32>(shardCounts + column, shards);
   store<u32>(overrideCounts + column, 0);
+  if (shards <= MOST_BYTE_OWNERS) narrowOwners(SLOT_TABLES + <usize>signal * SLOT_TABLE_STRIDE, 1 << bits);
   const table = OVERRIDE_TABLES + <usize>signal * OVERRIDE_TABLE_STRIDE;
   for (let i: u32 = 0; i < OVERRIDE_SLOTS; i++) store<u32>(table + ((<usize>i) << 4), NIL, 8);
 }
@@ -70,6 +83,7 @@ export function useRouting(signal: u32): void {
   selectorNameBytes = load<u32>(nameBytes + column);
   shardCount = load<u32>(shardCounts + column);
   slotTable = SLOT_TABLES + <usize>signal * SLOT_TABLE_STRIDE;
+  ownerBytes = shardCount <= MOST_BYTE_OWNERS ? 1 : 2;
   slotShift = 64 - <u64>load<u32>(slotBits + column);
   overrides = OVERRIDE_TABLES + <usize>signal * OVERRIDE_TABLE_STRIDE;
   overrideCount = load<u32>(overrideCounts + column);
@@ -91,17 +105,25 @@ function overrideOf(hash: u64): u32 {
   }
 }
 
-/** Writes the shard and the slot of a key's hash into a sample. */
-export function routeSample(sample: usize, hash: u64): void {
-  if (overrideCount != 0) {
-    const shard = overrideOf(hash);
-    if (shard != NIL) {
-      store<u32>(sample, shard, SAMPLE_SHARD);
-      store<u32>(sample, NIL, SAMPLE_SLOT);
-      return;
+/**
+ * Puts shard and slot in the place of the hash, in all samples of a record: in a loop of its own, which waits for many
+ * places of a table at once, where the walk would wait for one an item.
+ */
+export function routeSamples(samples: u32): void {
+  for (let sample = SAMPLES, end = SAMPLES + ((<usize>samples) << 5); sample < end; sample += 32) {
+    const hash = load<u64>(sample, SAMPLE_HASH);
+    if (overrideCount != 0) {
+      const shard = overrideOf(hash);
+      if (shard != NIL) {
+        store<u32>(sample, shard, SAMPLE_SHARD);
+        store<u32>(sample, NIL, SAMPLE_SLOT);
+        continue;
+      }
     }
+    const slot = <u32>(hash >> slotShift);
+    const owner: u32 =
+      ownerBytes == 1 ? load<u8>(slotTable + <usize>slot) : load<u16>(slotTable + ((<usize>slot) << 1));
+    store<u32>(sample, owner, SAMPLE_SHARD);
+    store<u32>(sample, slot, SAMPLE_SLOT);
   }
-  const slot = <u32>(hash >> slotShift);
-  store<u32>(sample, <u32>load<u16>(slotTable + ((<usize>slot) << 1)), SAMPLE_SHARD);
-  store<u32>(sample, slot, SAMPLE_SLOT);
 }

@@ -55,7 +55,7 @@ import {
   serviceBytes,
   walkResourceAttributes,
 } from './resource';
-import { useRouting } from './routing';
+import { routeSamples, useRouting } from './routing';
 import { walkSpan } from './span';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
@@ -142,8 +142,12 @@ function takeRecord(record: usize, outputLimit: u32): u32 {
   if (!walkRequest(at, at + <usize>bytes)) status = MALFORMED;
   else if (overfull) status = TOO_MANY_ITEMS;
   else if (itemTooLarge) status = ITEM_TOO_LARGE;
-  else if (!linkSamples(samples, load<u32>(record, 8), scopesBefore, requestFieldBytes, maxRecordBytes, outputLimit)) {
-    status = OUTPUT_TOO_LARGE;
+  else {
+    routeSamples(samples);
+    const group = load<u32>(record, 8);
+    if (!linkSamples(samples, group, scopesBefore, requestFieldBytes, maxRecordBytes, outputLimit)) {
+      status = OUTPUT_TOO_LARGE;
+    }
   }
 
   if (status == OK) aggregateSamples(samples, signal == TRACES);

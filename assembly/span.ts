@@ -4,7 +4,7 @@
  *        15 status LEN Status, 16 flags FIXED32
  * Status 3 code VARINT
  */
-import { FLAG_ERROR, FLAG_REQUEST, NIL, SAMPLE_DETAIL, SAMPLE_FLAGS } from './arena';
+import { FLAG_ERROR, FLAG_REQUEST, NIL, SAMPLE_DETAIL, SAMPLE_FLAGS, SAMPLE_HASH } from './arena';
 import { hash16 } from './hash';
 import {
   checkKeyValue,
@@ -19,7 +19,7 @@ import {
   WELL_FORMED,
 } from './nesting';
 import { beginItem, fallbackHash, itemAttributeHash, noteItemAttribute } from './resource';
-import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, routeSample, selector } from './routing';
+import { BY_ITEM_ATTRIBUTE, BY_METRIC_NAME, BY_TRACE_ID, selector } from './routing';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf, varintLow32 } from './wire';
 
 const TRACE_ID: u32 = 0x0a;
@@ -181,6 +181,6 @@ export function walkSpan(p: usize, end: usize, sample: usize, byResource: u64): 
   if (selector == BY_TRACE_ID && (low | high) != 0) hash = hash16(low, high);
   else if (byAttribute) hash = itemAttributeHash();
   else if (selector == BY_TRACE_ID || selector == BY_METRIC_NAME) hash = fallbackHash();
-  routeSample(sample, hash);
+  store<u64>(sample, hash, SAMPLE_HASH);
   return true;
 }
