@@ -71,15 +71,13 @@ function widen(row: usize, latency: u64): void {
   store<u64>(row, most - newLeast, SPREAD);
 }
 
-/** asc inlines what is called five times only on demand, and Biome reads decorators only on methods. A call costs as much as the rest. */
+/** asc inlines what is called so often only on demand, and Biome reads decorators only on methods. A call costs as much as the rest. `latency`: the bits of the first lane. */
 class Inlined {
   // @ts-ignore: decorator
   @inline
-  static addSample(at: usize, buckets: usize, shardAt: usize, sample: usize): void {
-    const shard = <usize>load<u16>(shardAt);
+  static addSample(at: usize, buckets: usize, shard: usize, sample: v128, latency: u64): void {
     const row = at + (shard << ROW_SHIFT);
-    v128.store(row, f64x2.add(v128.load(row), v128.load(sample)));
-    const latency = load<u64>(sample);
+    v128.store(row, f64x2.add(v128.load(row), sample));
     // One comparison for both extremes; before the first sample LEAST is NONE, and every latency lies outside.
     if (latency - load<u64>(row, LEAST) > load<u64>(row, SPREAD)) widen(row, latency);
     const bucket = buckets + shard * HISTOGRAM_BYTES + ((<usize>(latency >> BUCKET_SHIFT)) << 2);
@@ -91,14 +89,28 @@ class Inlined {
 export function addSamples(at: usize, shards: u32, shardAt: usize, sample: usize, samples: u32): void {
   const buckets = histogramsOf(at, shards) - (BUCKET_OF_ONE << 2);
   const end = sample + ((<usize>samples) << 4);
-  // By fours: the loop itself is a fifth of the time otherwise.
-  for (const fours = sample + ((<usize>(samples & ~3)) << 4); sample < fours; sample += 64, shardAt += 8) {
-    Inlined.addSample(at, buckets, shardAt, sample);
-    Inlined.addSample(at, buckets, shardAt + 2, sample + 16);
-    Inlined.addSample(at, buckets, shardAt + 4, sample + 32);
-    Inlined.addSample(at, buckets, shardAt + 6, sample + 48);
+  // By sixteens, at fixed offsets: a tenth faster than by fours whose addresses are added up.
+  for (const sixteens = sample + ((<usize>(samples & ~15)) << 4); sample < sixteens; sample += 256, shardAt += 32) {
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 0), v128.load(sample, 0), load<u64>(sample, 0));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 2), v128.load(sample, 16), load<u64>(sample, 16));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 4), v128.load(sample, 32), load<u64>(sample, 32));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 6), v128.load(sample, 48), load<u64>(sample, 48));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 8), v128.load(sample, 64), load<u64>(sample, 64));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 10), v128.load(sample, 80), load<u64>(sample, 80));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 12), v128.load(sample, 96), load<u64>(sample, 96));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 14), v128.load(sample, 112), load<u64>(sample, 112));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 16), v128.load(sample, 128), load<u64>(sample, 128));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 18), v128.load(sample, 144), load<u64>(sample, 144));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 20), v128.load(sample, 160), load<u64>(sample, 160));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 22), v128.load(sample, 176), load<u64>(sample, 176));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 24), v128.load(sample, 192), load<u64>(sample, 192));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 26), v128.load(sample, 208), load<u64>(sample, 208));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 28), v128.load(sample, 224), load<u64>(sample, 224));
+    Inlined.addSample(at, buckets, load<u16>(shardAt, 30), v128.load(sample, 240), load<u64>(sample, 240));
   }
-  for (; sample < end; sample += 16, shardAt += 2) Inlined.addSample(at, buckets, shardAt, sample);
+  for (; sample < end; sample += 16, shardAt += 2) {
+    Inlined.addSample(at, buckets, load<u16>(shardAt), v128.load(sample), load<u64>(sample));
+  }
 }
 
 /** Adds a batch that would be too much for the pending sums: settles after each sample. Nothing is pending when it begins. */
