@@ -2,7 +2,7 @@
  * `npm run bench -- NAME [--json] [--record]`:
  *
  *     kernels   [--only NAME,…] [--rounds N] [--clock wall|cpu] [--plot]
- *     pipeline  [--spans 10,100,512] [--shards 16,64,256] [--drivers NAME,…] [--codecs NAME,…] [--workers 1,2] (or `all`, each)
+ *     pipeline  [--spans 10,100,512] [--shards 16,64,256] [--codecs NAME,…] [--workers 1,2] (or `all`, each)
  *               [--collector] [--total SPANS] [--rounds N]
  *     rebalance [--seconds N] [--plot]
  *     soak      [--minutes N] [--role process]
@@ -36,7 +36,6 @@ const { positionals, values } = parseArgs({
     spans: { type: 'string' },
     seconds: { type: 'string' },
     shards: { type: 'string' },
-    drivers: { type: 'string' },
     codecs: { type: 'string' },
     workers: { type: 'string' },
     collector: { type: 'boolean', default: false },

@@ -19,7 +19,7 @@ export async function collectorContender(
   ground: Ground,
   binary: string,
   prefix: string,
-  { shards, codec = 'none' }: Case,
+  { shards, codec }: Case,
   form: CollectorForm,
   input: { readonly topic: string; readonly records: number },
 ): Promise<Contender> {

@@ -8,7 +8,7 @@ import { startEmbedded } from '../../src/kafka/embedded.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
-import { type Case, settingFor } from './matrix.ts';
+import type { Case } from './matrix.ts';
 
 /** Enough that processor caches do not flatter the figures. */
 const DISTINCT_REQUESTS = 256;
@@ -76,7 +76,7 @@ export async function fill(
   spans: number,
 ): Promise<{ readonly records: number; readonly spans: number; readonly bytes: number }> {
   const requests = requestsOf(spansPerRequest);
-  const kafka = await ground.connect(settingFor('codecs', codec));
+  const kafka = await ground.connect({ WEIR_KAFKA_COMPRESSION: codec });
   const producer = await kafka.producer();
   const total = Math.ceil(spans / spansPerRequest);
   const perSend = Math.max(1, Math.floor(BYTES_PER_SEND / (requests[0] as Uint8Array).length));

@@ -43,7 +43,7 @@ export const UNITS = {
   pollP99: 'ms a poll, p99',
 } as const;
 
-const base = ({ case: { spansPerRequest, shards, codec = 'none' }, contender }: Result) => ({
+const base = ({ case: { spansPerRequest, shards, codec }, contender }: Result) => ({
   name: 'pipeline',
   case: `${spansPerRequest} spans a request, ${shards} shards${codec === 'none' ? '' : `, ${codec}`}: ${contender.name} (${contender.guarantee})`,
 });
@@ -54,8 +54,7 @@ export const share = (part: Part) => `% ${part}`;
 const isWeir = (result: Result): result is WeirResult => 'form' in result;
 
 /** The goals are set for this one. */
-const isJudged = ({ case: { codec = 'none' }, form: { driver = 'lean', workers = 1 } }: WeirResult) =>
-  driver === 'lean' && codec === 'none' && workers === 1;
+const isJudged = ({ case: { codec }, form: { workers } }: WeirResult) => codec === 'none' && workers === 1;
 
 export function rowsOf(results: readonly Result[], spans: number): Row[] {
   return results.flatMap((result) => [
@@ -96,9 +95,7 @@ function comparisons(result: WeirResult, all: readonly Result[]): Row[] {
       other.codec === result.case.codec &&
       other.shards === 16,
   );
-  const alone = all
-    .filter(isWeir)
-    .find((other) => other.case === result.case && sameForm(other.form, { ...result.form, workers: 1 }));
+  const alone = all.filter(isWeir).find((other) => other.case === result.case && other.form.workers === 1);
   const goalOf = (goals: typeof GOALS, { contender }: Result) =>
     judged && shards === 16 ? goals[contender.name]?.[spansPerRequest] : undefined;
   return [
@@ -151,7 +148,7 @@ function versusOneWorker(result: Result, alone: Result): Row {
 }
 
 function versusLimit(result: WeirResult): Row {
-  const value = median(result.runs.map((run) => run.peakRssMb)) / (result.form.workers ?? 1);
+  const value = median(result.runs.map((run) => run.peakRssMb)) / result.form.workers;
   const goal: Goal = { must: 1 };
   const ratio = MOST_MB_A_WORKER / value;
   return {
@@ -168,7 +165,3 @@ function versusLimit(result: WeirResult): Row {
 
 const breakdownRows = (result: WeirResult): Row[] =>
   PARTS.map((part) => ({ ...base(result), value: 100 * result.breakdown[part], unit: share(part) }));
-
-function sameForm(one: WeirForm, other: WeirForm): boolean {
-  return one.driver === other.driver && one.workers === other.workers;
-}

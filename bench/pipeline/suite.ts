@@ -46,7 +46,7 @@ async function runCase(
   ground: Ground,
   say: (text: string) => void,
 ): Promise<readonly Result[]> {
-  const { spansPerRequest, shards, codec = 'none' } = of;
+  const { spansPerRequest, shards, codec } = of;
   const prefix = `bench-${spansPerRequest}-${shards}-${codec}.`;
   const title = `${spansPerRequest} spans a request, ${shards} shards, codec ${codec}`;
   await install(ground, prefix, of);

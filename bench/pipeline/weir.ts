@@ -9,7 +9,7 @@ import { namesFor } from '../../src/names.ts';
 import { readMetrics } from '../prometheus.ts';
 import type { Contender, Running, Written } from './contender.ts';
 import { type Ground, PARTITIONS } from './ground.ts';
-import { type Case, settingFor, type WeirForm } from './matrix.ts';
+import type { Case, WeirForm } from './matrix.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
 const FIRST_RING_EPOCH = 1;
@@ -45,7 +45,7 @@ function environment(ground: Ground, prefix: string, { shards, codec }: Case): N
     WEIR_ROUTING_METRICS_SHARDS: '1',
     WEIR_ROUTING_LOGS_SHARDS: '1',
     WEIR_LOG_LEVEL: 'warn',
-    ...settingFor('codecs', codec),
+    WEIR_KAFKA_COMPRESSION: codec,
   };
 }
 
@@ -70,8 +70,7 @@ export function weirContender(
       const child = spawn(process.execPath, [MAIN, 'process'], {
         env: {
           ...environment(ground, prefix, of),
-          ...settingFor('drivers', form.driver),
-          ...settingFor('workers', form.workers),
+          WEIR_WORKERS: String(form.workers),
           WEIR_API_PORT: String(apiPort),
           // Not as arguments: workers may be processes of their own.
           ...(profileTo && { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileTo}` }),
@@ -111,11 +110,7 @@ export function weirContender(
   };
 }
 
-function nameOf({ driver, workers = 1 }: WeirForm): string {
-  return ['Weir', driver, workers > 1 ? `${workers} workers` : undefined]
-    .filter((part) => part !== undefined)
-    .join(', ');
-}
+const nameOf = ({ workers }: WeirForm) => (workers > 1 ? `Weir, ${workers} workers` : 'Weir');
 
 /** The group's offsets back to the beginning of the topic; nobody may be in the group. */
 async function rewind(kafka: KafkaPort, groupId: string, topic: string): Promise<void> {

@@ -13,7 +13,7 @@ import { fitLine } from '../statistics.ts';
 import { rssMb } from '../usage.ts';
 
 const PREFIX = 'soak.';
-const OF = { spansPerRequest: 100, shards: 16 };
+const OF = { spansPerRequest: 100, shards: 16, codec: 'none' };
 const SPANS_PER_SECOND = 20_000;
 const SENDS_PER_SECOND = 20;
 /** Until here heap and compilers settle: the line begins after it. */
