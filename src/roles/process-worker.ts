@@ -6,8 +6,10 @@ import { createLog } from '../log.ts';
 import { takeSeat } from '../workers/seat.ts';
 import { startProcessPart } from './process-part.ts';
 import { runParts } from './run.ts';
+import { keepYoungGeneration } from './young-generation.ts';
 
 await exitAfter(async () => {
+  keepYoungGeneration();
   const seat = await takeSeat();
   const config = seat.settings as Config;
   const log = createLog({ level: config.log.level }).child({ role: 'process', worker: seat.worker });

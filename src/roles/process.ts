@@ -3,9 +3,11 @@ import type { Config } from '../config.ts';
 import { startProcessPart } from './process-part.ts';
 import { type RoleContext, type RoleOptions, runParts } from './run.ts';
 import { startWorkersPart } from './workers-part.ts';
+import { keepYoungGeneration } from './young-generation.ts';
 
 /** `weir process` */
 export function runProcess(config: Config, options: RoleOptions): Promise<void> {
+  keepYoungGeneration();
   return runParts('process', config, options, [startProcessing]);
 }
 

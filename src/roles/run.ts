@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { aborted } from '../abortable.ts';
 import type { ApiView } from '../api/documents.ts';
-import { type Api, startApi } from '../api/server.ts';
+import type { Api } from '../api/server.ts';
 import type { Config } from '../config.ts';
 import { type OpenKafka, openKafka } from '../kafka/connect.ts';
 import { type Kernels, loadKernels } from '../kernels/index.ts';
@@ -70,23 +70,15 @@ export async function runParts(
   let started = false;
   const openedLast: Array<{ close(): Promise<void> }> = [];
 
+  const ready = () => {
+    const reasons = started ? parts.flatMap((part) => part.waitsFor() ?? []) : ['starting'];
+    return { ready: reasons.length === 0, reasons };
+  };
+
   try {
-    const ready = () => {
-      const reasons = started ? parts.flatMap((part) => part.waitsFor() ?? []) : ['starting'];
-      return { ready: reasons.length === 0, reasons };
-    };
     seat?.show({ registry: metrics.registry, waitsFor: () => ready().reasons });
     // First, so that a taken port is said before anything else is started, and /healthz answers from the beginning.
-    const api = seat
-      ? null
-      : await startApi({
-          config,
-          metrics,
-          log,
-          ready,
-          view: () => parts.find((part) => part.view)?.view,
-          exposition: () => parts.find((part) => part.exposition)?.exposition?.() ?? metrics.registry.metrics(),
-        });
+    const api = seat ? null : await openApi();
     if (api) openedLast.push(api);
     const kafka = await openKafka(config, log, hooks.onProgress, signal);
     openedLast.push(kafka);
@@ -116,5 +108,18 @@ export async function runParts(
     const failures: unknown[] = [];
     for (const opened of openedLast.reverse()) await opened.close().catch((error: unknown) => failures.push(error));
     for (const err of failures) log.error({ err }, 'not everything could be closed in order');
+  }
+
+  /** Loaded only where it is served: a worker has none. */
+  async function openApi(): Promise<Api> {
+    const { startApi } = await import('../api/server.ts');
+    return startApi({
+      config,
+      metrics,
+      log,
+      ready,
+      view: () => parts.find((part) => part.view)?.view,
+      exposition: () => parts.find((part) => part.exposition)?.exposition?.() ?? metrics.registry.metrics(),
+    });
   }
 }

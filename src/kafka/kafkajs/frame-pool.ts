@@ -6,10 +6,11 @@
 
 /** Buffers are so much or a multiple, so that one answer's fits the next. */
 const STEP_BYTES = 1024 * 1024;
+
 export class FramePool {
   /** In all, held or kept for later; whoever takes more than that gets it, but it is not kept. */
   readonly maxBytes: number;
-  readonly #idle: Buffer[] = [];
+  readonly #idle: Buffer<ArrayBuffer>[] = [];
   #idleBytes = 0;
   #heldBytes = 0;
 
@@ -26,15 +27,21 @@ export class FramePool {
     const buffer = this.#takeIdle(bytes) ?? Buffer.allocUnsafeSlow(Math.ceil(bytes / STEP_BYTES) * STEP_BYTES);
     this.#heldBytes += buffer.length;
     return new Frame(buffer.subarray(0, bytes), (again) => {
-      this.#heldBytes -= buffer.length;
-      if (!again || this.#heldBytes + this.#idleBytes + buffer.length > this.maxBytes) return;
+      const { length } = buffer;
+      this.#heldBytes -= length;
+      if (!again) return;
+      if (this.#heldBytes + this.#idleBytes + length > this.maxBytes) {
+        // Gives the memory back now: the garbage collector does not hurry for a few buffers, however large they are.
+        buffer.buffer.transfer(0);
+        return;
+      }
       this.#idle.push(buffer);
-      this.#idleBytes += buffer.length;
+      this.#idleBytes += length;
     });
   }
 
   /** The smallest that is large enough; of several the one released last, whose pages are in the caches. */
-  #takeIdle(bytes: number): Buffer | undefined {
+  #takeIdle(bytes: number): Buffer<ArrayBuffer> | undefined {
     let best = -1;
     for (const [index, { length }] of this.#idle.entries()) {
       if (length >= bytes && (best < 0 || length <= this.#idle[best]!.length)) best = index;

@@ -3,7 +3,6 @@
  * answer to a bad token for a success.
  */
 import { readFile } from 'node:fs/promises';
-import { request } from 'undici';
 import type { Config } from '../../config.ts';
 import { WeirError } from '../../errors.ts';
 import { asError } from './outcomes.ts';
@@ -121,6 +120,8 @@ async function clientCredentials(asked: {
   let status: number;
   let text: string;
   try {
+    // Only here: loaded, it takes megabytes of every process that logs in otherwise.
+    const { request } = await import('undici');
     const response = await request(tokenEndpoint, {
       method: 'POST',
       headers: {

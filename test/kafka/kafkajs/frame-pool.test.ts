@@ -35,11 +35,18 @@ describe('a pool of frames', () => {
     expect(frames.filter(({ bytes }) => again.includes(bytes.buffer)).length).toBe(2);
   });
 
+  it('gives the memory of what it does not keep back at once', () => {
+    const pool = new FramePool(2 * MiB);
+    const frames = [pool.take(MiB), pool.take(2 * MiB)];
+    for (const frame of frames) frame.release();
+    expect(frames.map(({ bytes }) => bytes.buffer.byteLength)).toEqual([0, 2 * MiB]);
+  });
+
   it('never uses the buffer of a broken connection again', () => {
     const pool = new FramePool(8 * MiB);
     const frame = pool.take(MiB);
     frame.discard();
-    expect(pool.heldBytes).toBe(0);
+    expect([pool.heldBytes, frame.bytes.length]).toEqual([0, MiB]);
     expect(pool.take(MiB).bytes.buffer).not.toBe(frame.bytes.buffer);
   });
 });
