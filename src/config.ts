@@ -239,7 +239,9 @@ export const configSchema = z
     poll: z
       .strictObject({
         maxRecords: positive(4_096).describe('most records of a poll'),
-        maxBytes: positive(4_000_000).describe('most value bytes of a poll'),
+        maxBytes: positive(8_000_000).describe(
+          'most value bytes of a poll; it has 4 MB, or 32 KB a shard where that is more',
+        ),
         maxOutputRatio: z
           .number()
           .min(1)

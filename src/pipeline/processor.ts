@@ -12,6 +12,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { runPartition, STOP_REASONS } from './partition.ts';
+import { pollBytes } from './poll-bytes.ts';
 import type { LoadReporter } from './report.ts';
 import type { RingSource } from './ring-source.ts';
 import type { Committed } from './transact.ts';
@@ -48,6 +49,8 @@ export function startProcessor(deps: ProcessorDeps): Processor {
   const signalOf = new Map<string, Signal>(SIGNALS.map((signal) => [names.ingest(signal), signal]));
   let assigned: Processor['assigned'] = [];
   let joined = false;
+  const shards = Math.max(...SIGNALS.map((signal) => deps.rings.newest.routing[signal].shardCount));
+  const maxPollBytes = pollBytes(shards, config.poll.maxBytes);
 
   const member = port.joinGroup(
     {
@@ -55,7 +58,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
       topics: [...signalOf.keys()],
       sessionTimeoutMs: config.kafka.sessionTimeoutMs,
       ...(config.kafka.instanceId && { instanceId: config.kafka.instanceId }),
-      fetch: { maxPollRecords: config.poll.maxRecords, maxPollBytes: config.poll.maxBytes },
+      fetch: { maxPollRecords: config.poll.maxRecords, maxPollBytes },
     },
     {
       run(partition) {
@@ -74,7 +77,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
             signal,
             names,
             keepHeaders: config.routing.keepHeaders,
-            maxPollBytes: config.poll.maxBytes,
+            maxPollBytes,
             maxOutputRatio: config.poll.maxOutputRatio,
             maxShardMessageBytes: deps.shardMaxMessageBytes[signal] ?? config.topics.maxMessageBytes,
             maxDeadLetterMessageBytes: deps.deadLetterMaxMessageBytes ?? config.topics.maxMessageBytes,

@@ -20,14 +20,14 @@ import { FetchedRecords } from './record-batch.ts';
 const LONG_WAIT_MS = 500;
 const SHORT_WAIT_MS = 20;
 const MiB = 1024 * 1024;
-/** Of one answer: a poll of the processor. An answer of several polls is held until the last one is released. */
-const ANSWER_BYTES = 4 * MiB;
+/** Of one answer, whatever poll its readers ask for: an answer of several polls is held until the last one is released. */
+const MOST_ANSWER_BYTES = 8_000_000;
 /**
  * Of all answers, asked for or in hand. Where polls in hand fill it nothing is asked for ahead, and whoever waits gets little at
  * a time, but does get it: one partition whose polls take long does not stop another.
  */
 const HELD_BYTES = 24 * MiB;
-const LEAST_BYTES = 1 * MiB;
+const LEAST_BYTES = 1_000_000;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
 /** A topic that was just created is not known to every broker at once. */
@@ -144,7 +144,7 @@ export class Fetcher {
     const byLeader = new Map<string, { leader: BrokerAddress; readers: FetchReader[] }>();
     for (const reader of this.#readers) {
       const { wants } = reader;
-      if (wants === null || (wants === 'ahead' && this.#freeBytes < ANSWER_BYTES)) continue;
+      if (wants === null || (wants === 'ahead' && this.#freeBytes < answerBytes([reader]))) continue;
       if (reader.retryAt > now) {
         next = Math.min(next, reader.retryAt);
         continue;
@@ -194,7 +194,7 @@ export class Fetcher {
 
   #fetch(lane: 0 | 1, leader: BrokerAddress, readers: readonly FetchReader[]): void {
     const slot = `${lane} ${leader.host}:${leader.port}`;
-    const maxBytes = Math.min(ANSWER_BYTES, Math.max(LEAST_BYTES, this.#freeBytes));
+    const maxBytes = Math.min(answerBytes(readers), Math.max(LEAST_BYTES, this.#freeBytes));
     this.#busy.set(slot, maxBytes);
     const asked = readers.map((reader) => {
       reader.asked();
@@ -333,6 +333,11 @@ export class Fetcher {
     reader.retryAt = performance.now() + reader.backoffMs;
     this.#onTrouble(error);
   }
+}
+
+/** One poll: a partition that is behind fills it. Of what little went beyond, the next would make a poll that is not worth its transaction. */
+function answerBytes(readers: readonly FetchReader[]): number {
+  return Math.min(MOST_ANSWER_BYTES, Math.max(...readers.map(({ maxBytes }) => maxBytes)));
 }
 
 /**
