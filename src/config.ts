@@ -337,7 +337,7 @@ export const configSchema = z
       .prefault({}),
     load: z
       .strictObject({
-        reportIntervalMs: positive(1_000).describe('how often a processor reports its load'),
+        reportIntervalMs: positive(1_000).describe('how often a member reports its load, which is its heartbeat, too'),
         slotIntervalMs: positive(10_000).describe('how often a report holds the load of each slot'),
       })
       .prefault({}),

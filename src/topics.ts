@@ -188,7 +188,7 @@ export interface TopicFacts {
 
 /** Topics that each role touches, so that it needs no right on others. */
 const PURPOSES = {
-  bridge: ['ingest'],
+  bridge: ['ingest', 'load'],
   process: ['ingest', 'shard', 'control', 'snapshots', 'load', 'dead_letter'],
   control: ['ingest', 'shard', 'control', 'snapshots', 'requests', 'load', 'decisions'],
   all: ['ingest', 'shard', 'control', 'snapshots', 'requests', 'load', 'decisions', 'dead_letter'],

@@ -127,22 +127,51 @@ export interface ShardDocument {
   readonly health_status: 'healthy' | 'hot' | 'idle' | 'unknown';
 }
 
-/** GET /api/v1/members: who reported load in the window. */
+/** GET /api/v1/members: who reported load in the window, and who does not any more. */
 export interface MembersDocument {
   readonly windowSeconds: number;
   readonly leader: LeaderDocument | null;
   readonly members: readonly MemberDocument[];
+  /** Gone, the last one first; at most 100. */
+  readonly departed: readonly DepartedDocument[];
+}
+
+export interface DepartedDocument {
+  readonly id: string;
+  readonly role: string;
+  readonly version: string;
+  /** left: it said so. lost: nothing was heard of it for its timeout. */
+  readonly how: 'left' | 'lost';
+  readonly lastReport: string;
+  /** When the leader noted it. */
+  readonly at: string;
+}
+
+/** A member has joined, or is gone. */
+export interface MemberChangeDocument {
+  readonly id: string;
+  readonly role: string;
+  readonly version: string;
+  readonly change: 'joined' | 'left' | 'lost';
+  readonly at: string;
 }
 
 export interface MemberDocument {
   readonly id: string;
   readonly role: string;
   readonly version: string;
+  /** Its heartbeat: it reports every `load.reportIntervalMs`. */
   readonly lastReport: string;
+  /** When the leader noted it; null: not yet. */
+  readonly since: string | null;
+  /** CPU of its process, 1 is one core, and resident memory; null where it does not say. Roles that share a process say the same. */
+  readonly cpuCores: number | null;
+  readonly memoryBytes: number | null;
   /** Ring epoch that it routes by; 0 before there is one. */
   readonly ringEpoch: number;
   /** Ingest partitions that it works on, such as `otlp_spans/3`. */
   readonly partitions: readonly string[];
+  /** Accepted by a bridge, routed by a processor; 0 of others. */
   readonly itemsPerSecond: number;
   readonly bytesPerSecond: number;
 }
@@ -201,7 +230,8 @@ export interface PartitionLagDocument {
 export type ApiEvent =
   | { readonly event: 'decision'; readonly data: Decision }
   | { readonly event: 'ring'; readonly data: { readonly ringEpoch: number } }
-  | { readonly event: 'leader'; readonly data: LeaderDocument };
+  | { readonly event: 'leader'; readonly data: LeaderDocument }
+  | { readonly event: 'member'; readonly data: MemberChangeDocument };
 
 /** What backs `/api/v1`. Roles without one serve health, readiness and metrics only. */
 export interface ApiView {

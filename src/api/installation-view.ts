@@ -14,17 +14,10 @@ import type { Log } from '../log.ts';
 import type { Names } from '../names.ts';
 import { observe } from '../runtime/observe.ts';
 import { tailPartition } from '../runtime/partition-tail.ts';
-import type { MemberView } from '../runtime/reporting-members.ts';
 import { ownersOf } from '../runtime/ring-activation.ts';
 import { SIGNALS } from '../signals.ts';
-import type {
-  ApiEvent,
-  ApiView,
-  LagDocument,
-  LeaderDocument,
-  MemberDocument,
-  PartitionLagDocument,
-} from './documents.ts';
+import type { ApiEvent, ApiView, LagDocument, LeaderDocument, PartitionLagDocument } from './documents.ts';
+import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
 import { ringChangeDocument, routeDocument } from './ring-documents.ts';
 import { hashText, shardDocuments } from './shard-documents.ts';
 
@@ -87,6 +80,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     if (leader && leader.leaderEpoch !== before?.leaderEpoch) tell({ event: 'leader', data: leader });
     if (state.ring && state.ring.epoch !== shown.ring?.epoch)
       tell({ event: 'ring', data: { ringEpoch: state.ring.epoch } });
+    for (const data of memberChanges(shown, state)) tell({ event: 'member', data });
     shown = state;
   });
 
@@ -112,7 +106,8 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     members: async () => ({
       windowSeconds: window.coveredSeconds(now()),
       leader: leaderOf(controlLog.state),
-      members: window.members(now()).map(memberDocument).sort(byRoleAndId),
+      members: memberDocuments(controlLog.state, window.members(now())),
+      departed: departedDocuments(controlLog.state),
     }),
     services: async () => ({ windowSeconds: window.coveredSeconds(now()), services: window.services(now()) }),
     decisions: async (last) => ({ decisions: decisions.slice(-last).reverse() }),
@@ -181,13 +176,6 @@ function signalsOf(ring: RingEpoch | null, names: Names) {
     };
   });
 }
-
-function memberDocument({ id, role, version, lastHeardUnixMs, ...rest }: MemberView): MemberDocument {
-  return { id, role, version, lastReport: new Date(lastHeardUnixMs).toISOString(), ...rest };
-}
-
-const byRoleAndId = (a: MemberDocument, b: MemberDocument): number =>
-  a.role.localeCompare(b.role) || a.id.localeCompare(b.id);
 
 /** Asks the brokers. Ingest topics that do not exist are left out. */
 export async function readLag(port: KafkaPort, names: Names): Promise<LagDocument> {

@@ -37,6 +37,8 @@ export interface BridgeDeps {
   readonly topics: Readonly<Record<Signal, IngestTopic>>;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** Told of each accepted request: its items, and its bytes as protobuf. */
+  readonly onAccepted?: (items: number, bytes: number) => void;
   /** How long `close` waits for Kafka. Default 9 s, which leaves one for the connections. */
   readonly drainTimeoutMs?: number;
 }
@@ -46,7 +48,7 @@ const CONNECTION_GRACE_MS = 1_000;
 
 /** Listens before it returns. A taken port is WeirError PORT_TAKEN. */
 export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
-  const { config, producer, topics, metrics, log, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
+  const { config, producer, topics, metrics, log, onAccepted, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
   const kernel = await loadRequestKernel((seconds) => metrics.kernelSeconds.inc(seconds));
   const tls = await openServerTls(config, log);
   const admission = await openAdmission(config, log).catch((error: unknown) => {
@@ -64,7 +66,7 @@ export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
     onBacklog: (backlogBytes, takenBytes) => retryDelay.changed(backlogBytes, takenBytes),
     onBug: (cause) => log.error({ err: cause }, 'the producer threw instead of giving outcomes'),
   });
-  const intake = createIntake({ config, topics, kernel, batcher, budget, retryDelay, metrics, log });
+  const intake = createIntake({ config, topics, kernel, batcher, budget, retryDelay, metrics, log, onAccepted });
   const shared = { config, intake, admission, budget, tls, metrics, log };
   const closeFiles = () => {
     tls?.close();

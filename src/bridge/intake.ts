@@ -58,6 +58,8 @@ export interface IntakeDeps {
   readonly retryDelay: RetryDelay;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** Told of each accepted request: its items, and its bytes as protobuf. */
+  readonly onAccepted?: ((items: number, bytes: number) => void) | undefined;
 }
 
 /** Of the value of a kept header. A longer one is refused, as a cut one could be another tenant's. */
@@ -80,7 +82,7 @@ const POINT_NAMES: Readonly<Record<Signal, string>> = {
 };
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { config, topics, kernel, batcher, budget, retryDelay, metrics, log } = deps;
+  const { config, topics, kernel, batcher, budget, retryDelay, metrics, log, onAccepted } = deps;
   const refusals = createRefusalLog(log);
   let stopped = false;
 
@@ -135,6 +137,7 @@ export function createIntake(deps: IntakeDeps): Intake {
     metrics.bridgeRequests.inc({ signal, transport, outcome: 'ok' });
     metrics.bridgeBytes.inc({ signal, transport }, body.length);
     metrics.bridgeItems.inc({ signal, transport }, counts.items);
+    onAccepted?.(counts.items, body.length);
     if (pieces.length > 0) {
       metrics.bridgeAckSeconds.observe({ signal, transport }, (performance.now() - startedAt) / 1_000);
     }

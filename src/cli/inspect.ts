@@ -124,20 +124,43 @@ function changeText(change: RingChangeDocument): string {
   ].join('\n');
 }
 
-export function membersText({ leader, members }: MembersDocument): string {
+export function membersText({ leader, members, departed }: MembersDocument): string {
   const led = leader ? `Leader: ${leader.member} since ${leader.since}\n` : 'There is no leader yet.\n';
-  if (members.length === 0) return `${led}No member has reported load lately.\n`;
+  const gone = departed.length === 0 ? '' : `\n${table(departed.slice(0, MOST_DEPARTED).map(departedRow), DEPARTED)}`;
+  if (members.length === 0) return `${led}No member has reported load lately.\n${gone}`;
   const rows = members.map((of) => [
     of.role,
     of.id,
     of.version,
+    of.cpuCores === null ? '-' : percent(of.cpuCores),
+    of.memoryBytes === null ? '-' : bytes(of.memoryBytes),
     of.ringEpoch,
     of.partitions.length,
     rate(of.itemsPerSecond),
     bytes(of.bytesPerSecond),
     of.lastReport,
   ]);
-  return `${led}${table(rows, ['role', 'member', 'version', 'ring', 'partitions', 'items/s', 'bytes/s', 'last report'])}`;
+  const head = [
+    'role',
+    'member',
+    'version',
+    'CPU',
+    'memory',
+    'ring',
+    'partitions',
+    'items/s',
+    'bytes/s',
+    'last report',
+  ];
+  return `${led}${table(rows, head)}${gone}`;
+}
+
+/** All of them are in the JSON. */
+const MOST_DEPARTED = 10;
+const DEPARTED = ['gone', 'role', 'member', 'version', 'last report', 'noted'];
+
+function departedRow({ how, role, id, version, lastReport, at }: MembersDocument['departed'][number]) {
+  return [how, role, id, version, lastReport, at];
 }
 
 /** Oldest first, as in a log. */

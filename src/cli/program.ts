@@ -119,7 +119,7 @@ function addInspect(program: Command): void {
   const subjects: Record<InspectSubject, string> = {
     shards: 'each shard: topic, share of the slots, load, health',
     ring: 'the ring epoch in force: keys, slots, shards, overrides; a change in flight and what it waits for',
-    members: 'who leads, and who reports load, with how many partitions',
+    members: 'who leads, who works here under which load, and who has left or is lost',
     decisions: 'the last decisions, with what became of them',
     lag: 'what is not yet processed, by topic and partition',
   };

@@ -10,11 +10,14 @@
  * | RequestAnswered | 1 | with the consumed offset of the request, in one transaction | what became of a request |
  * | DecisionMade | 1 | with each record on `weir.decisions`, in one transaction | what a later leader needs so as not to repeat it |
  * | ConditionCleared | 1 | when the condition of a decision is gone | that the same decision may be made again |
+ * | MemberJoined | 1 | when a member is heard on `weir.load` for the first time, or again | who works here |
+ * | MemberGone | 1 | when it says that it leaves, or is not heard for its timeout | who does not any more, and why |
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { DECISION_KINDS } from '../control/decision.ts';
 import { WeirError } from '../errors.ts';
+import { ROLES } from '../load/load-report.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { ringChangeSchema, shardSchema } from './ring-change.ts';
 import { type RingEpoch, type SignalRing, UNTOUCHED } from './ring-epoch.ts';
@@ -118,6 +121,25 @@ const conditionCleared = z.object({
   subject: z.string(),
 });
 
+const memberJoined = z.object({
+  ...led,
+  type: z.literal('MemberJoined'),
+  id: z.string(),
+  role: z.enum(ROLES),
+  /** Of Weir. */
+  release: z.string(),
+});
+
+const memberGone = z.object({
+  ...led,
+  type: z.literal('MemberGone'),
+  id: z.string(),
+  /** `left`: it said so. `lost`: killed, stuck, or cut off from Kafka; it joins again when it is heard again. */
+  how: z.enum(['left', 'lost']),
+  /** Unix ms, by its own clock: the end of its last report. */
+  reportedAt: whole,
+});
+
 const SCHEMAS = {
   LeaderElected: leaderElected,
   RingActive: ringActive,
@@ -125,6 +147,8 @@ const SCHEMAS = {
   RequestAnswered: requestAnswered,
   DecisionMade: decisionMade,
   ConditionCleared: conditionCleared,
+  MemberJoined: memberJoined,
+  MemberGone: memberGone,
 } as const;
 
 export type LeaderElected = z.infer<typeof leaderElected>;
@@ -133,13 +157,17 @@ export type RingProposed = z.infer<typeof ringProposed>;
 export type RequestAnswered = z.infer<typeof requestAnswered>;
 export type DecisionMade = z.infer<typeof decisionMade>;
 export type ConditionCleared = z.infer<typeof conditionCleared>;
+export type MemberJoined = z.infer<typeof memberJoined>;
+export type MemberGone = z.infer<typeof memberGone>;
 export type ControlEvent =
   | LeaderElected
   | RingActive
   | RingProposed
   | RequestAnswered
   | DecisionMade
-  | ConditionCleared;
+  | ConditionCleared
+  | MemberJoined
+  | MemberGone;
 
 /** Distributes over the union, so that `type` keeps telling the variants apart. */
 type WithoutLead<E> = E extends ControlEvent ? Omit<E, 'leaderEpoch' | 'sequence'> : never;

@@ -2,7 +2,15 @@
 import { decisionKey, type LastDecision } from '../control/decision.ts';
 import { WeirError } from '../errors.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { type ControlEvent, type RequestAnswered, type RingActive, type RingProposed, ringOf } from './events.ts';
+import {
+  type ControlEvent,
+  type MemberGone,
+  type MemberJoined,
+  type RequestAnswered,
+  type RingActive,
+  type RingProposed,
+  ringOf,
+} from './events.ts';
 import { applyChange, type RingChange, revert } from './ring-change.ts';
 import type { RingEpoch } from './ring-epoch.ts';
 
@@ -39,6 +47,16 @@ export type PastChange = Pick<ProposedRing, 'change' | 'at'>;
 /** What became of a request. */
 export type Answer = Pick<RequestAnswered, 'outcome' | 'text' | 'ringEpoch'>;
 
+export interface KnownMember extends Pick<MemberJoined, 'role' | 'release'> {
+  /** Unix ms: when the leader heard it first. */
+  readonly since: number;
+}
+
+export interface DepartedMember extends Pick<MemberJoined, 'role' | 'release'>, Pick<MemberGone, 'how' | 'reportedAt'> {
+  /** Unix ms: when the leader noted it. */
+  readonly at: number;
+}
+
 export interface ControlState {
   /** Of the record to be folded next. */
   readonly nextOffset: bigint;
@@ -56,6 +74,10 @@ export interface ControlState {
   readonly answers: ReadonlyMap<string, Answer>;
   /** By `decisionKey`. At most MAX_SUBJECTS; the one decided longest ago goes first. */
   readonly decisions: ReadonlyMap<string, LastDecision>;
+  /** By id: those that have joined and are not gone. */
+  readonly members: ReadonlyMap<string, KnownMember>;
+  /** Those that are, oldest first; at most MAX_DEPARTED. */
+  readonly departed: ReadonlyMap<string, DepartedMember>;
   /** Next offset of `weir.load` at the last decision; null before. */
   readonly inputOffset: number | null;
 }
@@ -65,6 +87,9 @@ export const MAX_SUBJECTS = 10_000;
 
 /** Answers remembered: a request that comes again within the next so many is answered again, not granted again. */
 export const MAX_ANSWERS = 1_000;
+
+/** Members remembered that are gone. */
+export const MAX_DEPARTED = 100;
 
 /** Changes remembered: those of the last ten minutes count, in which there are far fewer. */
 export const MAX_CHANGES = 100;
@@ -78,6 +103,8 @@ export const EMPTY_STATE: ControlState = {
   nextShard: { traces: 0, metrics: 0, logs: 0 },
   answers: new Map(),
   decisions: new Map(),
+  members: new Map(),
+  departed: new Map(),
   inputOffset: null,
 };
 
@@ -121,6 +148,25 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       const last = state.decisions.get(key);
       const decisions = last ? new Map(state.decisions).set(key, { ...last, cleared: true }) : state.decisions;
       return { ...next, leaders: counted(state.leaders, event), decisions };
+    }
+    case 'MemberJoined': {
+      const { id, role, release, at } = event;
+      const members = new Map(state.members).set(id, { role, release, since: at });
+      const departed = new Map(state.departed);
+      departed.delete(id);
+      return { ...next, leaders: counted(state.leaders, event), members, departed };
+    }
+    case 'MemberGone': {
+      const { id, how, reportedAt, at } = event;
+      const leaders = counted(state.leaders, event);
+      const member = state.members.get(id);
+      if (!member) return { ...next, leaders };
+      const members = new Map(state.members);
+      members.delete(id);
+      const { role, release } = member;
+      const departed = new Map(state.departed).set(id, { role, release, how, reportedAt, at });
+      if (departed.size > MAX_DEPARTED) departed.delete(departed.keys().next().value!);
+      return { ...next, leaders, members, departed };
     }
   }
 }

@@ -11,14 +11,15 @@ import {
   MAX_REPORT_BYTES,
   type PartitionLag,
   type Reporter,
+  ROLES,
   type ShardLoad,
   type SignalLoad,
   type SlotLoad,
+  type Usage,
 } from './load-report.ts';
 
 const SIGNAL_NUMBERS: Readonly<Record<Signal, number>> = { traces: 1, metrics: 2, logs: 3 };
 const SIGNAL_NAMES: readonly (Signal | undefined)[] = [undefined, 'traces', 'metrics', 'logs'];
-const ROLES: readonly string[] = ['bridge', 'process', 'control', 'deliver'] satisfies Reporter['role'][];
 
 /** All that is encoded here: whatever it is, it is done before the next begins. */
 const out = new ProtobufWriter(MAX_REPORT_BYTES);
@@ -46,6 +47,15 @@ export function encodeLoadReport(report: LoadReport): Uint8Array {
   }
   for (const lag of report.lag) out.message(8, () => writeLag(lag));
   uint(9, report.instancesLeftOut);
+  const { usage } = report;
+  if (usage)
+    out.message(10, () => {
+      double(1, usage.cpuCores);
+      uint(2, usage.rssBytes);
+    });
+  uint(11, report.acceptedItems);
+  uint(12, report.acceptedBytes);
+  uint(13, report.leaving ? 1 : 0);
   return out.finish();
 }
 
@@ -134,7 +144,12 @@ export function decodeLoadReport(bytes: Uint8Array): LoadReport | null {
   const reporter = { id: '', role: '', version: '' };
   const signals: SignalLoad[] = [];
   const lag: PartitionLag[] = [];
-  const numbers = { fromUnixMs: 0, toUnixMs: 0, ringEpoch: 0, part: 0, parts: 0, instancesLeftOut: 0 };
+  const numbers = {
+    ...{ fromUnixMs: 0, toUnixMs: 0, ringEpoch: 0, part: 0, parts: 0, instancesLeftOut: 0 },
+    ...{ acceptedItems: 0, acceptedBytes: 0 },
+  };
+  let usage: Usage | null = null;
+  let leaving = false;
   while (reader.next()) {
     if (reader.field === 1) {
       const inner = reader.message();
@@ -153,9 +168,22 @@ export function decodeLoadReport(bytes: Uint8Array): LoadReport | null {
       if (signal) signals.push(signal);
     } else if (reader.field === 8) lag.push(decodeLag(reader.message()));
     else if (reader.field === 9) numbers.instancesLeftOut = reader.uint();
+    else if (reader.field === 10) usage = decodeUsage(reader.message());
+    else if (reader.field === 11) numbers.acceptedItems = reader.uint();
+    else if (reader.field === 12) numbers.acceptedBytes = reader.uint();
+    else if (reader.field === 13) leaving = reader.uint() !== 0;
   }
-  if (!ROLES.includes(reporter.role)) return null;
-  return { reporter: reporter as Reporter, ...numbers, signals, lag };
+  if (!(ROLES as readonly string[]).includes(reporter.role)) return null;
+  return { reporter: reporter as Reporter, ...numbers, signals, lag, usage, leaving };
+}
+
+function decodeUsage(reader: ProtobufReader): Usage {
+  const usage = { cpuCores: 0, rssBytes: 0 };
+  while (reader.next()) {
+    if (reader.field === 1) usage.cpuCores = reader.double();
+    else if (reader.field === 2) usage.rssBytes = reader.uint();
+  }
+  return usage;
 }
 
 function decodeSignal(reader: ProtobufReader): SignalLoad | null {

@@ -4,7 +4,7 @@
  */
 import type { SplitAggregates } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { type LoadReport, MAX_NAME_LENGTH, type PartitionLag, type Reporter } from './load-report.ts';
+import { type LoadReport, MAX_NAME_LENGTH, type PartitionLag, type Reporter, type Usage } from './load-report.ts';
 import { InstanceTotals, SignalTotals } from './load-totals.ts';
 import { ReportParts } from './report-parts.ts';
 import { InstanceUtilisation, readingOf } from './utilisation.ts';
@@ -15,6 +15,14 @@ export interface LoadAccumulatorOptions {
   readonly slotIntervalMs: number;
   readonly nowUnixMs: number;
 }
+
+/** What a report says of the member itself. */
+export interface MemberWord {
+  readonly usage: Usage | null;
+  readonly leaving: boolean;
+}
+
+const UNSAID: MemberWord = { usage: null, leaving: false };
 
 /** Instances that one report can hold, over all signals. */
 const MAX_INSTANCES = 16_384;
@@ -29,6 +37,8 @@ export class LoadAccumulator {
   #instancesLeftOut = 0;
   #lag: readonly PartitionLag[] = [];
   #ringEpoch = 0;
+  #acceptedItems = 0;
+  #acceptedBytes = 0;
   #fromUnixMs: number;
   #slotsFromUnixMs: number;
   /** Reports of an earlier ring epoch that wait for the next drain. */
@@ -46,6 +56,12 @@ export class LoadAccumulator {
     const anything = [...this.#signals.values()].some((totals) => totals.shards.size > 0);
     if (anything && nowUnixMs > this.#fromUnixMs) this.#cut.push(...this.#take(nowUnixMs));
     this.#ringEpoch = ringEpoch;
+  }
+
+  /** Of an accepted request. */
+  accept(items: number, bytes: number): void {
+    this.#acceptedItems += items;
+    this.#acceptedBytes += bytes;
   }
 
   /** Goes with the next report. */
@@ -87,13 +103,13 @@ export class LoadAccumulator {
    * The reports since the last drain, each at most MAX_REPORT_BYTES when encoded; at least one, which says that this member is alive.
    * Slots are in them every `slotIntervalMs`.
    */
-  drain(nowUnixMs: number): LoadReport[] {
+  drain(nowUnixMs: number, word: MemberWord = UNSAID): LoadReport[] {
     const cut = this.#cut;
     this.#cut = [];
-    return [...cut, ...this.#take(nowUnixMs)];
+    return [...cut, ...this.#take(nowUnixMs, word)];
   }
 
-  #take(nowUnixMs: number): LoadReport[] {
+  #take(nowUnixMs: number, word: MemberWord = UNSAID): LoadReport[] {
     // `to` must grow from report to report, or a reader takes the second for a duplicate: also when the clock was set back.
     const toUnixMs = Math.max(nowUnixMs, this.#fromUnixMs + 1);
     const withSlots = toUnixMs - this.#slotsFromUnixMs >= this.#options.slotIntervalMs;
@@ -123,11 +139,16 @@ export class LoadAccumulator {
       toUnixMs,
       ringEpoch: this.#ringEpoch,
       instancesLeftOut: this.#instancesLeftOut,
+      acceptedItems: this.#acceptedItems,
+      acceptedBytes: this.#acceptedBytes,
+      ...word,
     });
     this.#fromUnixMs = toUnixMs;
     if (withSlots) this.#slotsFromUnixMs = toUnixMs;
     this.#instances = 0;
     this.#instancesLeftOut = 0;
+    this.#acceptedItems = 0;
+    this.#acceptedBytes = 0;
     this.#lag = [];
     return reports;
   }

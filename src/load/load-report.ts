@@ -8,10 +8,12 @@ export const MAX_REPORTED_SLOTS = 4_096;
 /** Characters of a service or instance name that a report carries. */
 export const MAX_NAME_LENGTH = 256;
 
+export const ROLES = ['bridge', 'process', 'control', 'deliver'] as const;
+
 export interface Reporter {
   /** Unique among running members, and new at each start. */
   readonly id: string;
-  readonly role: 'bridge' | 'process' | 'control' | 'deliver';
+  readonly role: (typeof ROLES)[number];
   readonly version: string;
 }
 
@@ -64,6 +66,13 @@ export interface PartitionLag {
   readonly records: number;
 }
 
+/** Of the whole process: roles that share one say the same. */
+export interface Usage {
+  /** Mean since the last report; 1 is one core. */
+  readonly cpuCores: number;
+  readonly rssBytes: number;
+}
+
 export interface LoadReport {
   readonly reporter: Reporter;
   readonly fromUnixMs: number;
@@ -76,4 +85,11 @@ export interface LoadReport {
   readonly signals: readonly SignalLoad[];
   readonly lag: readonly PartitionLag[];
   readonly instancesLeftOut: number;
+  /** null: not measured. */
+  readonly usage: Usage | null;
+  /** Of requests that a bridge has accepted. What a processor worked on is in its shards. */
+  readonly acceptedItems: number;
+  readonly acceptedBytes: number;
+  /** The last report of a member that stops in order. */
+  readonly leaving: boolean;
 }

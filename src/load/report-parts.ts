@@ -44,6 +44,8 @@ export class ReportParts {
       ...head,
       // Told once, not once a part.
       instancesLeftOut: index === 0 ? head.instancesLeftOut : 0,
+      acceptedItems: index === 0 ? head.acceptedItems : 0,
+      acceptedBytes: index === 0 ? head.acceptedBytes : 0,
       part: index,
       parts: this.#parts.length,
       signals: [...part.signals].map(([signal, rows]) => ({ signal, ...rows })),

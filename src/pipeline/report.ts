@@ -1,19 +1,22 @@
-/** Sends what a processor measured to `weir.load`, off the hot path: once a second, whatever the polls do. */
+/** Sends what a member measured to `weir.load`, off the hot path: once a second, whatever the polls do. It is the member's heartbeat, too. */
 import type { Logger } from 'pino';
 import type { Producer } from '../kafka/port.ts';
 import type { SplitAggregates } from '../kernels/split/kernel.ts';
 import { encodeLoadReport } from '../load/codec.ts';
 import { LoadAccumulator } from '../load/load-accumulator.ts';
 import type { PartitionLag, Reporter } from '../load/load-report.ts';
+import { createUsageMeter } from '../load/usage.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Signal } from '../signals.ts';
 
 export interface LoadReporter {
   /** Aggregates of a committed poll. */
   add(signal: Signal, aggregates: SplitAggregates): void;
+  /** Of a request that a bridge has accepted. */
+  accept(items: number, bytes: number): void;
   setLag(lag: readonly PartitionLag[]): void;
   setRingEpoch(ringEpoch: number): void;
-  /** Sends what is left. */
+  /** Sends what is left, and that this member leaves. */
   close(): Promise<void>;
 }
 
@@ -34,10 +37,11 @@ export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
     slotIntervalMs: deps.slotIntervalMs,
     nowUnixMs: Date.now(),
   });
+  const usage = createUsageMeter();
   let sending: Promise<void> | null = null;
   const timer = setInterval(() => {
     // While Kafka is slow the totals grow in value, not in number: the next report covers the longer time.
-    sending ??= send()
+    sending ??= send(false)
       // A producer that was closed under it, or a report that cannot be encoded: no reason for the process to end.
       .catch((err: Error) => log.error({ err }, 'a load report could not be sent'))
       .finally(() => {
@@ -45,9 +49,8 @@ export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
       });
   }, deps.intervalMs);
 
-  async function send(): Promise<void> {
-    const reports = accumulator.drain(Date.now());
-    if (reports.length === 0) return;
+  async function send(leaving: boolean): Promise<void> {
+    const reports = accumulator.drain(Date.now(), { usage: usage(), leaving });
     const records = reports.map((report) => ({ topic, partition: 0, value: encodeLoadReport(report) }));
     for (const outcome of await producer.send(records)) {
       metrics.loadReports.inc({ outcome: outcome.kind });
@@ -58,12 +61,13 @@ export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
 
   return {
     add: (signal, aggregates) => accumulator.add(signal, aggregates),
+    accept: (items, bytes) => accumulator.accept(items, bytes),
     setLag: (lag) => accumulator.setLag(lag),
     setRingEpoch: (ringEpoch) => accumulator.setRingEpoch(ringEpoch, Date.now()),
     async close() {
       clearInterval(timer);
       await sending;
-      await send();
+      await send(true);
     },
   };
 }

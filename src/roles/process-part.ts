@@ -1,10 +1,9 @@
 /** The processor as a part of a process: waits for the ring, then works until it is closed. */
-import { weirVersion } from '../cli/version.ts';
 import { followControlLog } from '../coordination/control-log.ts';
 import { requireSameRouting } from '../coordination/first-ring.ts';
 import { type Processor, startProcessor } from '../pipeline/processor.ts';
-import { startLoadReporter } from '../pipeline/report.ts';
 import { followRings } from '../pipeline/ring-source.ts';
+import { startMemberReporter } from './member-reporter.ts';
 import type { Part, RoleContext } from './run.ts';
 
 const PATIENCE_MS = 2_000;
@@ -31,19 +30,7 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
     if (ring === null) throw new TypeError('no ring');
     requireSameRouting(config, ring, kernels.hash);
 
-    const reporter = startLoadReporter({
-      producer: await kafka.port.producer(),
-      topic: names.load,
-      reporter: {
-        id: context.member,
-        role: 'process',
-        version: weirVersion(),
-      },
-      intervalMs: config.load.reportIntervalMs,
-      slotIntervalMs: config.load.slotIntervalMs,
-      metrics,
-      log,
-    });
+    const reporter = await startMemberReporter(context, 'process');
     const rings = followRings(follower, log);
     const showRing = () => {
       reporter.setRingEpoch(rings.newest.epoch);

@@ -34,7 +34,7 @@ export interface RoleContext extends RoleOptions {
   readonly topics: TopicFacts;
   readonly kernels: Kernels;
   readonly metrics: Metrics;
-  /** This process among the members: unique, and new at each start. */
+  /** This process: unique, and new at each start. Its parts are members, see `member-reporter.ts`. */
   readonly member: string;
 }
 

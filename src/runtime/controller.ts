@@ -1,6 +1,6 @@
 /**
  * The controller: watches the load, joins the election and, while it leads, decides. Per tick: answer requests -> see to the proposed ring epoch ->
- * observe -> decide -> one transaction with the decisions, and with the events by which a later leader repeats none of them. All of it one
+ * note who came and went -> observe -> decide -> one transaction with the decisions, and with the events by which a later leader repeats none of them. All of it one
  * after the other, so that each step knows what the one before has written.
  */
 import type { Logger } from 'pino';
@@ -23,6 +23,7 @@ import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
+import { MemberWatch } from './member-watch.ts';
 import { type Observer, observe } from './observe.ts';
 import { pastMovesOf } from './past-moves.ts';
 import { RequestDesk } from './request-desk.ts';
@@ -70,9 +71,16 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const control = await followControlLog(port, names);
   const showRing = (ring: RingEpoch | null) => metrics.ringEpoch.set(ring?.epoch ?? 0);
   let observer: Observer;
+  // As the group has it; but never sooner than a few reports are overdue.
+  const timeoutMs = Math.max(config.kafka.sessionTimeoutMs, REPORTS_OVERDUE * config.load.reportIntervalMs);
+  const members = new MemberWatch(timeoutMs);
   try {
     if (control.state.ring) requireSameRouting(config, control.state.ring, kernels.hash);
-    observer = await observe(port, names, config, { now, log: (fields, text) => log.warn(fields, text) });
+    observer = await observe(port, names, config, {
+      now,
+      onReport: (report) => members.hear(report, now()),
+      log: (fields, text) => log.warn(fields, text),
+    });
   } catch (error) {
     await control.close();
     throw error;
@@ -81,7 +89,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   control.onChange((state) => showRing(state.ring));
   metrics.leader.set(0);
 
-  const duty = new Duty({ ...options, now }, observer);
+  const duty = new Duty({ ...options, now }, observer, members);
   const election = electLeader({
     port,
     groupId: names.controlGroup,
@@ -122,18 +130,23 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
 }
 
+/** Reports of a member that have to be missing before it counts as lost. */
+const REPORTS_OVERDUE = 3;
+
 /** What a leader does. */
 class Duty {
   readonly #options: ControllerOptions & { readonly now: () => number };
   readonly #observer: Observer;
+  readonly #members: MemberWatch;
   readonly #proposals: RingProposals;
   readonly #activation: RingActivation;
   /** How far of the control log the newest snapshot holds. */
   #snapshotAt = 0n;
 
-  constructor(options: ControllerOptions & { readonly now: () => number }, observer: Observer) {
+  constructor(options: ControllerOptions & { readonly now: () => number }, observer: Observer, members: MemberWatch) {
     this.#options = options;
     this.#observer = observer;
+    this.#members = members;
     const { window } = observer;
     this.#proposals = new RingProposals({ ...options, ring: options.kernels.ring, window });
     this.#activation = new RingActivation({ ...options, kernel: options.kernels.split, window });
@@ -159,6 +172,7 @@ class Duty {
       log.warn({ err }, 'the requests could not be read: giving up the leadership');
       return;
     }
+    this.#members.begin(lead.state, now());
     try {
       await this.#ticks(lead, desk);
     } finally {
@@ -173,6 +187,7 @@ class Duty {
     while (!lead.signal.aborted) {
       for (const asked of desk.take()) if ((await this.#proposals.answer(lead, asked)).kind !== 'committed') return;
       if ((await this.#activation.advance(lead)).kind !== 'committed') return;
+      if ((await this.#noteMembers(lead)).kind !== 'committed') return;
       if ((await this.#snapshot(lead)).kind !== 'committed') return;
       const at = now();
       const inputOffset = this.#observer.inputOffset;
@@ -190,6 +205,23 @@ class Duty {
       onTick?.({ at, inputOffset, verdicts: decided.reasons });
       await desk.arrival(config.control.tickMs, lead.signal);
     }
+  }
+
+  async #noteMembers(lead: Leadership): Promise<CommitOutcome> {
+    const { log, now } = this.#options;
+    const { members } = lead.state;
+    const news = this.#members.news(lead.state, now());
+    if (news.length === 0) return { kind: 'committed' };
+    const outcome = await lead.write({ events: news });
+    if (outcome.kind !== 'committed') return outcome;
+    for (const event of news) {
+      const role = event.type === 'MemberJoined' ? event.role : members.get(event.id)!.role;
+      const fields = { member: event.id, memberRole: role };
+      if (event.type === 'MemberJoined') log.info(fields, 'a member has joined');
+      else if (event.how === 'left') log.info(fields, 'a member has left');
+      else log.warn(fields, 'a member is lost: no load report came from it for its timeout');
+    }
+    return outcome;
   }
 
   /** So that a start reads little: see src/coordination/snapshot.ts. */

@@ -19,6 +19,8 @@ export interface Observer {
 
 export interface ObserveOptions {
   readonly now: () => number;
+  /** Told of each report that is news: no duplicate, and not from before the window. */
+  readonly onReport?: (report: LoadReport) => void;
   /** Told of each record that is no load report. */
   readonly log?: (fields: { readonly topic: string; readonly offset: string }, text: string) => void;
 }
@@ -34,7 +36,7 @@ export async function observe(
   port: KafkaPort,
   names: Pick<Names, 'load'>,
   config: Pick<Config, 'control' | 'load'>,
-  { now, log }: ObserveOptions,
+  { now, onReport, log }: ObserveOptions,
 ): Promise<Observer> {
   const window = new LoadWindow({
     windowMs: config.control.windowMs,
@@ -44,8 +46,10 @@ export async function observe(
   const tail = await tailPartition(port, { topic: names.load, partition: 0 }, REPORTS_BEFORE_END, (poll) => {
     for (let i = 0; i < poll.count; i++) {
       const report = reportOf(poll, i);
-      if (report) window.add(report, now());
-      else log?.({ topic: poll.topic, offset: String(poll.offset(i)) }, 'a record that is no load report was left out');
+      if (report) {
+        if (window.add(report, now())) onReport?.(report);
+      } else
+        log?.({ topic: poll.topic, offset: String(poll.offset(i)) }, 'a record that is no load report was left out');
     }
   });
   return {

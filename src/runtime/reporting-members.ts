@@ -1,6 +1,6 @@
 /** The members whose reports a load window holds: which report is news, and what each said last. */
 import type { SignalView } from '../control/load-view.ts';
-import type { LoadReport, Reporter, SlotLoad } from '../load/load-report.ts';
+import type { LoadReport, Reporter, SlotLoad, Usage } from '../load/load-report.ts';
 import type { Signal } from '../signals.ts';
 
 export interface MemberView extends Reporter {
@@ -11,6 +11,8 @@ export interface MemberView extends Reporter {
   readonly partitions: readonly string[];
   readonly itemsPerSecond: number;
   readonly bytesPerSecond: number;
+  /** That it said last; null: nothing yet. */
+  readonly usage: Usage | null;
 }
 
 /** Remembered beyond the window, too. */
@@ -25,6 +27,8 @@ interface Member {
   readonly slots: Map<Signal, SlotLoad>;
   /** Lag is not told in every report. */
   lag: { readonly toUnixMs: number; readonly partitions: string[] } | null;
+  usage: Usage | null;
+  leaving: boolean;
   items: number;
   bytes: number;
 }
@@ -45,7 +49,7 @@ export class ReportingMembers {
     const member = this.#members.get(reporter.id);
     if (!member) {
       if (this.#members.size >= MAX_MEMBERS) return false;
-      const unheard = { slots: new Map(), lag: null, items: 0, bytes: 0 };
+      const unheard = { slots: new Map(), lag: null, usage: null, leaving: false, items: 0, bytes: 0 };
       this.#members.set(reporter.id, { reporter, toUnixMs, ringEpoch, parts: new Set([part]), ...unheard });
       return true;
     }
@@ -63,6 +67,8 @@ export class ReportingMembers {
     const member = this.#count(report, 1);
     if (!member) return;
     for (const { signal, slots } of report.signals) if (slots) member.slots.set(signal, slots);
+    member.usage = report.usage ?? member.usage;
+    member.leaving = report.leaving;
     if (report.lag.length === 0) return;
     const { toUnixMs } = report;
     if (member.lag?.toUnixMs !== toUnixMs) member.lag = { toUnixMs, partitions: [] };
@@ -82,18 +88,19 @@ export class ReportingMembers {
     }
   }
 
-  /** Heard in the window. */
+  /** Heard in the window, and not to have left. */
   views(seconds: number, nowUnixMs: number): MemberView[] {
     const oldestUnixMs = nowUnixMs - this.#windowMs;
     return [...this.#members.values()]
-      .filter(({ toUnixMs }) => toUnixMs > oldestUnixMs)
-      .map(({ reporter, toUnixMs, ringEpoch, lag, items, bytes }) => ({
+      .filter(({ toUnixMs, leaving }) => toUnixMs > oldestUnixMs && !leaving)
+      .map(({ reporter, toUnixMs, ringEpoch, lag, items, bytes, usage }) => ({
         ...reporter,
         lastHeardUnixMs: toUnixMs,
         ringEpoch,
         partitions: lag && lag.toUnixMs > oldestUnixMs ? [...lag.partitions] : [],
         itemsPerSecond: items / seconds,
         bytesPerSecond: bytes / seconds,
+        usage,
       }));
   }
 
@@ -114,15 +121,15 @@ export class ReportingMembers {
     return { slotBytesPerSecond: rates, restBytesPerSecond };
   }
 
-  #count({ reporter, signals }: LoadReport, sign: 1 | -1): Member | undefined {
+  #count({ reporter, signals, acceptedItems, acceptedBytes }: LoadReport, sign: 1 | -1): Member | undefined {
     const member = this.#members.get(reporter.id);
     if (!member) return undefined;
-    for (const { shards } of signals)
-      for (const { items, bytes } of shards) {
-        // Not below 0: a member that was forgotten and is heard again began from there.
-        member.items = Math.max(0, member.items + sign * items);
-        member.bytes = Math.max(0, member.bytes + sign * bytes);
-      }
+    const worked = [{ items: acceptedItems, bytes: acceptedBytes }, ...signals.flatMap(({ shards }) => shards)];
+    for (const { items, bytes } of worked) {
+      // Not below 0: a member that was forgotten and is heard again began from there.
+      member.items = Math.max(0, member.items + sign * items);
+      member.bytes = Math.max(0, member.bytes + sign * bytes);
+    }
     return member;
   }
 }

@@ -173,6 +173,49 @@ describe('the view of an installation', () => {
       ]);
     });
 
+    it('shows what a bridge accepts and takes of the machine, and not who has said that it leaves', async () => {
+      const of = (id: string, over: Partial<LoadReport>) =>
+        report(0, [], { reporter: { id, role: 'bridge', version: '0.1.0' }, signals: [], lag: [], ...over });
+      const usage = { cpuCores: 0.5, rssBytes: 9e7 };
+      const busy = of('b-1', { usage, acceptedItems: 40, acceptedBytes: 8_000 });
+      await write(names.load, ...[busy, of('b-2', { leaving: true })].map(encodeLoadReport));
+      const { members } = await (await open()).members();
+      expect(members).toMatchObject([
+        { id: 'b-1', cpuCores: 0.5, memoryBytes: 9e7, itemsPerSecond: 40, bytesPerSecond: 8_000, since: null },
+      ]);
+    });
+
+    it('shows and tells who has joined, left or is lost', async () => {
+      const view = await open();
+      const told: ApiEvent[] = [];
+      view.subscribe((event) => told.push(event));
+      const led = { version: 1, leaderEpoch: 0, sequence: 1 } as const;
+      const joined = (id: string) =>
+        encodeEvent({ ...led, type: 'MemberJoined', at: NOW - 5_000, id, role: 'process', release: '0.1.0' });
+      const gone = (id: string, how: 'left' | 'lost') =>
+        encodeEvent({ ...led, type: 'MemberGone', at: NOW, id, how, reportedAt: NOW - 3_000 });
+      await write(
+        names.load,
+        ...['p-1', 'p-2'].map((id) =>
+          encodeLoadReport(report(4, [], { reporter: { id, role: 'process', version: '0.1.0' } })),
+        ),
+      );
+      await write(names.control, ...['p-1', 'p-2', 'p-3'].map(joined), gone('p-2', 'lost'), gone('p-3', 'left'));
+      await vi.waitFor(() => expect(told).toHaveLength(5));
+      expect(told.map(({ event, data }) => [event, data])).toEqual(
+        ['p-1 joined', 'p-2 joined', 'p-3 joined', 'p-2 lost', 'p-3 left'].map((text) => [
+          'member',
+          expect.objectContaining({ id: text.split(' ')[0], change: text.split(' ')[1], version: '0.1.0' }),
+        ]),
+      );
+      const { members, departed } = await view.members();
+      expect(members.map(({ id, since }) => [id, since])).toEqual([['p-1', new Date(NOW - 5_000).toISOString()]]);
+      expect(departed.map(({ id, how }) => [id, how])).toEqual([
+        ['p-3', 'left'],
+        ['p-2', 'lost'],
+      ]);
+    });
+
     it('shows services and their instances as the traffic tells', async () => {
       const instances = [
         instance(),

@@ -145,8 +145,28 @@ describe('weir inspect', () => {
     expect(lagText({ group: 'weir-process', totalRecords: 7, partitions: [partition] })).toMatch(
       /^Group weir-process: 7 records behind\ntopic .*\notlp_spans +0 +- +7 +7 +-\n$/,
     );
-    expect(membersText({ windowSeconds: 0, leader: null, members: [] })).toBe(
+    expect(membersText({ windowSeconds: 0, leader: null, members: [], departed: [] })).toBe(
       'There is no leader yet.\nNo member has reported load lately.\n',
+    );
+    const at = '2026-01-01T00:00:00.000Z';
+    const of = { version: '0.1.0', lastReport: at };
+    const bridge = {
+      ...{
+        ...of,
+        id: 'b-1',
+        role: 'bridge',
+        since: at,
+        cpuCores: 0.25,
+        memoryBytes: 90e6,
+        ringEpoch: 0,
+        partitions: [],
+      },
+      ...{ itemsPerSecond: 1_000, bytesPerSecond: 2_000 },
+    };
+    const gone = { ...of, id: 'p-1', role: 'process', how: 'lost' as const, at };
+    const leader = { member: 'c-1', leaderEpoch: 3, since: at };
+    expect(membersText({ windowSeconds: 15, leader, members: [bridge], departed: [gone] })).toMatch(
+      /^Leader: c-1 since .*\nrole .*\nbridge +b-1 +0\.1\.0 +25\.0% +90\.0 MB +0 +0 +1000 +2\.0 kB +2026.*\n\ngone .*\nlost +process +p-1 .*\n$/,
     );
   });
 });

@@ -33,6 +33,8 @@ const full: ControlState = {
   decisions: new Map([
     ['scaling/s', { id: '1-1', kind: 'scaling', subject: 's', fingerprint: 'f', at: 1, until: 2, cleared: false }],
   ]),
+  members: new Map([['m', { role: 'bridge', release: '0.1.0', since: 4 }]]),
+  departed: new Map([['d', { role: 'process', release: '0.1.0', how: 'lost', reportedAt: 5, at: 6 }]]),
   inputOffset: 12,
 };
 

@@ -69,6 +69,10 @@ const anyReport: fc.Arbitrary<LoadReport> = fc.record({
   ),
   lag: fc.array(fc.record({ topic: text, partition: fc.nat(), records: count }), { maxLength: 3 }),
   instancesLeftOut: count,
+  usage: fc.option(fc.record({ cpuCores: fc.double({ min: 0, max: 1_000, noNaN: true }), rssBytes: count })),
+  acceptedItems: count,
+  acceptedBytes: count,
+  leaving: fc.boolean(),
 });
 
 /** -0 is not told from 0 on the wire. */

@@ -78,6 +78,10 @@ export function report(toUnixMs: number, over: Partial<LoadReport> = {}): LoadRe
     signals: [],
     lag: [],
     instancesLeftOut: 0,
+    usage: null,
+    acceptedItems: 0,
+    acceptedBytes: 0,
+    leaving: false,
     ...over,
   };
 }
