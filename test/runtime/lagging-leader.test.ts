@@ -1,0 +1,94 @@
+/** A new leader whose view of the control log lags: it must not act on what its predecessor has overtaken. */
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Config } from '../../src/config.ts';
+import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
+import { type ControlEvent, decodeEvent } from '../../src/coordination/events.ts';
+import { encodeRequest, type Wish } from '../../src/coordination/requests.ts';
+import { createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { type Names, namesFor } from '../../src/names.ts';
+import { type Controller, startController } from '../../src/runtime/controller.ts';
+import { ensureTopics } from '../../src/topics.ts';
+import { kernels, produce, readAll, testConfig } from '../coordination/cluster.ts';
+import { gatePort } from '../support/gated-port.ts';
+
+const config: Config = { ...testConfig('l.'), control: { ...testConfig('l.').control, tickMs: 5 } };
+const names: Names = namesFor('l.');
+
+let kafka: MemoryKafka;
+let port: KafkaPort;
+let control: ControlLogFollower;
+let running: Controller[];
+
+beforeEach(async () => {
+  kafka = createMemoryKafka();
+  port = kafka.connect();
+  await ensureTopics(port.admin, { config, names });
+  control = await followControlLog(port, names);
+  running = [];
+});
+afterEach(async () => {
+  for (const controller of running) await controller.close();
+  await control.close();
+  await port.close();
+});
+
+/** `ticks`: rounds of its duty that are done. */
+async function start(memberName: string, by: KafkaPort) {
+  const member = { ticks: 0, controller: null as unknown as Controller };
+  const [metrics, log] = [createMetrics(), pino({ level: 'silent' })];
+  const onTick = () => member.ticks++;
+  member.controller = await startController({ port: by, names, config, kernels, metrics, log, memberName, onTick });
+  running.push(member.controller);
+  return member;
+}
+
+/** Also a second time, as a producer does that did not hear of the first. */
+const ask = (id: string, wish: Wish) => {
+  const at = Date.now();
+  return produce(
+    port,
+    names.requests,
+    encodeRequest({ version: 1, id, member: 'm', at, expiresAt: at + 60_000, wish }),
+  );
+};
+const events = async (type: ControlEvent['type']) =>
+  (await readAll(port, names.control)).map((value) => decodeEvent(value, 'the log')).filter((of) => of.type === type);
+
+/** `before` by a first leader, unseen by the second one; then `again` is asked, and the second leader answers `last`. */
+async function takeOver(before: () => Promise<unknown>, again: () => Promise<unknown>): Promise<void> {
+  const first = await start('first', port);
+  await control.waitFor(({ ring }) => ring !== null);
+  const gated = gatePort(kafka.connect(), names.control);
+  const second = await start('second', gated.port);
+  const release = gated.hold();
+  await before();
+  await first.controller.close();
+  await control.waitFor(({ leaders }) => leaders.get('control')!.member === 'second');
+  const { leaderEpoch } = control.state.leaders.get('control')!;
+  await again();
+  await ask('last', { kind: 'split', shard: 'none such' });
+  // It is elected, and everything that it could act on is there.
+  expect(second.ticks).toBe(0);
+  expect(control.state.leaders.get('control')).toMatchObject({ leaderEpoch, sequence: 0 });
+  release();
+  await control.waitFor(({ answers }) => answers.has('last'));
+}
+
+it('proposes no second ring epoch for a request that its predecessor has granted, and answers it as that did', async () => {
+  const split = () => ask('r', { kind: 'split', shard: 'traces-0000' });
+  await takeOver(async () => {
+    await split();
+    await control.waitFor(({ answers }) => answers.has('r'));
+  }, split);
+  expect(await events('RingProposed')).toMatchObject([{ epoch: 2, requestId: 'r' }]);
+  const answers = (await events('RequestAnswered')).flatMap((of) =>
+    of.type === 'RequestAnswered' && of.id === 'r' ? [[of.outcome, of.ringEpoch]] : [],
+  );
+  expect(answers).toEqual([
+    ['accepted', 2],
+    ['accepted', 2],
+  ]);
+});
