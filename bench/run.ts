@@ -5,6 +5,7 @@
  *     pipeline  [--spans 10,100,512] [--shards 16,64,256] [--codecs NAME,…] [--workers 1,2] (or `all`, each)
  *               [--collector] [--total SPANS] [--rounds N]
  *     rebalance [--seconds N] [--plot]
+ *     failover  [--rounds N]
  *     soak      [--minutes N] [--role process]
  */
 import { parseArgs } from 'node:util';
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   kernels: () => import('./kernels/suite.ts'),
   pipeline: () => import('./pipeline/suite.ts'),
   rebalance: () => import('./rebalance/suite.ts'),
+  failover: () => import('./failover/suite.ts'),
   soak: () => import('./soak/suite.ts'),
 };
 
