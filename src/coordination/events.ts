@@ -12,6 +12,9 @@
  * | ConditionCleared | 1 | when the condition of a decision is gone | that the same decision may be made again |
  * | MemberJoined | 1 | when a member is heard on `weir.load` for the first time, or again | who works here |
  * | MemberGone | 1 | when it says that it leaves, or is not heard for its timeout | who does not any more, and why |
+ * | LockGranted | 1 | with the answer to its request, or when its turn has come | who holds the resource; the record's offset is the fencing token |
+ * | LockQueued | 1 | with the offset of a request that has to wait | its place: grants go by the order of these |
+ * | LockReleased | 1 | on a request, or when the time of the lock is over | that the token is not valid any more |
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
@@ -140,6 +143,33 @@ const memberGone = z.object({
   reportedAt: whole,
 });
 
+const claim = {
+  resource: z.string(),
+  requestId: z.string(),
+  /** Member that asked. */
+  holder: z.string(),
+  /** From the grant, the last renewal or the election of a leader, whichever is the latest. */
+  ttlMs: z.int().min(1),
+};
+
+const lockGranted = z.object({ ...led, type: z.literal('LockGranted'), ...claim });
+
+const lockQueued = z.object({
+  ...led,
+  type: z.literal('LockQueued'),
+  ...claim,
+  /** Unix ms: not to be granted any more from then on. */
+  until: whole,
+});
+
+const lockReleased = z.object({
+  ...led,
+  type: z.literal('LockReleased'),
+  resource: z.string(),
+  token: whole,
+  how: z.enum(['released', 'expired']),
+});
+
 const SCHEMAS = {
   LeaderElected: leaderElected,
   RingActive: ringActive,
@@ -149,6 +179,9 @@ const SCHEMAS = {
   ConditionCleared: conditionCleared,
   MemberJoined: memberJoined,
   MemberGone: memberGone,
+  LockGranted: lockGranted,
+  LockQueued: lockQueued,
+  LockReleased: lockReleased,
 } as const;
 
 export type LeaderElected = z.infer<typeof leaderElected>;
@@ -159,6 +192,9 @@ export type DecisionMade = z.infer<typeof decisionMade>;
 export type ConditionCleared = z.infer<typeof conditionCleared>;
 export type MemberJoined = z.infer<typeof memberJoined>;
 export type MemberGone = z.infer<typeof memberGone>;
+export type LockGranted = z.infer<typeof lockGranted>;
+export type LockQueued = z.infer<typeof lockQueued>;
+export type LockReleased = z.infer<typeof lockReleased>;
 export type ControlEvent =
   | LeaderElected
   | RingActive
@@ -167,7 +203,10 @@ export type ControlEvent =
   | DecisionMade
   | ConditionCleared
   | MemberJoined
-  | MemberGone;
+  | MemberGone
+  | LockGranted
+  | LockQueued
+  | LockReleased;
 
 /** Distributes over the union, so that `type` keeps telling the variants apart. */
 type WithoutLead<E> = E extends ControlEvent ? Omit<E, 'leaderEpoch' | 'sequence'> : never;

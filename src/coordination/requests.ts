@@ -31,6 +31,23 @@ export const wishSchema = z.discriminatedUnion('kind', [
 ]);
 export type Wish = z.infer<typeof wishSchema>;
 
+const resource = z.string().min(1).max(200);
+const token = z.int().min(0);
+
+/** What can be asked by code only: see `locks.ts`. */
+export const lockWishSchema = z.discriminatedUnion('kind', [
+  /** `wait`: in line, until the request lapses. */
+  z.strictObject({
+    kind: z.literal('acquire'),
+    resource,
+    ttlMs: z.int().min(100).max(3_600_000),
+    wait: z.boolean(),
+  }),
+  z.strictObject({ kind: z.literal('renew'), resource, token }),
+  z.strictObject({ kind: z.literal('release'), resource, token }),
+]);
+export type LockWish = z.infer<typeof lockWishSchema>;
+
 const requestSchema = z.object({
   version: z.literal(1),
   id: z.string().min(1).max(100),
@@ -40,7 +57,9 @@ const requestSchema = z.object({
   at: z.int(),
   /** Unix ms: not to be granted any more from then on. */
   expiresAt: z.int(),
-  wish: wishSchema.or(z.strictObject({ kind: z.literal('cancel'), id: z.string() })),
+  /** What is asked under the protection of a lock: refused unless the token is the resource's latest. */
+  fence: z.strictObject({ resource, token }).optional(),
+  wish: z.union([wishSchema, lockWishSchema, z.strictObject({ kind: z.literal('cancel'), id: z.string() })]),
 });
 export type Request = z.infer<typeof requestSchema>;
 
@@ -72,12 +91,19 @@ export function decodeRequest(value: Uint8Array | null): DecodedRequest {
 
 export interface AskOptions {
   readonly member: string;
+  /** A lock under which it is asked: the leader refuses when the token is not the latest. */
+  readonly fence?: Request['fence'] | undefined;
   /** Until then the leader may grant it. Default 30,000. */
   readonly timeoutMs?: number;
   /** Waited for the answer beyond that, and after a cancellation: clocks differ, and a leader may have to be elected. Default 5,000. */
   readonly graceMs?: number;
   /** Aborted: the request is cancelled; when it was granted before, that is told all the same. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The answer to a request that was accepted. */
+export interface Accepted extends Answer {
+  readonly id: string;
 }
 
 /** Throws REQUEST_REFUSED and REQUEST_UNANSWERED. */
@@ -85,13 +111,13 @@ export async function askLeader(
   port: KafkaPort,
   names: Pick<Names, 'requests'>,
   log: ControlLogFollower,
-  wish: Wish,
-  { member, timeoutMs = 30_000, graceMs = 5_000, signal }: AskOptions,
-): Promise<Answer> {
+  wish: Wish | LockWish,
+  { member, fence, timeoutMs = 30_000, graceMs = 5_000, signal }: AskOptions,
+): Promise<Accepted> {
   const producer = await port.producer();
   const at = Date.now();
   const send = async (of: Request['wish'], id: string) => {
-    const value = encodeRequest({ version: 1, id, member, at, expiresAt: at + timeoutMs, wish: of });
+    const value = encodeRequest({ version: 1, id, member, at, expiresAt: at + timeoutMs, fence, wish: of });
     const [outcome] = await producer.send([{ topic: names.requests, partition: 0, value }]);
     if (outcome?.kind === 'refused') throw outcome.cause;
     // Unknown: it may be there, and then it is answered.
@@ -116,7 +142,7 @@ export async function askLeader(
     });
     const answer = state.answers.get(id)!;
     if (answer.outcome !== 'accepted') throw new WeirError('REQUEST_REFUSED', answer.text);
-    return answer;
+    return { id, ...answer };
   } finally {
     await producer.close();
   }

@@ -4,6 +4,8 @@ import { WeirError } from '../errors.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import {
   type ControlEvent,
+  type LockGranted,
+  type LockQueued,
   type MemberGone,
   type MemberJoined,
   type RequestAnswered,
@@ -57,6 +59,15 @@ export interface DepartedMember extends Pick<MemberJoined, 'role' | 'release'>, 
   readonly at: number;
 }
 
+export interface HeldLock extends Pick<LockGranted, 'requestId' | 'holder' | 'ttlMs'> {
+  /** The offset of the grant: greater than that of every earlier one, whatever the resource. */
+  readonly token: number;
+  /** Unix ms. */
+  readonly since: number;
+}
+
+export type WaitingClaim = Pick<LockQueued, 'resource' | 'requestId' | 'holder' | 'ttlMs' | 'until'>;
+
 export interface ControlState {
   /** Of the record to be folded next. */
   readonly nextOffset: bigint;
@@ -78,6 +89,10 @@ export interface ControlState {
   readonly members: ReadonlyMap<string, KnownMember>;
   /** Those that are, oldest first; at most MAX_DEPARTED. */
   readonly departed: ReadonlyMap<string, DepartedMember>;
+  /** By resource: those that are held. */
+  readonly locks: ReadonlyMap<string, HeldLock>;
+  /** In the order in which they are granted, over all resources. */
+  readonly waiting: readonly WaitingClaim[];
   /** Next offset of `weir.load` at the last decision; null before. */
   readonly inputOffset: number | null;
 }
@@ -105,6 +120,8 @@ export const EMPTY_STATE: ControlState = {
   decisions: new Map(),
   members: new Map(),
   departed: new Map(),
+  locks: new Map(),
+  waiting: [],
   inputOffset: null,
 };
 
@@ -131,7 +148,9 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       const { id, outcome, text, ringEpoch } = event;
       const answers = new Map(state.answers).set(id, { outcome, text, ringEpoch });
       if (answers.size > MAX_ANSWERS) answers.delete(answers.keys().next().value!);
-      return { ...next, leaders: counted(state.leaders, event), answers };
+      // Answered without a grant: it does not wait any more.
+      const waiting = state.waiting.filter(({ requestId }) => requestId !== id);
+      return { ...next, leaders: counted(state.leaders, event), answers, waiting };
     }
     case 'DecisionMade': {
       const { id, kind, subject, fingerprint, at, until, inputOffset } = event;
@@ -167,6 +186,26 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       const departed = new Map(state.departed).set(id, { role, release, how, reportedAt, at });
       if (departed.size > MAX_DEPARTED) departed.delete(departed.keys().next().value!);
       return { ...next, leaders, members, departed };
+    }
+    case 'LockGranted': {
+      const { resource, requestId, holder, ttlMs, at } = event;
+      const held = state.locks.get(resource);
+      if (held) throw misplaced(`${resource} is granted to ${holder} while ${held.holder} holds it`);
+      const locks = new Map(state.locks).set(resource, { token: Number(offset), requestId, holder, ttlMs, since: at });
+      return { ...next, leaders: counted(state.leaders, event), locks };
+    }
+    case 'LockQueued': {
+      const { resource, requestId, holder, ttlMs, until } = event;
+      const waiting = [...state.waiting, { resource, requestId, holder, ttlMs, until }];
+      return { ...next, leaders: counted(state.leaders, event), waiting };
+    }
+    case 'LockReleased': {
+      const { resource, token } = event;
+      if (state.locks.get(resource)?.token !== token)
+        throw misplaced(`${resource} is released under ${token}, which is not its latest token`);
+      const locks = new Map(state.locks);
+      locks.delete(resource);
+      return { ...next, leaders: counted(state.leaders, event), locks };
     }
   }
 }

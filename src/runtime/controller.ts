@@ -23,6 +23,7 @@ import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
+import { LockDesk } from './lock-desk.ts';
 import { MemberWatch } from './member-watch.ts';
 import { type Observer, observe } from './observe.ts';
 import { pastMovesOf } from './past-moves.ts';
@@ -140,6 +141,7 @@ class Duty {
   readonly #members: MemberWatch;
   readonly #proposals: RingProposals;
   readonly #activation: RingActivation;
+  readonly #locks: LockDesk;
   /** How far of the control log the newest snapshot holds. */
   #snapshotAt = 0n;
 
@@ -148,7 +150,8 @@ class Duty {
     this.#observer = observer;
     this.#members = members;
     const { window } = observer;
-    this.#proposals = new RingProposals({ ...options, ring: options.kernels.ring, window });
+    this.#locks = new LockDesk(options.now);
+    this.#proposals = new RingProposals({ ...options, ring: options.kernels.ring, window, locks: this.#locks });
     this.#activation = new RingActivation({ ...options, kernel: options.kernels.split, window });
   }
 
@@ -173,6 +176,7 @@ class Duty {
       return;
     }
     this.#members.begin(lead.state, now());
+    this.#locks.begin();
     try {
       await this.#ticks(lead, desk);
     } finally {
@@ -186,6 +190,7 @@ class Duty {
     let count = 0;
     while (!lead.signal.aborted) {
       for (const asked of desk.take()) if ((await this.#proposals.answer(lead, asked)).kind !== 'committed') return;
+      if ((await this.#seeToLocks(lead)).kind !== 'committed') return;
       if ((await this.#activation.advance(lead)).kind !== 'committed') return;
       if ((await this.#noteMembers(lead)).kind !== 'committed') return;
       if ((await this.#snapshot(lead)).kind !== 'committed') return;
@@ -204,6 +209,16 @@ class Duty {
       }
       onTick?.({ at, inputOffset, verdicts: decided.reasons });
       await desk.arrival(config.control.tickMs, lead.signal);
+    }
+  }
+
+  /** What has come free is granted at once. */
+  async #seeToLocks(lead: Leadership): Promise<CommitOutcome> {
+    for (;;) {
+      const events = this.#locks.due(lead.state);
+      if (events.length === 0) return { kind: 'committed' };
+      const outcome = await lead.write({ events });
+      if (outcome.kind !== 'committed') return outcome;
     }
   }
 

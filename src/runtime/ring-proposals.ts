@@ -1,4 +1,4 @@
-/** How the leader comes to propose a ring epoch: by a request, which it answers, or by a decision. */
+/** How the leader answers what is asked of it, and how it comes to propose a ring epoch: by such a request, or by a decision. */
 import type { Config } from '../config.ts';
 import { planShardChange, type ShardWish } from '../control/shard-change.ts';
 import type { LedEvent } from '../coordination/events.ts';
@@ -11,6 +11,7 @@ import type { Log } from '../log.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS } from '../signals.ts';
 import type { LoadWindow } from './load-window.ts';
+import { fencedOff, type LockDesk } from './lock-desk.ts';
 import type { Asked } from './request-desk.ts';
 import { createShardTopics } from './shard-topics.ts';
 
@@ -20,16 +21,20 @@ export interface RingProposalsOptions {
   readonly config: Config;
   readonly ring: RingKernel;
   readonly window: LoadWindow;
+  readonly locks: LockDesk;
   readonly log: Log;
   readonly now: () => number;
 }
 
 /** What a request becomes. */
 interface Verdict {
-  readonly outcome: Extract<LedEvent, { type: 'RequestAnswered' }>['outcome'];
+  /** queued: to be answered later. */
+  readonly outcome: Extract<LedEvent, { type: 'RequestAnswered' }>['outcome'] | 'queued';
   readonly text: string;
   readonly proposal?: Proposed;
   readonly ringEpoch?: number | undefined;
+  /** To be written before the answer. */
+  readonly events?: readonly LedEvent[];
 }
 
 type Proposed = Extract<LedEvent, { type: 'RingProposed' }>;
@@ -53,8 +58,9 @@ export class RingProposals {
     const before = lead.state.answers.get(id);
     const verdict: Verdict = before ?? (await this.#judge(lead.state, decoded, cancelled));
     const { outcome, text, proposal, ringEpoch = proposal?.epoch } = verdict;
-    const answer: LedEvent = { type: 'RequestAnswered', version: 1, at: now(), id, outcome, text, ringEpoch };
-    const events = proposal ? [{ ...proposal, requestId: id }, answer] : [answer];
+    const events: LedEvent[] = [...(verdict.events ?? []), ...(proposal ? [{ ...proposal, requestId: id }] : [])];
+    if (outcome !== 'queued')
+      events.push({ type: 'RequestAnswered', version: 1, at: now(), id, outcome, text, ringEpoch });
     const written = await lead.write({ events, offsets: [next] });
     if (written.kind === 'committed') log.info({ id, outcome, ...(proposal && { ringEpoch }) }, `request: ${text}`);
     return written;
@@ -69,12 +75,30 @@ export class RingProposals {
   async #judge(state: ControlState, decoded: Asked['decoded'], cancelled: boolean): Promise<Verdict> {
     if (decoded.kind === 'unreadable') return { outcome: 'refused', text: decoded.text };
     const { wish, expiresAt } = decoded.request;
-    if (wish.kind === 'cancel')
-      return { outcome: 'accepted', text: `request ${wish.id} is cancelled unless it was answered before` };
+    if (wish.kind === 'cancel') return this.#cancel(state, wish.id);
     if (cancelled) return { outcome: 'cancelled', text: 'cancelled before it was granted' };
     if (this.#options.now() >= expiresAt)
       return { outcome: 'expired', text: 'it had lapsed before a leader came to it; ask again' };
-    return wish.kind === 'abandon' ? this.#abandon(state) : this.#change(state, wish);
+    const stale = fencedOff(state, decoded.request.fence);
+    if (stale) return { outcome: 'refused', text: stale };
+    switch (wish.kind) {
+      case 'acquire':
+      case 'renew':
+      case 'release':
+        return this.#options.locks.judge(state, decoded.request, wish);
+      case 'abandon':
+        return this.#abandon(state);
+      default:
+        return this.#change(state, wish);
+    }
+  }
+
+  #cancel({ waiting }: ControlState, id: string): Verdict {
+    const text = `request ${id} is cancelled unless it was answered before`;
+    if (!waiting.some(({ requestId }) => requestId === id)) return { outcome: 'accepted', text };
+    const cancelled = { outcome: 'cancelled', text: 'cancelled before it was granted' } as const;
+    const events: LedEvent[] = [{ type: 'RequestAnswered', version: 1, at: this.#options.now(), id, ...cancelled }];
+    return { outcome: 'accepted', text, events };
   }
 
   #abandon({ ring, proposed }: ControlState): Verdict {

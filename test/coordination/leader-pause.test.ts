@@ -1,5 +1,6 @@
 /** A leader that is stopped (SIGSTOP) for longer than its session and wakes up again, as processes on real Kafka. */
 import { randomBytes } from 'node:crypto';
+import { Kafka, logLevel } from 'kafkajs';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
@@ -35,26 +36,23 @@ describeOnKafka('a leader that was stopped for longer than its session', () => {
     const controllers = await Promise.all([startWeir(['control'], env), startWeir(['control'], env)]);
     const control = await followControlLog(kafka, names);
     try {
-      for (const { waitForMetric } of controllers)
-        await waitForMetric('process_start_time_seconds', (seconds) => seconds > 0);
-      // Both have joined: the group has settled on one of them.
-      await expect
-        .poll(async () => (await Promise.all(controllers.map(({ metric }) => metric('weir_leader')))).sort(), {
-          timeout: 20_000,
-        })
-        .toEqual([0, 1]);
-      const paused = (await controllers[0].metric('weir_leader')) === 1 ? controllers[0] : controllers[1];
+      await groupOf(broker.brokers, names.controlGroup, controllers.length);
+      const { members } = await control.waitFor((state) => state.members.size === controllers.length, PATIENCE());
+      expect([...members.values()].map(({ role }) => role)).toEqual(['control', 'control']);
       const before = control.state.leaders.get('control')!;
+      const paused = controllers.find(({ child }) => before.member.includes(`-${child.pid}-`))!;
+      await paused.waitForMetric('weir_leader', (leads) => leads === 1);
 
       paused.child.kill('SIGSTOP');
       const stoppedAt = performance.now();
       const { leaders } = await control.waitFor(
         (state) => state.leaders.get('control')!.leaderEpoch > before.leaderEpoch,
+        PATIENCE(),
       );
       const failOverMs = performance.now() - stoppedAt;
       const successor = leaders.get('control')!;
       // Killed or stopped, it is missed; the two of them are all the members that there are.
-      const missed = await control.waitFor(({ departed }) => departed.has(before.member));
+      const missed = await control.waitFor(({ departed }) => departed.has(before.member), PATIENCE());
       expect(missed.departed.get(before.member)).toMatchObject({ role: 'control', how: 'lost' });
       expect([...missed.members.keys()]).toEqual([successor.member]);
       // In the log of the woken one, too, which would answer it as well.
@@ -67,9 +65,9 @@ describeOnKafka('a leader that was stopped for longer than its session', () => {
       );
       paused.child.kill('SIGCONT');
       await paused.waitForMetric('weir_leader', (leads) => leads === 0);
-      await expect.poll(() => paused.output(), { timeout: 20_000 }).toContain('no longer the leader');
+      await expect.poll(() => paused.output(), PATIENCE_POLL).toContain('no longer the leader');
       // Back among the members, though not as their leader.
-      await control.waitFor(({ members }) => members.has(before.member));
+      await control.waitFor((state) => state.members.has(before.member), PATIENCE());
       // Its word is the last one: the successor goes on leading while the woken one is there.
       await askLeader(kafka, names, control, { kind: 'abandon' }, { member: 'test' });
       expect(control.state.leaders.get('control')).toMatchObject({ member: successor.member });
@@ -92,6 +90,27 @@ describeOnKafka('a leader that was stopped for longer than its session', () => {
     }
   });
 });
+
+/** A failed wait is to end the test, and with it the processes. */
+const PATIENCE = () => ({ signal: AbortSignal.timeout(20_000) });
+
+/** Resolves once so many have joined, and the group has settled. */
+async function groupOf(brokers: string, groupId: string, members: number): Promise<void> {
+  const admin = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  try {
+    await expect
+      .poll(async () => {
+        const [group] = (await admin.describeGroups([groupId])).groups;
+        return [group!.state, group!.members.length];
+      }, PATIENCE_POLL)
+      .toEqual(['Stable', members]);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+const PATIENCE_POLL = { timeout: 20_000, interval: 100 };
 
 /** Also what was never committed: a fenced leader's record must not be there at all. */
 async function everythingOn(port: KafkaPort, topic: string): Promise<{ offset: bigint; event: ControlEvent }[]> {

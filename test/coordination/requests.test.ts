@@ -48,7 +48,7 @@ describe('a request to the leader', () => {
     expect(request!.expiresAt - request!.at).toBe(30_000);
     await answer('another', 'refused');
     await answer(request!.id, 'accepted', 7);
-    expect(await asked).toEqual({ outcome: 'accepted', text: 'it is accepted', ringEpoch: 7 });
+    expect(await asked).toEqual({ id: request!.id, outcome: 'accepted', text: 'it is accepted', ringEpoch: 7 });
   });
 
   it('fails with what the leader says when it is refused', async () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Config } from '../../src/config.ts';
 import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
 import { type ControlEvent, decodeEvent } from '../../src/coordination/events.ts';
-import { encodeRequest, type Wish } from '../../src/coordination/requests.ts';
+import { encodeRequest, type Request } from '../../src/coordination/requests.ts';
 import { createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import { createMetrics } from '../../src/metrics.ts';
@@ -46,7 +46,7 @@ async function start(memberName: string, by: KafkaPort) {
 }
 
 /** Also a second time, as a producer does that did not hear of the first. */
-const ask = (id: string, wish: Wish) => {
+const ask = (id: string, wish: Request['wish']) => {
   const at = Date.now();
   return produce(
     port,
@@ -56,6 +56,11 @@ const ask = (id: string, wish: Wish) => {
 };
 const events = async (type: ControlEvent['type']) =>
   (await readAll(port, names.control)).map((value) => decodeEvent(value, 'the log')).filter((of) => of.type === type);
+
+const answersTo = async (id: string) =>
+  (await events('RequestAnswered')).flatMap((of) =>
+    of.type === 'RequestAnswered' && of.id === id ? [[of.outcome, of.ringEpoch]] : [],
+  );
 
 /** `before` by a first leader, unseen by the second one; then `again` is asked, and the second leader answers `last`. */
 async function takeOver(before: () => Promise<unknown>, again: () => Promise<unknown>): Promise<void> {
@@ -84,11 +89,28 @@ it('proposes no second ring epoch for a request that its predecessor has granted
     await control.waitFor(({ answers }) => answers.has('r'));
   }, split);
   expect(await events('RingProposed')).toMatchObject([{ epoch: 2, requestId: 'r' }]);
-  const answers = (await events('RequestAnswered')).flatMap((of) =>
-    of.type === 'RequestAnswered' && of.id === 'r' ? [[of.outcome, of.ringEpoch]] : [],
-  );
-  expect(answers).toEqual([
+  expect(await answersTo('r')).toEqual([
     ['accepted', 2],
     ['accepted', 2],
   ]);
+});
+
+it('grants no second lock', async () => {
+  const acquire = (id: string, wait: boolean) => ask(id, { kind: 'acquire', resource: 'maps', ttlMs: 60_000, wait });
+  await takeOver(
+    async () => {
+      await acquire('a', false);
+      await acquire('b', true);
+      await control.waitFor(({ waiting }) => waiting.length === 1);
+    },
+    async () => {
+      await acquire('a', false);
+      await acquire('b', true);
+      await acquire('c', false);
+    },
+  );
+  expect(await events('LockGranted')).toMatchObject([{ requestId: 'a' }]);
+  expect(await events('LockQueued')).toMatchObject([{ requestId: 'b' }]);
+  expect((await answersTo('a')).map(([outcome]) => outcome)).toEqual(['accepted', 'accepted']);
+  expect((await answersTo('c')).map(([outcome]) => outcome)).toEqual(['refused']);
 });

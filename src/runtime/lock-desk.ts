@@ -1,0 +1,113 @@
+/**
+ * The leader's side of the locks (`src/coordination/locks.ts`): grants in the order of the log, and ends what is not renewed in time. What is held
+ * and who waits is in the log; only the time that is left is the leader's own, so a new one gives every lock its whole time again.
+ */
+import type { LedEvent } from '../coordination/events.ts';
+import type { LockWish, Request } from '../coordination/requests.ts';
+import type { ControlState, WaitingClaim } from '../coordination/state.ts';
+
+type Answered = Extract<LedEvent, { type: 'RequestAnswered' }>;
+
+export interface LockVerdict {
+  readonly outcome: Answered['outcome'] | 'queued';
+  readonly text: string;
+  readonly events: readonly LedEvent[];
+}
+
+/** Who asks beyond that is refused. */
+const MOST_WAITING = 1_000;
+
+export class LockDesk {
+  readonly #now: () => number;
+  /** By token: Unix ms. */
+  readonly #endsAt = new Map<number, number>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** A leadership begins. */
+  begin(): void {
+    this.#endsAt.clear();
+  }
+
+  judge({ locks, waiting }: ControlState, { id, member, expiresAt }: Request, wish: LockWish): LockVerdict {
+    const { resource } = wish;
+    const held = locks.get(resource);
+    if (wish.kind === 'acquire') {
+      const claim = { resource, requestId: id, holder: member, ttlMs: wish.ttlMs };
+      const inLine = waiting.filter((of) => of.resource === resource);
+      if (!held && inLine.length === 0)
+        return { outcome: 'accepted', text: `${resource} is granted`, events: [this.#grant(claim)] };
+      // Sent twice: it has its place.
+      if (inLine.some(({ requestId }) => requestId === id)) return { outcome: 'queued', text: 'it waits', events: [] };
+      const by = held ? `${held.holder} holds ${resource}` : `others wait for ${resource}`;
+      if (!wish.wait) return refused(by);
+      if (waiting.length >= MOST_WAITING) return refused(`${by}, and ${MOST_WAITING} requests wait already`);
+      const queued: LedEvent = { type: 'LockQueued', version: 1, at: this.#now(), ...claim, until: expiresAt };
+      return { outcome: 'queued', text: `${by}: it waits in line`, events: [queued] };
+    }
+    if (held?.token !== wish.token) return refused(staleText(wish.resource, wish.token, held?.token));
+    if (wish.kind === 'release')
+      return {
+        outcome: 'accepted',
+        text: `${resource} is released`,
+        events: [this.#release(resource, wish.token, 'released')],
+      };
+    this.#endsAt.set(held.token, this.#now() + held.ttlMs);
+    return { outcome: 'accepted', text: `${resource} is held on`, events: [] };
+  }
+
+  /** What time has brought; to be asked again once it is written, until there is nothing more. */
+  due({ locks, waiting }: ControlState): LedEvent[] {
+    const now = this.#now();
+    const tokens = new Set([...locks.values()].map(({ token }) => token));
+    for (const token of this.#endsAt.keys()) if (!tokens.has(token)) this.#endsAt.delete(token);
+    const events: LedEvent[] = [];
+    for (const [resource, { token, ttlMs }] of locks) {
+      const endsAt = this.#endsAt.get(token) ?? now + ttlMs;
+      this.#endsAt.set(token, endsAt);
+      if (now >= endsAt) events.push(this.#release(resource, token, 'expired'));
+    }
+    const taken = new Set(locks.keys());
+    for (const claim of waiting) {
+      const { resource, requestId: id } = claim;
+      if (now >= claim.until) {
+        events.push(this.#answer(id, 'expired', `${resource} did not come free in time`));
+        continue;
+      }
+      if (taken.has(resource)) continue;
+      taken.add(resource);
+      events.push(this.#grant(claim), this.#answer(id, 'accepted', `${resource} is granted`));
+    }
+    return events;
+  }
+
+  #grant({ resource, requestId, holder, ttlMs }: Omit<WaitingClaim, 'until'>): LedEvent {
+    return { type: 'LockGranted', version: 1, at: this.#now(), resource, requestId, holder, ttlMs };
+  }
+
+  #release(resource: string, token: number, how: 'released' | 'expired'): LedEvent {
+    return { type: 'LockReleased', version: 1, at: this.#now(), resource, token, how };
+  }
+
+  #answer(id: string, outcome: Answered['outcome'], text: string): LedEvent {
+    return { type: 'RequestAnswered', version: 1, at: this.#now(), id, outcome, text };
+  }
+}
+
+/** null: the token is the resource's latest. */
+export function fencedOff({ locks }: Pick<ControlState, 'locks'>, fence: Request['fence']): string | null {
+  if (!fence) return null;
+  const latest = locks.get(fence.resource)?.token;
+  return latest === fence.token ? null : staleText(fence.resource, fence.token, latest);
+}
+
+function staleText(resource: string, token: number, latest: number | undefined): string {
+  const now = latest === undefined ? 'nobody holds it now' : `the latest is ${latest}`;
+  return `token ${token} of ${resource} is not valid any more: ${now}`;
+}
+
+function refused(text: string): LockVerdict {
+  return { outcome: 'refused', text, events: [] };
+}
