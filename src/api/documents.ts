@@ -176,6 +176,35 @@ export interface MemberDocument {
   readonly bytesPerSecond: number;
 }
 
+/** GET /api/v1/locks: who holds what, and what became of operations. */
+export interface LocksDocument {
+  readonly locks: readonly {
+    readonly resource: string;
+    readonly holder: string;
+    /** Offset of the grant in the control log. */
+    readonly token: number;
+    readonly since: string;
+    /** Over without a renewal within it. */
+    readonly ttlSeconds: number;
+    /** What is being done under it; null: nothing that was said. */
+    readonly operation: string | null;
+    /** Who waits for it, the next one first. */
+    readonly waiting: readonly string[];
+  }[];
+  /** Operations that have ended, the last one first; at most 100. */
+  readonly operations: readonly {
+    readonly at: string;
+    readonly resource: string;
+    readonly token: number;
+    readonly holder: string;
+    /** null: it was refused or failed before it had started. */
+    readonly what: string | null;
+    /** interrupted: nothing more was heard of its holder. */
+    readonly outcome: 'done' | 'refused' | 'failed' | 'timed-out' | 'interrupted';
+    readonly text: string;
+  }[];
+}
+
 /** GET /api/v1/services: what the traffic says of the services that send it. */
 export interface ServicesDocument {
   readonly windowSeconds: number;
@@ -238,6 +267,7 @@ export interface ApiView {
   topology(): Promise<TopologyDocument>;
   shards(): Promise<ShardsDocument>;
   members(): Promise<MembersDocument>;
+  locks(): Promise<LocksDocument>;
   services(): Promise<ServicesDocument>;
   decisions(last: number): Promise<DecisionsDocument>;
   lag(): Promise<LagDocument>;

@@ -8,6 +8,7 @@ const OF_EVERY_ROLE = [
 const OF_A_CONTROLLER = [
   ['/api/v1/topology', 'ring epoch, routing keys, leader, the ring change in flight'],
   ['/api/v1/shards', 'shards with their ranges, load and health'],
+  ['/api/v1/locks', 'who holds which lock, and what became of operations'],
   ['/api/v1/members', 'who works here under which load, and who has left or is lost'],
   ['/api/v1/services', 'services and their instances, as the traffic shows them'],
   ['/api/v1/decisions', 'the last decisions (?last=N)'],

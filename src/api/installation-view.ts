@@ -3,7 +3,8 @@ import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { type Decision, decodeDecision } from '../control/decision.ts';
 import { followControlLog } from '../coordination/control-log.ts';
-import { askLeader } from '../coordination/requests.ts';
+import type { Asker } from '../coordination/locks.ts';
+import { askLeader, type Request, type Wish } from '../coordination/requests.ts';
 import { readRingAcks } from '../coordination/ring-acks.ts';
 import { type RingEpoch, ringEpochOf } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
@@ -16,7 +17,15 @@ import { observe } from '../runtime/observe.ts';
 import { tailPartition } from '../runtime/partition-tail.ts';
 import { ownersOf } from '../runtime/ring-activation.ts';
 import { SIGNALS } from '../signals.ts';
-import type { ApiEvent, ApiView, LagDocument, LeaderDocument, PartitionLagDocument } from './documents.ts';
+import type {
+  AcceptedDocument,
+  ApiEvent,
+  ApiView,
+  LagDocument,
+  LeaderDocument,
+  PartitionLagDocument,
+} from './documents.ts';
+import { lockDocuments } from './lock-documents.ts';
 import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
 import { ringChangeDocument, routeDocument } from './ring-documents.ts';
 import { hashText, shardDocuments } from './shard-documents.ts';
@@ -29,6 +38,10 @@ const ASKED_KEPT_MS = 1_000;
 const hash = createReferenceHash();
 
 export interface InstallationView extends ApiView {
+  /** By which this process asks the leader. */
+  readonly asker: Asker;
+  /** `fence`: a lock that it is asked under. */
+  ask(wish: Wish, options?: { signal?: AbortSignal; fence?: Request['fence'] }): Promise<AcceptedDocument>;
   close(): Promise<void>;
 }
 
@@ -85,8 +98,10 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
   });
 
   const lag = keptFor(ASKED_KEPT_MS, now, () => readLag(port, names));
+  const asker: Asker = { port, names, log: controlLog, member: `${hostname()}-${process.pid}` };
   const acks = keptFor(ASKED_KEPT_MS, now, (epoch: number) => readRingAcks(port.admin, names, epoch));
   return {
+    asker,
     async topology() {
       const { ring, proposed } = controlLog.state;
       return {
@@ -111,11 +126,12 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     }),
     services: async () => ({ windowSeconds: window.coveredSeconds(now()), services: window.services(now()) }),
     decisions: async (last) => ({ decisions: decisions.slice(-last).reverse() }),
+    locks: async () => lockDocuments(controlLog.state),
     lag: () => lag(null),
     route: async (signal, key) => routeDocument(controlLog.state, signal, key, hash),
-    async ask(wish, { signal } = {}) {
-      const member = `${hostname()}-${process.pid}`;
-      const { text, ringEpoch } = await askLeader(port, names, controlLog, wish, { member, signal });
+    async ask(wish, { signal, fence } = {}) {
+      const { member } = asker;
+      const { text, ringEpoch } = await askLeader(port, names, controlLog, wish, { member, signal, fence });
       return { text, ringEpoch: ringEpoch! };
     },
     subscribe(listener) {

@@ -123,6 +123,7 @@ function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void
   server.get('/api/v1/topology', () => view().topology());
   server.get('/api/v1/shards', () => view().shards());
   server.get('/api/v1/members', () => view().members());
+  server.get('/api/v1/locks', () => view().locks());
   server.get('/api/v1/services', () => view().services());
   server.get('/api/v1/lag', () => view().lag());
   server.get<{ Querystring: { last: number } }>(

@@ -3,6 +3,7 @@ import type {
   ApiView,
   DecisionsDocument,
   LagDocument,
+  LocksDocument,
   MembersDocument,
   RingChangeDocument,
   ShardsDocument,
@@ -16,7 +17,7 @@ import { namesFor } from '../names.ts';
 import { changeWaits } from './shards.ts';
 import { table } from './table.ts';
 
-export type InspectSubject = 'shards' | 'ring' | 'members' | 'decisions' | 'lag';
+export type InspectSubject = 'shards' | 'ring' | 'members' | 'locks' | 'decisions' | 'lag';
 
 export interface InspectOptions {
   readonly config: Config;
@@ -63,6 +64,10 @@ async function show(
     case 'members': {
       const document = await view.members();
       return { document, text: membersText(document) };
+    }
+    case 'locks': {
+      const document = await view.locks();
+      return { document, text: locksText(document) };
     }
     case 'decisions': {
       const document = await view.decisions(last);
@@ -162,6 +167,22 @@ const DEPARTED = ['gone', 'role', 'member', 'version', 'last report', 'noted'];
 function departedRow({ how, role, id, version, lastReport, at }: MembersDocument['departed'][number]) {
   return [how, role, id, version, lastReport, at];
 }
+
+export function locksText({ locks, operations }: LocksDocument): string {
+  const held = locks.map(({ resource, token, holder, since, operation, waiting }) => {
+    return [resource, token, holder, since, operation ?? '-', waiting.length];
+  });
+  const ended = operations.slice(0, MOST_OPERATIONS).map(({ at, resource, holder, what, outcome, text }) => {
+    return [at, resource, holder, what ?? '-', outcome, text === what ? '' : text];
+  });
+  const now = held.length === 0 ? 'No lock is held.\n' : table(held, HELD);
+  return ended.length === 0 ? now : `${now}\n${table(ended, ENDED)}`;
+}
+
+/** All of them are in the JSON. */
+const MOST_OPERATIONS = 10;
+const HELD = ['lock', 'token', 'holder', 'since', 'operation', 'waiting'];
+const ENDED = ['ended', 'lock', 'holder', 'operation', 'outcome', ''];
 
 /** Oldest first, as in a log. */
 export function decisionsText({ decisions }: DecisionsDocument): string {

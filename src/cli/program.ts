@@ -120,6 +120,7 @@ function addInspect(program: Command): void {
     shards: 'each shard: topic, share of the slots, load, health',
     ring: 'the ring epoch in force: keys, slots, shards, overrides; a change in flight and what it waits for',
     members: 'who leads, who works here under which load, and who has left or is lost',
+    locks: 'who holds which lock, who waits, and what became of operations',
     decisions: 'the last decisions, with what became of them',
     lag: 'what is not yet processed, by topic and partition',
   };

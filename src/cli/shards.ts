@@ -1,8 +1,9 @@
 /** `weir shards …` and `weir route`: what is asked of the leader, by Kafka itself, so that no API has to be reached. */
 import { pause } from '../abortable.ts';
-import type { RingChangeDocument, RouteDocument } from '../api/documents.ts';
+import type { AcceptedDocument, RingChangeDocument, RouteDocument } from '../api/documents.ts';
 import { type InstallationView, openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
+import { coordinate, type OperationOptions } from '../coordination/operations.ts';
 import type { Wish } from '../coordination/requests.ts';
 import { WeirError } from '../errors.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
@@ -20,17 +21,65 @@ interface ShardsCommand {
   readonly signal: AbortSignal;
 }
 
-/** Throws REQUEST_REFUSED, REQUEST_UNANSWERED and, when it was to be waited for, RING_STUCK. */
+/** Lost sooner than anybody would wait for it, and renewed often enough for a change of the leader. */
+const LOCK_TTL_MS = 30_000;
+
+/**
+ * One change of the ring is in flight at a time; commands line up for it by a lock. `abandon` does not: it is for the one that holds it up.
+ * Throws REQUEST_REFUSED, REQUEST_UNANSWERED and, when it was to be waited for, RING_STUCK.
+ */
 export async function askForShards(wish: Wish, wait: boolean, command: ShardsCommand): Promise<void> {
   const { stdout, json, signal } = command;
   await withView(command, async (view) => {
-    const accepted = await view.ask(wish, { signal });
-    if (!json) stdout.write(`Ring epoch ${accepted.ringEpoch} is proposed: ${accepted.text}.\n`);
-    const active = wait && (await becomesActive(view, accepted.ringEpoch, command));
+    const change: Change = async (_, under) => {
+      const accepted = await view.ask(wish, { signal, fence: under?.fence });
+      if (!json) stdout.write(`Ring epoch ${accepted.ringEpoch} is proposed: ${accepted.text}.\n`);
+      const stop = under ? AbortSignal.any([signal, under.signal]) : signal;
+      return {
+        accepted,
+        active: wait && (await becomesActive(view, accepted.ringEpoch, { ...command, signal: stop })),
+      };
+    };
+    const { accepted, active } =
+      wish.kind === 'abandon' ? await change(wish) : await inLine(view, wish, change, command);
     if (json) stdout.write(`${JSON.stringify({ ...accepted, active })}\n`);
     else if (active) stdout.write(`Ring epoch ${accepted.ringEpoch} is active.\n`);
     else stdout.write('It becomes active once every input partition has adopted it: `weir inspect ring`.\n');
   });
+}
+
+type Changed = { readonly accepted: AcceptedDocument; readonly active: boolean };
+type Change = (wish: Wish, under?: Parameters<OperationOptions<Wish, Changed>['execute']>[1]) => Promise<Changed>;
+
+async function inLine(
+  view: InstallationView,
+  wish: Wish,
+  execute: Change,
+  { config, signal }: ShardsCommand,
+): Promise<Changed> {
+  const { kind, ...of } = wish;
+  const what = `${kind} ${Object.entries(of)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')}`;
+  const { ackTimeoutMs } = config.control.ring;
+  const outcome = await coordinate<Wish, Changed>(view.asker, {
+    resource: 'ring',
+    ttlMs: LOCK_TTL_MS,
+    waitMs: ackTimeoutMs,
+    timeoutMs: 2 * ackTimeoutMs,
+    signal,
+    propose: async () => ({ kind: 'proposed', proposal: wish, what }),
+    execute,
+  });
+  switch (outcome.kind) {
+    case 'done':
+      return outcome.result;
+    case 'failed':
+    case 'timed-out':
+      throw outcome.cause;
+    default:
+      throw new WeirError('REQUEST_REFUSED', outcome.why);
+  }
 }
 
 /** Rates of checks, not of what is waited for. */

@@ -15,6 +15,8 @@
  * | LockGranted | 1 | with the answer to its request, or when its turn has come | who holds the resource; the record's offset is the fencing token |
  * | LockQueued | 1 | with the offset of a request that has to wait | its place: grants go by the order of these |
  * | LockReleased | 1 | on a request, or when the time of the lock is over | that the token is not valid any more |
+ * | OperationStarted | 1 | at the wish of who holds the lock | what is about to be done; its effects come after this |
+ * | OperationEnded | 1 | with the LockReleased of its lock, in one transaction | what became of it, also when nothing was started |
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
@@ -170,6 +172,27 @@ const lockReleased = z.object({
   how: z.enum(['released', 'expired']),
 });
 
+const operationStarted = z.object({
+  ...led,
+  type: z.literal('OperationStarted'),
+  resource: z.string(),
+  token: whole,
+  /** For people. */
+  what: z.string(),
+});
+
+/** What the holder of the lock can say of its operation. `interrupted` is the leader's word for one that says nothing more. */
+export const OPERATION_ENDS = ['done', 'refused', 'failed', 'timed-out'] as const;
+
+const operationEnded = z.object({
+  ...led,
+  type: z.literal('OperationEnded'),
+  resource: z.string(),
+  token: whole,
+  outcome: z.enum([...OPERATION_ENDS, 'interrupted']),
+  text: z.string(),
+});
+
 const SCHEMAS = {
   LeaderElected: leaderElected,
   RingActive: ringActive,
@@ -182,6 +205,8 @@ const SCHEMAS = {
   LockGranted: lockGranted,
   LockQueued: lockQueued,
   LockReleased: lockReleased,
+  OperationStarted: operationStarted,
+  OperationEnded: operationEnded,
 } as const;
 
 export type LeaderElected = z.infer<typeof leaderElected>;
@@ -195,6 +220,8 @@ export type MemberGone = z.infer<typeof memberGone>;
 export type LockGranted = z.infer<typeof lockGranted>;
 export type LockQueued = z.infer<typeof lockQueued>;
 export type LockReleased = z.infer<typeof lockReleased>;
+export type OperationStarted = z.infer<typeof operationStarted>;
+export type OperationEnded = z.infer<typeof operationEnded>;
 export type ControlEvent =
   | LeaderElected
   | RingActive
@@ -206,7 +233,9 @@ export type ControlEvent =
   | MemberGone
   | LockGranted
   | LockQueued
-  | LockReleased;
+  | LockReleased
+  | OperationStarted
+  | OperationEnded;
 
 /** Distributes over the union, so that `type` keeps telling the variants apart. */
 type WithoutLead<E> = E extends ControlEvent ? Omit<E, 'leaderEpoch' | 'sequence'> : never;

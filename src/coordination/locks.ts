@@ -50,7 +50,7 @@ export async function acquireLock(
   { ttlMs, waitMs = 0, signal }: LockOptions,
 ): Promise<LockOutcome> {
   const acquire: LockWish = { kind: 'acquire', resource, ttlMs, wait: waitMs > 0 };
-  const asked = await accepted(asker, acquire, { signal, ...(waitMs > 0 && { timeoutMs: waitMs }) });
+  const asked = await askUnderLock(asker, acquire, { signal, ...(waitMs > 0 && { timeoutMs: waitMs }) });
   if (asked.kind === 'refused') return asked;
   const held = asker.log.state.locks.get(resource);
   if (held?.requestId !== asked.id) return { kind: 'refused', why: `${resource} was granted, but is over already` };
@@ -75,7 +75,7 @@ function hold(asker: Asker, resource: string, token: number, ttlMs: number): Loc
     lost: lost.signal,
     async renew() {
       const askedAt = performance.now();
-      const { kind } = await accepted(asker, { kind: 'renew', resource, token });
+      const { kind } = await askUnderLock(asker, { kind: 'renew', resource, token });
       if (kind === 'refused') end('the leader has ended it');
       if (lost.signal.aborted) return false;
       clearTimeout(timer);
@@ -83,15 +83,15 @@ function hold(asker: Asker, resource: string, token: number, ttlMs: number): Loc
       return true;
     },
     async release() {
-      const { kind } = await accepted(asker, { kind: 'release', resource, token });
+      const { kind } = await askUnderLock(asker, { kind: 'release', resource, token });
       end('it was released');
       return kind === 'accepted';
     },
   };
 }
 
-/** A refusal is an outcome here. */
-async function accepted(
+/** A refusal is an outcome here. Throws REQUEST_UNANSWERED. */
+export async function askUnderLock(
   { port, names, log, member }: Asker,
   wish: LockWish,
   options: { signal?: AbortSignal | undefined; timeoutMs?: number } = {},

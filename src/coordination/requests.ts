@@ -10,6 +10,7 @@ import type { KafkaPort } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS } from '../signals.ts';
 import type { ControlLogFollower } from './control-log.ts';
+import { OPERATION_ENDS } from './events.ts';
 import type { Answer } from './state.ts';
 
 const name = z.string().min(1).max(200);
@@ -34,7 +35,7 @@ export type Wish = z.infer<typeof wishSchema>;
 const resource = z.string().min(1).max(200);
 const token = z.int().min(0);
 
-/** What can be asked by code only: see `locks.ts`. */
+/** What can be asked by code only: see `locks.ts` and `operations.ts`. */
 export const lockWishSchema = z.discriminatedUnion('kind', [
   /** `wait`: in line, until the request lapses. */
   z.strictObject({
@@ -45,6 +46,16 @@ export const lockWishSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('renew'), resource, token }),
   z.strictObject({ kind: z.literal('release'), resource, token }),
+  /** Of an operation under the lock. */
+  z.strictObject({ kind: z.literal('start'), resource, token, what: z.string().max(1_000) }),
+  /** Releases the lock, too. */
+  z.strictObject({
+    kind: z.literal('end'),
+    resource,
+    token,
+    outcome: z.enum(OPERATION_ENDS),
+    text: z.string().max(1_000),
+  }),
 ]);
 export type LockWish = z.infer<typeof lockWishSchema>;
 

@@ -8,6 +8,7 @@ import {
   type LockQueued,
   type MemberGone,
   type MemberJoined,
+  type OperationEnded,
   type RequestAnswered,
   type RingActive,
   type RingProposed,
@@ -64,6 +65,16 @@ export interface HeldLock extends Pick<LockGranted, 'requestId' | 'holder' | 'tt
   readonly token: number;
   /** Unix ms. */
   readonly since: number;
+  /** What is being done under it; null: nothing yet. */
+  readonly operation: { readonly what: string; readonly since: number } | null;
+}
+
+export interface PastOperation extends Pick<OperationEnded, 'resource' | 'token' | 'outcome' | 'text'> {
+  readonly holder: string;
+  /** null: it ended before it had started. */
+  readonly what: string | null;
+  /** Unix ms. */
+  readonly at: number;
 }
 
 export type WaitingClaim = Pick<LockQueued, 'resource' | 'requestId' | 'holder' | 'ttlMs' | 'until'>;
@@ -93,6 +104,8 @@ export interface ControlState {
   readonly locks: ReadonlyMap<string, HeldLock>;
   /** In the order in which they are granted, over all resources. */
   readonly waiting: readonly WaitingClaim[];
+  /** Oldest first; at most MAX_OPERATIONS. */
+  readonly operations: readonly PastOperation[];
   /** Next offset of `weir.load` at the last decision; null before. */
   readonly inputOffset: number | null;
 }
@@ -102,6 +115,9 @@ export const MAX_SUBJECTS = 10_000;
 
 /** Answers remembered: a request that comes again within the next so many is answered again, not granted again. */
 export const MAX_ANSWERS = 1_000;
+
+/** Operations remembered that have ended. */
+export const MAX_OPERATIONS = 100;
 
 /** Members remembered that are gone. */
 export const MAX_DEPARTED = 100;
@@ -122,6 +138,7 @@ export const EMPTY_STATE: ControlState = {
   departed: new Map(),
   locks: new Map(),
   waiting: [],
+  operations: [],
   inputOffset: null,
 };
 
@@ -191,7 +208,14 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       const { resource, requestId, holder, ttlMs, at } = event;
       const held = state.locks.get(resource);
       if (held) throw misplaced(`${resource} is granted to ${holder} while ${held.holder} holds it`);
-      const locks = new Map(state.locks).set(resource, { token: Number(offset), requestId, holder, ttlMs, since: at });
+      const locks = new Map(state.locks).set(resource, {
+        token: Number(offset),
+        requestId,
+        holder,
+        ttlMs,
+        since: at,
+        operation: null,
+      });
       return { ...next, leaders: counted(state.leaders, event), locks };
     }
     case 'LockQueued': {
@@ -200,14 +224,32 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       return { ...next, leaders: counted(state.leaders, event), waiting };
     }
     case 'LockReleased': {
-      const { resource, token } = event;
-      if (state.locks.get(resource)?.token !== token)
-        throw misplaced(`${resource} is released under ${token}, which is not its latest token`);
+      const { resource } = event;
+      heldBy(state, event);
       const locks = new Map(state.locks);
       locks.delete(resource);
       return { ...next, leaders: counted(state.leaders, event), locks };
     }
+    case 'OperationStarted': {
+      const { resource, what, at } = event;
+      const locks = new Map(state.locks).set(resource, { ...heldBy(state, event), operation: { what, since: at } });
+      return { ...next, leaders: counted(state.leaders, event), locks };
+    }
+    case 'OperationEnded': {
+      const { resource, token, outcome, text, at } = event;
+      const { holder, operation } = heldBy(state, event);
+      const ended = { resource, token, outcome, text, at, holder, what: operation?.what ?? null };
+      const operations = [...state.operations, ended].slice(-MAX_OPERATIONS);
+      return { ...next, leaders: counted(state.leaders, event), operations };
+    }
   }
+}
+
+function heldBy({ locks }: ControlState, event: { type: string; resource: string; token: number }): HeldLock {
+  const { type, resource, token } = event;
+  const held = locks.get(resource);
+  if (held?.token !== token) throw misplaced(`${type} of ${resource} under ${token}, which is not its latest token`);
+  return held;
 }
 
 function counted(

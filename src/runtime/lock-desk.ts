@@ -4,7 +4,7 @@
  */
 import type { LedEvent } from '../coordination/events.ts';
 import type { LockWish, Request } from '../coordination/requests.ts';
-import type { ControlState, WaitingClaim } from '../coordination/state.ts';
+import type { ControlState, HeldLock, WaitingClaim } from '../coordination/state.ts';
 
 type Answered = Extract<LedEvent, { type: 'RequestAnswered' }>;
 
@@ -48,11 +48,23 @@ export class LockDesk {
       return { outcome: 'queued', text: `${by}: it waits in line`, events: [queued] };
     }
     if (held?.token !== wish.token) return refused(staleText(wish.resource, wish.token, held?.token));
+    const led = { version: 1, at: this.#now(), resource, token: wish.token } as const;
+    if (wish.kind === 'start') {
+      if (held.operation) return refused(`under token ${wish.token} another operation goes on: ${held.operation.what}`);
+      const events: LedEvent[] = [{ type: 'OperationStarted', ...led, what: wish.what }];
+      return { outcome: 'accepted', text: `${wish.what} has begun`, events };
+    }
+    if (wish.kind === 'end') {
+      const { outcome, text } = wish;
+      const ended: LedEvent = { type: 'OperationEnded', ...led, outcome, text };
+      const events = [ended, this.#release(resource, wish.token, 'released')];
+      return { outcome: 'accepted', text: `it is noted: ${outcome}`, events };
+    }
     if (wish.kind === 'release')
       return {
         outcome: 'accepted',
         text: `${resource} is released`,
-        events: [this.#release(resource, wish.token, 'released')],
+        events: this.#giveUp(resource, held, 'released'),
       };
     this.#endsAt.set(held.token, this.#now() + held.ttlMs);
     return { outcome: 'accepted', text: `${resource} is held on`, events: [] };
@@ -64,10 +76,11 @@ export class LockDesk {
     const tokens = new Set([...locks.values()].map(({ token }) => token));
     for (const token of this.#endsAt.keys()) if (!tokens.has(token)) this.#endsAt.delete(token);
     const events: LedEvent[] = [];
-    for (const [resource, { token, ttlMs }] of locks) {
+    for (const [resource, held] of locks) {
+      const { token, ttlMs } = held;
       const endsAt = this.#endsAt.get(token) ?? now + ttlMs;
       this.#endsAt.set(token, endsAt);
-      if (now >= endsAt) events.push(this.#release(resource, token, 'expired'));
+      if (now >= endsAt) events.push(...this.#giveUp(resource, held, 'expired'));
     }
     const taken = new Set(locks.keys());
     for (const claim of waiting) {
@@ -85,6 +98,15 @@ export class LockDesk {
 
   #grant({ resource, requestId, holder, ttlMs }: Omit<WaitingClaim, 'until'>): LedEvent {
     return { type: 'LockGranted', version: 1, at: this.#now(), resource, requestId, holder, ttlMs };
+  }
+
+  /** With the leader's word for what went on under it, whose end nobody has told. */
+  #giveUp(resource: string, { token, holder, operation }: HeldLock, how: 'released' | 'expired'): LedEvent[] {
+    const release = this.#release(resource, token, how);
+    if (!operation) return [release];
+    const text = how === 'expired' ? `nothing more was heard of ${holder}` : `${holder} has left it`;
+    const of = { version: 1, at: this.#now(), resource, token } as const;
+    return [{ type: 'OperationEnded', ...of, outcome: 'interrupted', text }, release];
   }
 
   #release(resource: string, token: number, how: 'released' | 'expired'): LedEvent {

@@ -85,6 +85,8 @@ export class RingProposals {
       case 'acquire':
       case 'renew':
       case 'release':
+      case 'start':
+      case 'end':
         return this.#options.locks.judge(state, decoded.request, wish);
       case 'abandon':
         return this.#abandon(state);

@@ -19,6 +19,7 @@ function viewOf(answers: Partial<ApiView> = {}) {
     topology: unasked,
     shards: unasked,
     members: unasked,
+    locks: unasked,
     services: unasked,
     decisions: unasked,
     lag: unasked,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { describeError } from '../../src/cli/exit.ts';
-import { decisionsText, lagText, membersText, ringText, shardsText } from '../../src/cli/inspect.ts';
+import { decisionsText, lagText, locksText, membersText, ringText, shardsText } from '../../src/cli/inspect.ts';
 import { table } from '../../src/cli/table.ts';
 import type { Decision } from '../../src/control/decision.ts';
 import { WeirError } from '../../src/errors.ts';
@@ -138,6 +138,17 @@ describe('weir inspect', () => {
         '    shard 1 has 2.10 times the mean\n',
     );
     expect(decisionsText({ decisions: [] })).toBe('No decision yet.\n');
+  });
+
+  it('shows locks and what became of operations', () => {
+    expect(locksText({ locks: [], operations: [] })).toBe('No lock is held.\n');
+    const at = '2026-01-01T00:00:00.000Z';
+    const of = { resource: 'ring', token: 7, holder: 'm-1' };
+    const lock = { ...of, since: at, ttlSeconds: 30, operation: 'split shard=a', waiting: ['m-2', 'm-3'] };
+    const past = { ...of, at, what: 'split shard=b', outcome: 'failed' as const, text: 'no such shard' };
+    expect(locksText({ locks: [lock], operations: [past] })).toMatch(
+      /^lock .*\nring +7 +m-1 +2026\S+ +split shard=a +2\n\nended .*\n2026\S+ +ring +m-1 +split shard=b +failed +no such shard\n$/,
+    );
   });
 
   it('shows lag and members', () => {

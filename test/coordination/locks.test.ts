@@ -1,39 +1,16 @@
 /** Locks as members take them, from a real leader on the in-process log. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { Config } from '../../src/config.ts';
-import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
 import { acquireLock, type Lock, type LockOptions } from '../../src/coordination/locks.ts';
 import { askLeader } from '../../src/coordination/requests.ts';
-import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
-import type { KafkaPort } from '../../src/kafka/port.ts';
-import { createMetrics } from '../../src/metrics.ts';
-import { namesFor } from '../../src/names.ts';
-import { type Controller, startController } from '../../src/runtime/controller.ts';
-import { ensureTopics } from '../../src/topics.ts';
-import { kernels, testConfig } from './cluster.ts';
+import { type LeaderRig, startLeader } from './leader-rig.ts';
 
-const config: Config = { ...testConfig('k.'), control: { ...testConfig('k.').control, tickMs: 5 } };
-const names = namesFor('k.');
-let port: KafkaPort;
-let controller: Controller;
-let log: ControlLogFollower;
-
+let rig: LeaderRig;
 beforeEach(async () => {
-  port = createMemoryKafka().connect();
-  await ensureTopics(port.admin, { config, names });
-  const [metrics, silent] = [createMetrics(), pino({ level: 'silent' })];
-  controller = await startController({ port, names, config, kernels, metrics, log: silent, memberName: 'c' });
-  log = await followControlLog(port, names);
-  await log.waitFor(({ ring }) => ring !== null);
+  rig = await startLeader('k.');
 });
-afterEach(async () => {
-  await controller.close();
-  await log.close();
-  await port.close();
-});
+afterEach(() => rig.close());
 
-const take = (member: string, options: LockOptions) => acquireLock({ port, names, log, member }, 'maps', options);
+const take = (member: string, options: LockOptions) => acquireLock(rig.asker(member), 'maps', options);
 async function granted(member: string, options: LockOptions): Promise<Lock> {
   const outcome = await take(member, options);
   if (outcome.kind === 'refused') throw new Error(outcome.why);
@@ -47,10 +24,10 @@ const aborted = (signal: AbortSignal) =>
 
 it('are held by one at a time, under a token that the log has', async () => {
   const first = await granted('a', { ttlMs: 60_000 });
-  expect(log.state.locks.get('maps')).toMatchObject({ holder: 'a', token: first.token });
+  expect(rig.log.state.locks.get('maps')).toMatchObject({ holder: 'a', token: first.token });
   expect(await take('b', { ttlMs: 60_000 })).toEqual({ kind: 'refused', why: 'a holds maps' });
   const waiting = take('b', { ttlMs: 60_000, waitMs: 60_000 });
-  await log.waitFor((state) => state.waiting.length === 1);
+  await rig.log.waitFor((state) => state.waiting.length === 1);
   expect(await first.renew()).toBe(true);
   expect(await first.release()).toBe(true);
   expect(first.lost.aborted).toBe(true);
@@ -66,12 +43,18 @@ it('are lost when they are not renewed, and what is asked under the old token is
   expect(await first.renew()).toBe(false);
   expect(await first.release()).toBe(false);
   const split = ({ resource, token }: Lock) =>
-    askLeader(port, names, log, { kind: 'split', shard: 'traces-0000' }, { member: 'm', fence: { resource, token } });
+    askLeader(
+      rig.port,
+      rig.names,
+      rig.log,
+      { kind: 'split', shard: 'traces-0000' },
+      { member: 'm', fence: { resource, token } },
+    );
   await expect(split(first)).rejects.toMatchObject({
     code: 'REQUEST_REFUSED',
     message: `token ${first.token} of maps is not valid any more: the latest is ${second.token}`,
   });
-  expect(log.state.proposed).toBeNull();
+  expect(rig.log.state.proposed).toBeNull();
   expect(await split(second)).toMatchObject({ outcome: 'accepted', ringEpoch: 2 });
 });
 
@@ -79,9 +62,9 @@ it('are not granted to who has given up waiting', async () => {
   const first = await granted('a', { ttlMs: 60_000 });
   const giveUp = new AbortController();
   const waiting = take('b', { ttlMs: 60_000, waitMs: 60_000, signal: giveUp.signal });
-  await log.waitFor((state) => state.waiting.length === 1);
+  await rig.log.waitFor((state) => state.waiting.length === 1);
   giveUp.abort();
   expect(await waiting).toEqual({ kind: 'refused', why: 'cancelled before it was granted' });
   await first.release();
-  expect(log.state.locks.size).toBe(0);
+  expect(rig.log.state.locks.size).toBe(0);
 });

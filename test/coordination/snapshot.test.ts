@@ -35,7 +35,10 @@ const full: ControlState = {
   ]),
   members: new Map([['m', { role: 'bridge', release: '0.1.0', since: 4 }]]),
   departed: new Map([['d', { role: 'process', release: '0.1.0', how: 'lost', reportedAt: 5, at: 6 }]]),
-  locks: new Map([['r', { token: 3, requestId: 'a', holder: 'm', ttlMs: 1_000, since: 4 }]]),
+  locks: new Map([
+    ['r', { token: 3, requestId: 'a', holder: 'm', ttlMs: 1_000, since: 4, operation: { what: 'w', since: 5 } }],
+  ]),
+  operations: [{ resource: 'r', token: 1, outcome: 'done', text: 't', holder: 'm', what: null, at: 3 }],
   waiting: [{ resource: 'r', requestId: 'b', holder: 'n', ttlMs: 1_000, until: 9 }],
   inputOffset: 12,
 };

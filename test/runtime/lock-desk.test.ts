@@ -109,6 +109,18 @@ describe('the desk for locks', () => {
     expect(desk.holder()).toBe('b');
   });
 
+  it('notes under a new leader that an operation was interrupted, whose holder died with the old one', () => {
+    const desk = rig();
+    desk.ask('a', acquire());
+    const token = desk.token();
+    expect(desk.ask('start', { kind: 'start', resource: 'r', token, what: 'w' })).toBe('accepted');
+    expect(desk.ask('another', { kind: 'start', resource: 'r', token, what: 'x' })).toBe('refused');
+    desk.changeLeader();
+    desk.pass(1_000);
+    expect(desk.state.operations).toMatchObject([{ what: 'w', outcome: 'interrupted', holder: 'of a', token }]);
+    expect(desk.ask('end', { kind: 'end', resource: 'r', token, outcome: 'done', text: 't' })).toBe('refused');
+  });
+
   it('answers who has waited for too long, and grants it nothing later', () => {
     const desk = rig();
     desk.ask('a', acquire({ ttlMs: 10_000 }));

@@ -1,0 +1,42 @@
+/** A real leader on the in-process log, and members that ask it. */
+import { pino } from 'pino';
+import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
+import type { Asker } from '../../src/coordination/locks.ts';
+import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { type Names, namesFor } from '../../src/names.ts';
+import { startController } from '../../src/runtime/controller.ts';
+import { ensureTopics } from '../../src/topics.ts';
+import { kernels, testConfig } from './cluster.ts';
+
+export interface LeaderRig {
+  readonly port: KafkaPort;
+  readonly names: Names;
+  readonly log: ControlLogFollower;
+  asker(member: string): Asker;
+  close(): Promise<void>;
+}
+
+export async function startLeader(prefix: string): Promise<LeaderRig> {
+  const of = testConfig(prefix);
+  const config = { ...of, control: { ...of.control, tickMs: 5 } };
+  const names = namesFor(prefix);
+  const port = createMemoryKafka().connect();
+  await ensureTopics(port.admin, { config, names });
+  const [metrics, silent] = [createMetrics(), pino({ level: 'silent' })];
+  const controller = await startController({ port, names, config, kernels, metrics, log: silent, memberName: 'c' });
+  const log = await followControlLog(port, names);
+  await log.waitFor(({ ring }) => ring !== null);
+  return {
+    port,
+    names,
+    log,
+    asker: (member) => ({ port, names, log, member }),
+    async close() {
+      await controller.close();
+      await log.close();
+      await port.close();
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/** Operations as members carry them out, with a real leader on the in-process log: each outcome, and what the log says of it. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { acquireLock, askUnderLock } from '../../src/coordination/locks.ts';
+import { coordinate, type OperationOptions } from '../../src/coordination/operations.ts';
+import { askLeader } from '../../src/coordination/requests.ts';
+import { type LeaderRig, startLeader } from './leader-rig.ts';
+
+let rig: LeaderRig;
+beforeEach(async () => {
+  rig = await startLeader('o.');
+});
+afterEach(() => rig.close());
+
+const run = (over: Partial<OperationOptions<string, string>> = {}) =>
+  coordinate<string, string>(rig.asker('a'), {
+    resource: 'maps',
+    ttlMs: 60_000,
+    timeoutMs: 60_000,
+    propose: async () => ({ kind: 'proposed', proposal: 'atlas', what: 'draw an atlas' }),
+    execute: async (proposal) => `${proposal} is drawn`,
+    ...over,
+  });
+/** What the log says when all is over. */
+const ended = () => rig.log.state.operations.map(({ what, outcome, text }) => [what, outcome, text]);
+const aborted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => {
+    const give = () => reject(signal.reason);
+    if (signal.aborted) give();
+    else signal.addEventListener('abort', give, { once: true });
+  });
+
+it('is noted before its effects, done, noted, and leaves the lock', async () => {
+  let noted: string | undefined;
+  const outcome = await run({
+    execute: async (proposal, { fence }) => {
+      const held = rig.log.state.locks.get('maps');
+      expect(held?.token).toBe(fence.token);
+      noted = held?.operation?.what;
+      return `${proposal} is drawn`;
+    },
+  });
+  expect(outcome).toEqual({ kind: 'done', result: 'atlas is drawn' });
+  expect(noted).toBe('draw an atlas');
+  expect(ended()).toEqual([['draw an atlas', 'done', 'draw an atlas']]);
+  expect(rig.log.state.locks.size).toBe(0);
+});
+
+it('is not begun while another one holds the lock, and waits for it in line if it may', async () => {
+  const held = await acquireLock(rig.asker('b'), 'maps', { ttlMs: 60_000 });
+  expect(await run()).toEqual({ kind: 'lock-refused', why: 'b holds maps' });
+  expect([...rig.log.state.answers.values()].at(-1)).toMatchObject({ outcome: 'refused', text: 'b holds maps' });
+  const later = run({ waitMs: 60_000 });
+  await rig.log.waitFor(({ waiting }) => waiting.length === 1);
+  if (held.kind === 'granted') await held.lock.release();
+  expect(await later).toMatchObject({ kind: 'done' });
+});
+
+it('tells why there is nothing to be done', async () => {
+  const why = 'there is an atlas';
+  expect(await run({ propose: async () => ({ kind: 'refused', why }) })).toEqual({ kind: 'proposal-refused', why });
+  expect(ended()).toEqual([[null, 'refused', why]]);
+  expect(rig.log.state.locks.size).toBe(0);
+});
+
+it('tells what it failed of', async () => {
+  const cause = new Error('no ink');
+  expect(await run({ execute: () => Promise.reject(cause) })).toEqual({ kind: 'failed', cause });
+  expect(await run({ propose: () => Promise.reject(cause) })).toEqual({ kind: 'failed', cause });
+  expect(ended()).toEqual([
+    ['draw an atlas', 'failed', 'no ink'],
+    [null, 'failed', 'no ink'],
+  ]);
+  expect(rig.log.state.locks.size).toBe(0);
+});
+
+it('is given up when its time is over', async () => {
+  const outcome = await run({ timeoutMs: 20, execute: (_, { signal }) => aborted(signal) });
+  expect(outcome.kind).toBe('timed-out');
+  expect(ended()).toMatchObject([['draw an atlas', 'timed-out', expect.any(String)]]);
+  expect(rig.log.state.locks.size).toBe(0);
+});
+
+it('keeps its lock for as long as it takes', async () => {
+  // Renewals alone let more than three of its times pass.
+  const renewals = async () => {
+    for (let seen = new Set(rig.log.state.answers.keys()).size; rig.log.state.answers.size < seen + 10; )
+      await rig.log.waitFor(({ answers }) => answers.size > seen + 9);
+    return 'drawn';
+  };
+  expect(await run({ ttlMs: 150, execute: renewals })).toEqual({ kind: 'done', result: 'drawn' });
+});
+
+it('is interrupted when its lock is lost, and can change nothing any more under the old token', async () => {
+  const outcome = await run({
+    async execute(_, { fence, signal }) {
+      await askUnderLock(rig.asker('an operator'), { kind: 'release', ...fence });
+      await aborted(signal).catch(() => {});
+      const { port, names, log } = rig;
+      await askLeader(port, names, log, { kind: 'split', shard: 'traces-0000' }, { member: 'a', fence });
+      return 'drawn';
+    },
+  });
+  expect(outcome).toMatchObject({ kind: 'interrupted' });
+  expect(ended()).toMatchObject([['draw an atlas', 'interrupted', expect.any(String)]]);
+  expect(rig.log.state.proposed).toBeNull();
+});
+
+it('of a member that died is ended by the leader, and completed by who takes the lock next', async () => {
+  const dead = await acquireLock(rig.asker('dead'), 'maps', { ttlMs: 100 });
+  if (dead.kind === 'refused') throw new Error(dead.why);
+  const { token } = dead.lock;
+  await askUnderLock(rig.asker('dead'), { kind: 'start', resource: 'maps', token, what: 'draw half an atlas' });
+  expect(await run({ waitMs: 60_000 })).toMatchObject({ kind: 'done' });
+  expect(ended()).toMatchObject([
+    ['draw half an atlas', 'interrupted', 'nothing more was heard of dead'],
+    ['draw an atlas', 'done', expect.any(String)],
+  ]);
+});
