@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { type ControlEvent, type RingProposed, ringActiveEvent } from '../../src/coordination/events.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
-import { type ControlState, EMPTY_STATE, fold, MAX_ANSWERS, MAX_SUBJECTS } from '../../src/coordination/state.ts';
+import {
+  type ControlState,
+  EMPTY_STATE,
+  fold,
+  MAX_ANSWERS,
+  MAX_DEPARTED,
+  MAX_SUBJECTS,
+} from '../../src/coordination/state.ts';
 import { kernels, testConfig } from './cluster.ts';
 
 const ring = firstRing(testConfig(), kernels.ring, kernels.hash);
@@ -50,6 +57,35 @@ describe('the fold of the control log', () => {
     fold(before, cleared('x', 2), 2n);
     fold(before, elected('b'), 2n);
     expect(before).toEqual(foldAll([elected('a'), made('x', 1)]));
+  });
+
+  it('takes no lock event whose token is not the latest of the resource', () => {
+    const led = { version: 1, at: 1, leaderEpoch: 0, sequence: 1 } as const;
+    const granted = (requestId: string): ControlEvent => ({
+      ...{ ...led, type: 'LockGranted', resource: 'r', requestId, holder: 'm', ttlMs: 1 },
+    });
+    const under = (token: number): ControlEvent[] => [
+      { ...led, type: 'LockReleased', resource: 'r', token, how: 'released' },
+      { ...led, type: 'OperationStarted', resource: 'r', token, what: 'w' },
+      { ...led, type: 'OperationEnded', resource: 'r', token, outcome: 'done', text: 't' },
+    ];
+    const damaged = expect.objectContaining({ code: 'CONTROL_LOG_UNREADABLE' });
+    const [release] = under(1);
+    const held = foldAll([elected('a'), granted('x'), release!, granted('y')]);
+    expect(held.locks.get('r')).toMatchObject({ token: 3, requestId: 'y' });
+    for (const event of [granted('z'), ...under(1)]) expect(() => fold(held, event, 4n)).toThrow(damaged);
+    for (const event of under(3)) expect(() => fold(held, event, 4n)).not.toThrow();
+  });
+
+  it('remembers the members that are gone up to its bound, the last ones', () => {
+    const led = { version: 1, at: 1, leaderEpoch: 0, sequence: 1 } as const;
+    const events = Array.from({ length: MAX_DEPARTED + 1 }, (_, i): ControlEvent[] => [
+      { ...led, type: 'MemberJoined', id: `m${i}`, role: 'bridge', release: '1' },
+      { ...led, type: 'MemberGone', id: `m${i}`, how: 'left', reportedAt: i },
+    ]);
+    const { members, departed } = foldAll(events.flat());
+    expect([members.size, departed.size, departed.has('m0')]).toEqual([0, MAX_DEPARTED, false]);
+    expect(departed.get('m1')).toEqual({ role: 'bridge', release: '1', how: 'left', reportedAt: 1, at: 1 });
   });
 
   it('forgets the subject that was decided longest ago beyond its bound', () => {
