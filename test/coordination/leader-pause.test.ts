@@ -51,7 +51,7 @@ describeOnKafka('a leader that was stopped for longer than its session', () => {
       );
       const failOverMs = performance.now() - stoppedAt;
       const successor = leaders.get('control')!;
-      // Killed or stopped, it is missed; the two of them are all the members that there are.
+      // The two of them are all the members that there are.
       const missed = await control.waitFor(({ departed }) => departed.has(before.member), PATIENCE());
       expect(missed.departed.get(before.member)).toMatchObject({ role: 'control', how: 'lost' });
       expect([...missed.members.keys()]).toEqual([successor.member]);
@@ -64,21 +64,21 @@ describeOnKafka('a leader that was stopped for longer than its session', () => {
         { member: 'test' },
       );
       paused.child.kill('SIGCONT');
-      await paused.waitForMetric('weir_leader', (leads) => leads === 0);
       await expect.poll(() => paused.output(), PATIENCE_POLL).toContain('no longer the leader');
-      // Back among the members, though not as their leader.
+      // Back among the members.
       await control.waitFor((state) => state.members.has(before.member), PATIENCE());
-      // Its word is the last one: the successor goes on leading while the woken one is there.
       await askLeader(kafka, names, control, { kind: 'abandon' }, { member: 'test' });
-      expect(control.state.leaders.get('control')).toMatchObject({ member: successor.member });
 
+      // Joining again it may be elected again, which is a new epoch. Nothing of the old one comes after its successor's election.
       const events = await everythingOn(kafka, names.control);
-      const took = events.findIndex(({ offset }) => offset === BigInt(successor.leaderEpoch));
-      const epochsAfter = events
-        .slice(took + 1)
-        .map(({ event }) => ('leaderEpoch' in event ? event.leaderEpoch : null));
-      expect(epochsAfter.length).toBeGreaterThan(2);
-      expect(new Set(epochsAfter)).toEqual(new Set([successor.leaderEpoch]));
+      const writers = events.map(({ event }) => ('leaderEpoch' in event ? event.leaderEpoch : undefined));
+      let leaderEpoch: number | undefined;
+      const rightful = events.map(({ offset, event }) => {
+        if (event.type === 'LeaderElected') leaderEpoch = Number(offset);
+        return 'leaderEpoch' in event ? leaderEpoch : undefined;
+      });
+      expect(writers).toEqual(rightful);
+      expect(writers.filter((epoch) => epoch === successor.leaderEpoch).length).toBeGreaterThan(2);
       expect(answer.ringEpoch).toBe(2);
       console.log(`fail-over: ${Math.round(failOverMs)} ms from SIGSTOP, session timeout 2 s`);
       expect(failOverMs).toBeLessThan(5_000);
