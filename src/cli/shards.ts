@@ -31,7 +31,7 @@ const LOCK_TTL_MS = 30_000;
 export async function askForShards(wish: Wish, wait: boolean, command: ShardsCommand): Promise<void> {
   const { stdout, json, signal } = command;
   await withView(command, async (view) => {
-    const change: Change = async (_, under) => {
+    const change: Change = async (under) => {
       const accepted = await view.ask(wish, { signal, fence: under?.fence });
       if (!json) stdout.write(`Ring epoch ${accepted.ringEpoch} is proposed: ${accepted.text}.\n`);
       const stop = under ? AbortSignal.any([signal, under.signal]) : signal;
@@ -40,8 +40,7 @@ export async function askForShards(wish: Wish, wait: boolean, command: ShardsCom
         active: wait && (await becomesActive(view, accepted.ringEpoch, { ...command, signal: stop })),
       };
     };
-    const { accepted, active } =
-      wish.kind === 'abandon' ? await change(wish) : await inLine(view, wish, change, command);
+    const { accepted, active } = wish.kind === 'abandon' ? await change() : await inLine(view, wish, change, command);
     if (json) stdout.write(`${JSON.stringify({ ...accepted, active })}\n`);
     else if (active) stdout.write(`Ring epoch ${accepted.ringEpoch} is active.\n`);
     else stdout.write('It becomes active once every input partition has adopted it: `weir inspect ring`.\n');
@@ -49,12 +48,13 @@ export async function askForShards(wish: Wish, wait: boolean, command: ShardsCom
 }
 
 type Changed = { readonly accepted: AcceptedDocument; readonly active: boolean };
-type Change = (wish: Wish, under?: Parameters<OperationOptions<Wish, Changed>['execute']>[1]) => Promise<Changed>;
+/** By itself, or under the lock. */
+type Change = (under?: Parameters<OperationOptions<null, Changed>['execute']>[1]) => Promise<Changed>;
 
 async function inLine(
   view: InstallationView,
   wish: Wish,
-  execute: Change,
+  change: Change,
   { config, signal }: ShardsCommand,
 ): Promise<Changed> {
   const { kind, ...of } = wish;
@@ -62,14 +62,14 @@ async function inLine(
     .map(([name, value]) => `${name}=${value}`)
     .join(' ')}`;
   const { ackTimeoutMs } = config.control.ring;
-  const outcome = await coordinate<Wish, Changed>(view.asker, {
+  const outcome = await coordinate<null, Changed>(view.asker, {
     resource: 'ring',
     ttlMs: LOCK_TTL_MS,
     waitMs: ackTimeoutMs,
     timeoutMs: 2 * ackTimeoutMs,
     signal,
-    propose: async () => ({ kind: 'proposed', proposal: wish, what }),
-    execute,
+    propose: async () => ({ kind: 'proposed', proposal: null, what }),
+    execute: (_, under) => change(under),
   });
   switch (outcome.kind) {
     case 'done':
@@ -77,6 +77,11 @@ async function inLine(
     case 'failed':
     case 'timed-out':
       throw outcome.cause;
+    case 'interrupted':
+      throw new WeirError(
+        'REQUEST_REFUSED',
+        `${what}: left in the middle (${outcome.why}); \`weir inspect ring\` shows what became of it`,
+      );
     default:
       throw new WeirError('REQUEST_REFUSED', outcome.why);
   }
