@@ -6,7 +6,8 @@
  *               [--collector] [--total SPANS] [--rounds N]
  *     rebalance [--seconds N] [--plot]
  *     failover  [--rounds N]
- *     soak      [--minutes N] [--role process]
+ *     bridge    [--rounds N]
+ *     soak      [--minutes N] [--role process|bridge]
  */
 import { parseArgs } from 'node:util';
 import { type Row, record, replaceSection, table } from './rows.ts';
@@ -24,6 +25,7 @@ interface Benchmark {
 const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   kernels: () => import('./kernels/suite.ts'),
   pipeline: () => import('./pipeline/suite.ts'),
+  bridge: () => import('./bridge/suite.ts'),
   rebalance: () => import('./rebalance/suite.ts'),
   failover: () => import('./failover/suite.ts'),
   soak: () => import('./soak/suite.ts'),

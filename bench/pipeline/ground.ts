@@ -31,6 +31,12 @@ export interface Ground {
 /** What a broker of one's own has, for nothing to be deleted while it is measured: Weir's embedded one takes little room. */
 const KEEP_ALL = { 'log.retention.bytes': '-1', 'log.segment.bytes': String(256 * 1024 * 1024) };
 
+/** The broker drops what is older, so that a stream of any length fits a disk: some 64 MB of each partition are left. */
+export const KEEP_LITTLE = {
+  'log.retention.bytes': String(64 * 1024 * 1024),
+  'log.segment.bytes': String(32 * 1024 * 1024),
+};
+
 export async function openGround(
   say: (text: string) => void,
   settings: Readonly<Record<string, string>> = KEEP_ALL,

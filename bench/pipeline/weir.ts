@@ -11,7 +11,7 @@ import type { Contender, Running, Written } from './contender.ts';
 import { type Ground, PARTITIONS } from './ground.ts';
 import type { Case, WeirForm } from './matrix.ts';
 
-const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
+export const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
 const FIRST_RING_EPOCH = 1;
 
 export interface WeirContender extends Contender {
@@ -35,7 +35,7 @@ export async function install(ground: Ground, prefix: string, of: Case): Promise
   if (code !== 0) throw new Error(`weir topics --create ended with ${code}`);
 }
 
-function environment(ground: Ground, prefix: string, { shards, codec }: Case): NodeJS.ProcessEnv {
+export function environment(ground: Ground, prefix: string, { shards, codec }: Case): NodeJS.ProcessEnv {
   return {
     ...process.env,
     WEIR_PREFIX: prefix,

@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { namesFor } from '../../src/names.ts';
-import { type Ground, openGround, PARTITIONS, requestsOf } from '../pipeline/ground.ts';
+import { type Ground, KEEP_LITTLE, openGround, PARTITIONS, requestsOf } from '../pipeline/ground.ts';
 import { install, type WeirRunning, weirContender } from '../pipeline/weir.ts';
 import { readMetrics, type ScrapedMetrics } from '../prometheus.ts';
 import type { Row } from '../rows.ts';
@@ -20,12 +20,6 @@ const SENDS_PER_SECOND = 20;
 const SETTLING_SHARE = 0.2;
 /** The line's rise from its beginning to its end, in % of its beginning. */
 const MOST_GROWTH = { rss: 10, pollP99: 25 };
-/** The broker drops what is older, so that a soak of any length fits a disk: some 30 s of the stream. */
-const RETENTION = {
-  'log.retention.bytes': String(64 * 1024 * 1024),
-  'log.segment.bytes': String(32 * 1024 * 1024),
-};
-
 interface Reading {
   readonly minute: number;
   readonly rssMb: number;
@@ -43,7 +37,7 @@ export async function run(
   const minutes = Number(options.minutes ?? 30);
   if (!(minutes > 0)) throw new Error(`--minutes ${options.minutes}: must be a number above 0`);
 
-  const ground = await openGround(say, RETENTION);
+  const ground = await openGround(say, KEEP_LITTLE);
   const ended = new AbortController();
   try {
     await install(ground, PREFIX, OF);

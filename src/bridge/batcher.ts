@@ -4,8 +4,8 @@
  *
  * - Traces fill one lane until its batch goes, then the next free one (their items are routed one by one later on, so any
  *   partition will do). Metrics and logs go to the lane of their order hash, so that one exporter's requests stay in order.
- * - A batch goes `lingerMs` after its first record, or at `batchBytes`. All lanes that wait go in one call, while Kafka
- *   is quick. Once a call has been slow, lanes have calls of their own for a while: a partition without a leader then
+ * - Calls begin `lingerMs` apart at least, but for batches of `batchBytes`, which go at once. So a request that comes alone waits for
+ *   nothing, and under load requests gather between two calls. All lanes that wait go in one call, while Kafka is quick. Once a call has been slow, lanes have calls of their own for a while: a partition without a leader then
  *   holds back nobody but itself.
  * - All that is accepted and not yet acknowledged is held against the bridge's byte budget; above that `submit` refuses.
  */
@@ -106,8 +106,6 @@ interface Lane {
   queue: Piece[];
   queueBytes: number;
   inFlight: boolean;
-  /** When the first of the queue came, in ms of `performance.now()`. */
-  since: number;
 }
 
 export function createBatcher(options: BatcherOptions): Batcher {
@@ -126,7 +124,10 @@ class LaneBatcher implements Batcher {
   /** Start of each call that has not ended, oldest first. */
   private readonly calls = new Set<{ readonly startedAt: number }>();
   private apartUntil = 0;
+  /** When the last call began. */
+  private sentAt = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | null = null;
+  private immediate: NodeJS.Immediate | null = null;
   private closed = false;
   private onDrained: (() => void) | null = null;
 
@@ -149,7 +150,7 @@ class LaneBatcher implements Batcher {
         this.enqueue(lane, { record, bytes: recordBytes(value.length, headers), waiting, settled: false });
       }
       if (lane.queueBytes >= lane.batchBytes && !lane.inFlight) this.send([lane]);
-      else this.wakeAfterLinger();
+      else this.wake();
     });
   }
 
@@ -197,10 +198,7 @@ class LaneBatcher implements Batcher {
   }
 
   private enqueue(lane: Lane, piece: Piece): void {
-    if (lane.queue.length === 0) {
-      lane.since = performance.now();
-      this.filled.add(lane);
-    }
+    if (lane.queue.length === 0) this.filled.add(lane);
     lane.queue.push(piece);
     lane.queueBytes += piece.bytes;
     this.queuedBytes += piece.bytes;
@@ -209,11 +207,22 @@ class LaneBatcher implements Batcher {
     this.unsettled.add(piece);
   }
 
-  private wakeAfterLinger(): void {
-    this.timer ??= setTimeout(() => {
-      this.timer = null;
-      this.sendWaiting();
-    }, this.options.lingerMs);
+  /** Sends what waits once the linger since the last call is over. */
+  private wake(): void {
+    if (this.timer || this.immediate) return;
+    const waitMs = this.sentAt + this.options.lingerMs - performance.now();
+    if (waitMs > 0) {
+      this.timer = setTimeout(() => {
+        this.timer = null;
+        this.sendWaiting();
+      }, waitMs);
+    } else {
+      // Not at once: what has come in the same moment goes with it.
+      this.immediate = setImmediate(() => {
+        this.immediate = null;
+        this.sendWaiting();
+      });
+    }
   }
 
   /** Sends every lane that has something to send and may. */
@@ -253,6 +262,7 @@ class LaneBatcher implements Batcher {
       return;
     }
     const call = { startedAt: performance.now() };
+    this.sentAt = call.startedAt;
     this.calls.add(call);
     this.options.producer
       .send(pieces.map((piece) => piece.record))
@@ -291,12 +301,8 @@ class LaneBatcher implements Batcher {
   private callEnded(lanes: readonly Lane[]): void {
     for (const lane of lanes) lane.inFlight = false;
     const filled = lanes.filter((lane) => lane.queue.length > 0);
-    if (this.closed || filled.some((lane) => this.isDue(lane))) this.sendWaiting();
-    else if (filled.length > 0) this.wakeAfterLinger();
-  }
-
-  private isDue(lane: Lane): boolean {
-    return lane.queueBytes >= lane.batchBytes || performance.now() - lane.since >= this.options.lingerMs;
+    if (this.closed || filled.some((lane) => lane.queueBytes >= lane.batchBytes)) this.sendWaiting();
+    else if (filled.length > 0) this.wake();
   }
 
   private settle(piece: Piece, outcome: SubmitOutcome): void {
@@ -331,6 +337,5 @@ function lanesOf({ topic, partitions, maxMessageBytes }: IngestTopic, batchBytes
     queue: [],
     queueBytes: 0,
     inFlight: false,
-    since: 0,
   }));
 }
