@@ -270,7 +270,11 @@ export const configSchema = z
           .max(256 * MiB)
           .default(64 * MiB)
           .describe('largest request, also after decompression'),
-        lingerMs: z.number().min(0).default(5).describe('how long requests are gathered for one produce call'),
+        lingerMs: z
+          .number()
+          .min(0)
+          .default(5)
+          .describe('how long requests are gathered for one produce call, unless Kafka has nothing else to do'),
         batchBytes: positive(MiB).describe('a produce call is sent at once from this many bytes'),
         queueBytes: positive(128 * MiB).describe(
           'accepted and not yet on Kafka; beyond it exporters are told to retry',

@@ -4,8 +4,8 @@
  *
  * - Traces fill one lane until its batch goes, then the next free one (their items are routed one by one later on, so any
  *   partition will do). Metrics and logs go to the lane of their order hash, so that one exporter's requests stay in order.
- * - Calls begin `lingerMs` apart at least, but for batches of `batchBytes`, which go at once. So a request that comes alone waits for
- *   nothing, and under load requests gather between two calls. All lanes that wait go in one call, while Kafka is quick. Once a call has been slow, lanes have calls of their own for a while: a partition without a leader then
+ * - A batch goes `lingerMs` after its first record, or at `batchBytes`; at once where no call has been on its way for `lingerMs`, as
+ *   then there is nothing to gather with. All lanes that wait go in one call, while Kafka is quick. Once a call has been slow, lanes have calls of their own for a while: a partition without a leader then
  *   holds back nobody but itself.
  * - All that is accepted and not yet acknowledged is held against the bridge's byte budget; above that `submit` refuses.
  */
@@ -124,8 +124,8 @@ class LaneBatcher implements Batcher {
   /** Start of each call that has not ended, oldest first. */
   private readonly calls = new Set<{ readonly startedAt: number }>();
   private apartUntil = 0;
-  /** When the last call began. */
-  private sentAt = Number.NEGATIVE_INFINITY;
+  /** When the last call ended. */
+  private endedAt = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | null = null;
   private immediate: NodeJS.Immediate | null = null;
   private closed = false;
@@ -207,10 +207,11 @@ class LaneBatcher implements Batcher {
     this.unsettled.add(piece);
   }
 
-  /** Sends what waits once the linger since the last call is over. */
+  /** Sends what waits when its time has come. */
   private wake(): void {
     if (this.timer || this.immediate) return;
-    const waitMs = this.sentAt + this.options.lingerMs - performance.now();
+    const { lingerMs } = this.options;
+    const waitMs = this.calls.size > 0 ? lingerMs : this.endedAt + lingerMs - performance.now();
     if (waitMs > 0) {
       this.timer = setTimeout(() => {
         this.timer = null;
@@ -262,7 +263,6 @@ class LaneBatcher implements Batcher {
       return;
     }
     const call = { startedAt: performance.now() };
-    this.sentAt = call.startedAt;
     this.calls.add(call);
     this.options.producer
       .send(pieces.map((piece) => piece.record))
@@ -273,7 +273,8 @@ class LaneBatcher implements Batcher {
       })
       .then((outcomes) => {
         this.calls.delete(call);
-        if (performance.now() - call.startedAt > SLOW_CALL_MS) this.apartUntil = performance.now() + APART_MS;
+        this.endedAt = performance.now();
+        if (this.endedAt - call.startedAt > SLOW_CALL_MS) this.apartUntil = this.endedAt + APART_MS;
         for (const [index, piece] of pieces.entries()) this.settle(piece, outcomes[index]!);
         this.callEnded(lanes);
       });

@@ -67,6 +67,22 @@ describe('sharing calls', () => {
     expect(await Promise.all(outcomes)).toEqual(outcomes.map(() => ({ kind: 'stored' })));
   });
 
+  it('a request goes at once where Kafka has had nothing to do, and waits for others after a call', async () => {
+    const { producer, batcher } = setUp({ lingerMs: 3_600_000 });
+    const first = batcher.submit(submission({ text: 'alone' }));
+    await producer.called(1);
+    const second = batcher.submit(submission({ text: 'while a call is on its way' }));
+    producer.calls[0]!.answer();
+    expect(await first).toEqual({ kind: 'stored' });
+    const third = batcher.submit(submission({ text: 'after it' }));
+    expect(await pending(Promise.race([second, third]))).toBe(true);
+    expect(producer.calls).toHaveLength(1);
+    const closed = batcher.close(1_000);
+    producer.calls[1]!.answer();
+    expect(textsOf(producer.calls[1])).toEqual(['while a call is on its way', 'after it']);
+    await closed;
+  });
+
   it('a full batch goes without waiting for the linger', async () => {
     const { producer, batcher } = setUp({ lingerMs: 3_600_000 });
     const outcome = batcher.submit(submission({ pieces: [Buffer.alloc(600)] }));
