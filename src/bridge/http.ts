@@ -2,8 +2,9 @@
  * OTLP/HTTP: POST /v1/traces, /v1/metrics, /v1/logs as application/x-protobuf or application/json, gzip or not.
  * On node:http, as there are three routes and a body that is bytes.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Signal } from '../signals.ts';
 import { type Appended, BodyBuffer } from './body-buffer.ts';
@@ -37,14 +38,20 @@ export async function startHttp(options: EndpointOptions): Promise<Endpoint> {
     maxHeaderSize: bridge.maxHeaderBytes,
     connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
   };
+  const lastOn = new WeakMap<Duplex, Exchange>();
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const exchange: Exchange = { ...options, cors, request, response };
+    lastOn.set(request.socket, exchange);
     serve(exchange).catch((error: unknown) => {
-      if (response.destroyed) return; // the exporter went away while its body was read: nobody to answer
+      // The exporter went away while its body was read, or was cut off as it was too slow: nobody to answer.
+      if (response.destroyed || response.writableEnded) return;
       answerRefusal(exchange, intake.bug(null, transportOf(request), error));
     });
   };
   const server = tls ? createTlsServer({ ...limits, ...tls.options() }, onRequest) : createServer(limits, onRequest);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+    refuseUnread(error.code, socket, lastOn.get(socket), options),
+  );
   const address = await listen(server, 'http', options);
   return {
     address,
@@ -71,7 +78,7 @@ async function serve(exchange: Exchange): Promise<void> {
   const { maxRequestBytes, queueBytes } = config.bridge;
   if (cors?.answered(request, response)) return;
   const transport = transportOf(request);
-  const path = request.url!.split('?', 1)[0]!;
+  const path = pathOf(request);
   const signal = SIGNAL_OF_PATH[path] ?? null;
   const refuse = (reason: RefusalReason, message: string) =>
     answerRefusal(exchange, intake.refuse(signal, transport, reason, message));
@@ -154,6 +161,52 @@ async function serve(exchange: Exchange): Promise<void> {
   }
 }
 
+/**
+ * What never becomes a whole request, of which node tells by its connection alone: its own answers would have no body and be in no
+ * metric. `last` is the last exchange on that connection, done or not.
+ */
+function refuseUnread(
+  code: string | undefined,
+  socket: Duplex,
+  last: Exchange | undefined,
+  { config, intake }: EndpointOptions,
+): void {
+  const found = faultOf(code, config.bridge);
+  const { request, response } = last ?? {};
+  // Half a request is answered once, and one that waits for Kafka not before that has answered.
+  const mayAnswer = request === undefined || request.complete === response?.writableEnded;
+  // Nobody to tell where the connection broke, or its TLS handshake failed.
+  if (!socket.writable || found === null || !mayAnswer) {
+    socket.destroy();
+    return;
+  }
+  const [reason, message] = found;
+  if (last && !last.request.complete) {
+    const signal = SIGNAL_OF_PATH[pathOf(last.request)] ?? null;
+    last.response.setHeader('connection', 'close');
+    answerRefusal(last, intake.refuse(signal, transportOf(last.request), reason, message));
+  } else {
+    const body = statusToJson(intake.refuse(null, 'http/protobuf', reason, message));
+    const { http } = REFUSALS[reason];
+    const head = `HTTP/1.1 ${http} ${STATUS_CODES[http]}\r\nconnection: close\r\ncontent-type: ${JSON_TYPE}`;
+    socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+  }
+}
+
+/** By node's code; null where there is nobody to be told. */
+function faultOf(
+  code: string | undefined,
+  { headersTimeoutMs, requestTimeoutMs, maxHeaderBytes }: EndpointOptions['config']['bridge'],
+): [RefusalReason, string] | null {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    const limits = `bridge.headersTimeoutMs (${headersTimeoutMs}), all of it within bridge.requestTimeoutMs (${requestTimeoutMs})`;
+    return ['timed_out', `the headers of a request must come within ${limits}`];
+  }
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return ['headers_too_large', `the headers exceed bridge.maxHeaderBytes (${maxHeaderBytes})`];
+  return code?.startsWith('HPE_') ? ['malformed', 'this is no HTTP request'] : null;
+}
+
 /** Reads until the end, or until `into` takes no more; the rest is then left to `answer`. */
 function readBody(request: IncomingMessage, declaredBytes: number, into: BodyBuffer): Promise<Appended> {
   return new Promise((resolve, reject) => {
@@ -201,6 +254,8 @@ function discardRest(request: IncomingMessage, maxBytes: number): void {
     if (bytes > maxBytes) request.socket.destroy();
   });
 }
+
+const pathOf = (request: IncomingMessage): string => request.url!.split('?', 1)[0]!;
 
 function contentType(request: IncomingMessage): string {
   return (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();

@@ -16,6 +16,8 @@ export const REFUSALS = {
   malformed: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
   /** A kept header is longer than a record header may be. */
   header_too_long: { grpc: grpc.INVALID_ARGUMENT, http: 400, retry: false },
+  /** Over bridge.maxHeaderBytes. Of gRPC, HTTP/2 itself refuses the call. */
+  headers_too_large: { grpc: grpc.RESOURCE_EXHAUSTED, http: 431, retry: false },
   /** No credentials, or none that are known. */
   unauthenticated: { grpc: grpc.UNAUTHENTICATED, http: 401, retry: false },
   /** gRPC's framing is broken: no message, two, or one that is cut off. */

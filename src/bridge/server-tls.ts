@@ -19,9 +19,6 @@ export interface ServerTls {
   close(): void;
 }
 
-/** A client that does not get on with its handshake must not hold a socket. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
-
 /** null without bridge.tls.enabled. Throws CONFIG_INVALID when the files cannot be used; later a broken one is left alone. */
 export async function openServerTls({ bridge }: Pick<Config, 'bridge'>, log: Logger): Promise<ServerTls | null> {
   const { tls } = bridge;
@@ -47,7 +44,8 @@ export async function openServerTls({ bridge }: Pick<Config, 'bridge'>, log: Log
       ...current,
       requestCert: paths.ca !== undefined,
       rejectUnauthorized: paths.ca !== undefined && tls.requireClientCert,
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      // A client that does not get on with its handshake must not hold a socket.
+      handshakeTimeout: bridge.headersTimeoutMs,
     }),
     follow: (server) => servers.push(server),
     close: () => followed.stop(),

@@ -34,6 +34,19 @@ function socketTo(address: string): Socket {
   return socket;
 }
 
+/** What the bridge says to these bytes by HTTP until it closes the connection. */
+async function answerTo(rig: Rig, bytes: string): Promise<{ status: number; head: string; body: Buffer }> {
+  const socket = socketTo(rig.bridge.httpAddress);
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.write(bytes);
+  await once(socket, 'close');
+  const answer = Buffer.concat(chunks);
+  const end = answer.indexOf('\r\n\r\n');
+  const head = String(answer.subarray(0, end));
+  return { status: Number(head.split(' ')[1]), head, body: answer.subarray(end + 4) };
+}
+
 describe('a gzip bomb', () => {
   it('stops at bridge.maxRequestBytes by gRPC and HTTP, and the bridge stays small', async () => {
     const rig = await start({ maxRequestBytes: 8 * MiB });
@@ -103,20 +116,23 @@ describe('bodies that are being read', () => {
 });
 
 describe('a slow sender', () => {
-  it('of headers or of a body by HTTP is answered 408 and cut off', async () => {
+  it('of headers or of a body by HTTP is answered 408 with a google.rpc.Status, counted, and cut off', async () => {
     const rig = await start({ headersTimeoutMs: 100, requestTimeoutMs: 200 });
     const head = 'POST /v1/traces HTTP/1.1\r\nhost: x\r\n';
     const body = `${head}content-type: application/x-protobuf\r\ncontent-length: 1000\r\n\r\nx`;
-    for (const text of [head, body]) {
-      const socket = socketTo(rig.bridge.httpAddress);
-      let answer = '';
-      socket.on('data', (bytes) => {
-        answer += bytes;
-      });
-      socket.write(text);
-      await once(socket, 'close');
-      expect(answer).toContain('HTTP/1.1 408');
-    }
+    const [toHead, toBody] = await Promise.all([answerTo(rig, head), answerTo(rig, body)]);
+    expect(toHead.status).toBe(408);
+    expect(JSON.parse(String(toHead.body))).toMatchObject({ code: status.DEADLINE_EXCEEDED });
+    expect(toBody.status).toBe(408);
+    expect(toBody.head).toContain('application/x-protobuf');
+    expect(decodeStatus(toBody.body)).toMatchObject({
+      code: status.DEADLINE_EXCEEDED,
+      retryAfterMs: expect.any(Number),
+    });
+    expect(await rig.counted()).toMatchObject({
+      'none http/protobuf timed_out': 1,
+      'traces http/protobuf timed_out': 1,
+    });
   });
 });
 
@@ -142,9 +158,21 @@ describe('connections', () => {
     },
   );
 
-  it('with headers over the limit are answered 431', async () => {
+  it('with headers over the limit are answered 431, and what is no HTTP 400, with a google.rpc.Status each', async () => {
     const rig = await start({ maxHeaderBytes: 2_048 });
-    const answer = await rig.post('/v1/traces', request('x'), { ...PROTOBUF, 'x-large': 'x'.repeat(3_000) });
-    expect(answer.status).toBe(431);
+    const large = await answerTo(rig, `POST /v1/traces HTTP/1.1\r\nx-large: ${'x'.repeat(3_000)}\r\n\r\n`);
+    expect(large.status).toBe(431);
+    expect(JSON.parse(String(large.body))).toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+      message: expect.stringContaining('bridge.maxHeaderBytes (2048)'),
+      details: [],
+    });
+    const garbage = await answerTo(rig, 'no HTTP\r\n\r\n');
+    expect(garbage.status).toBe(400);
+    expect(JSON.parse(String(garbage.body))).toMatchObject({ code: status.INVALID_ARGUMENT });
+    expect(await rig.counted()).toMatchObject({
+      'none http/protobuf headers_too_large': 1,
+      'none http/protobuf malformed': 1,
+    });
   });
 });

@@ -1,6 +1,8 @@
 /** TLS, client certificates, credentials and tenants, with the official exporters and real certificates. */
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
@@ -155,6 +157,31 @@ describe('over TLS with tokens', () => {
     expect((await callGrpc(rig)).code).not.toBe(0);
     await expect(rig.post('/v1/traces', request('x'), PROTOBUF)).rejects.toThrow();
   });
+});
+
+describe('a TLS handshake', () => {
+  it.each(['grpcAddress', 'httpAddress'] as const)(
+    'at %s that never begins, or stops half-way, is cut off after bridge.headersTimeoutMs',
+    async (address) => {
+      const rig = await start({ tls: tls(), headersTimeoutMs: 200 });
+      const [host, port] = rig.bridge[address].split(':');
+      // The head of a record that announces a ClientHello of 512 bytes.
+      for (const begun of ['', Buffer.from([22, 3, 1, 2, 0, 1])]) {
+        const socket = connect(Number(port), host);
+        socket.on('error', () => undefined);
+        socket.resume();
+        const connectedAt = performance.now();
+        socket.write(begun);
+        await once(socket, 'close');
+        expect(performance.now() - connectedAt).toBeGreaterThan(150);
+      }
+      await vi.waitFor(async () => {
+        const { values } = await rig.metrics.bridgeConnections.get();
+        expect(values.reduce((sum, { value }) => sum + value, 0)).toBe(0);
+      });
+      expect(await rig.counted()).toEqual({});
+    },
+  );
 });
 
 describe('a client certificate', () => {
