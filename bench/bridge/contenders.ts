@@ -36,16 +36,9 @@ export const OF = { spansPerRequest: 100, shards: 1 };
 const LINGER = '5ms';
 const DECODING = join(import.meta.dirname, 'decoding-bridge.ts');
 
-/** Profiles are written into the folder when the process ends. */
-export function weirBridge(ground: Ground, protocol: Protocol, profileTo?: string): Contender {
+export function weirBridge(ground: Ground, protocol: Protocol): Contender {
   const name = protocol === 'grpc' ? 'Weir, gRPC' : 'Weir, HTTP protobuf';
-  const profiling = profileTo ? ['--cpu-prof', `--cpu-prof-dir=${profileTo}`] : [];
-  return {
-    name,
-    protocol,
-    judged: true,
-    start: () => startBridgeProcess(ground, protocol, [...profiling, MAIN, 'bridge']),
-  };
+  return { name, protocol, judged: true, start: () => startBridge(ground, protocol, [MAIN, 'bridge']) };
 }
 
 export function decodingBridge(ground: Ground): Contender {
@@ -55,7 +48,7 @@ export function decodingBridge(ground: Ground): Contender {
     protocol: 'grpc',
     judged: false,
     decodes: true,
-    start: () => startBridgeProcess(ground, 'grpc', [DECODING]),
+    start: () => startBridge(ground, 'grpc', [DECODING]),
   };
 }
 
@@ -81,7 +74,19 @@ export function collectorBridge(ground: Ground, binary: string, protocol: Protoc
   };
 }
 
-async function startBridgeProcess(ground: Ground, protocol: Protocol, args: readonly string[]): Promise<Running> {
+/** A bridge and both its ports. */
+export interface RunningBridge extends Omit<Running, 'target'> {
+  readonly targets: Readonly<Record<Protocol, string>>;
+  readonly apiPort: number;
+}
+
+async function startBridge(ground: Ground, protocol: Protocol, args: readonly string[]): Promise<Running> {
+  const bridge = await startBridgeProcess(ground, args);
+  return { ...bridge, target: bridge.targets[protocol] };
+}
+
+/** `args` are node's. Resolves once it is ready. */
+export async function startBridgeProcess(ground: Ground, args: readonly string[]): Promise<RunningBridge> {
   const [grpcPort, httpPort] = await twoPorts();
   const apiPort = await freePort([grpcPort, httpPort]);
   const child = spawn(process.execPath, args, {
@@ -95,9 +100,10 @@ async function startBridgeProcess(ground: Ground, protocol: Protocol, args: read
   });
   await once(child, 'spawn');
   const ended = once(child, 'exit');
-  const running: Running = {
+  const running: RunningBridge = {
     pid: child.pid as number,
-    target: `127.0.0.1:${protocol === 'grpc' ? grpcPort : httpPort}`,
+    targets: { grpc: `127.0.0.1:${grpcPort}`, http: `127.0.0.1:${httpPort}` },
+    apiPort,
     assertRunning() {
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`${args.at(-1)} ended with ${child.exitCode ?? child.signalCode}`);

@@ -1,13 +1,8 @@
 /** One run of a contender under load: what it took, seen from outside, the same for all. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { type CpuSeconds, cpuBetween, cpuSecondsOf } from '../usage.ts';
 import { OF, type Protocol, type Running } from './contenders.ts';
-import type { SenderOptions, SenderReport, SenderTotal } from './sender.ts';
-
-const SENDER = join(import.meta.dirname, 'sender.ts');
+import { send } from './send.ts';
+import type { SenderOptions } from './sender.ts';
 
 /** As many gRPC clients share a connection; HTTP/1.1 has one request at a time on each. */
 const IN_FLIGHT = 64;
@@ -35,27 +30,16 @@ export async function measure(
 ): Promise<Measurement> {
   const { target } = running;
   const { spansPerRequest } = OF;
-  const options: SenderOptions = {
-    ...{ protocol, target, spansPerRequest, connections: CONNECTIONS[protocol], inFlight: IN_FLIGHT },
-    ...load,
-  };
-  const sender = spawn(process.execPath, [SENDER, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = once(sender, 'exit');
   const cpuNow = () => ({ own: cpuSecondsOf(running.pid), broker: cpuSecondsOf(brokerPid) });
-  const at: ReturnType<typeof cpuNow>[] = [];
-  let acceptedInAll = 0;
-  let report: SenderReport | undefined;
-  for await (const line of createInterface({ input: sender.stdout })) {
-    at.push(cpuNow());
-    const said: SenderReport | SenderTotal | { readonly phase: 'warm' } = JSON.parse(line);
-    if (said.phase === 'measured') report = said;
-    if (said.phase === 'done') acceptedInAll = said.accepted;
-  }
-  await ended;
+  let [before, after] = [cpuNow(), cpuNow()];
+  const report = await send(
+    { protocol, target, spansPerRequest, connections: CONNECTIONS[protocol], inFlight: IN_FLIGHT, ...load },
+    (phase) => {
+      if (phase === 'warm') before = cpuNow();
+      if (phase === 'measured') after = cpuNow();
+    },
+  );
   running.assertRunning();
-  const [before, after] = at;
-  if (!report || !before || !after) throw new Error(`the sender to ${target} ended with ${sender.exitCode}`);
-  if (report.refused > 0) throw new Error(`${target} refused ${report.refused} requests: nothing that can be compared`);
   const millions = (report.accepted * spansPerRequest) / 1e6;
   const own = cpuBetween(before.own, after.own);
   const broker = cpuBetween(before.broker, after.broker);
@@ -65,6 +49,6 @@ export async function measure(
     brokerCpuSeconds: (broker.user + broker.system) / millions,
     p50Ms: report.p50Ms,
     p99Ms: report.p99Ms,
-    acceptedInAll,
+    acceptedInAll: report.acceptedInAll,
   };
 }

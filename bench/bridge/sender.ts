@@ -2,8 +2,8 @@
  * The load, in a process of its own: requests that are encoded before anything is timed, sent by as little code as there can be,
  * so that on a small machine the sender is not what is measured. gRPC on node:http2, HTTP on undici, the same for every contender.
  *
- * `node sender.ts OPTIONS` (SenderOptions as JSON) writes a line each: `{"phase":"warm"}` when the measured part begins, what came of
- * that part at its end, and once all is answered how much was accepted in all.
+ * `node sender.ts OPTIONS` (SenderOptions as JSON) writes a SenderLine each when the measured part begins, when it ends, and once all
+ * that was sent has been answered. `send.ts` starts it.
  */
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,27 +21,28 @@ export interface SenderOptions {
   readonly inFlight: number;
   /** 0: the next as soon as one is answered. Above: at their times, whatever the answers to those before. */
   readonly requestsPerSecond: number;
+  /** So many of those are due at the same time. Absent: each at its own. */
+  readonly atOnce?: number;
   readonly warmUpMs: number;
   readonly measureMs: number;
 }
 
+export type SenderLine =
+  | { readonly phase: 'warm' }
+  | ({ readonly phase: 'measured' } & SenderReport)
+  /** `accepted` in all, in the warm-up too. */
+  | { readonly phase: 'done'; readonly accepted: number };
+
 /** Of the measured part. */
 export interface SenderReport {
-  readonly phase: 'measured';
   readonly seconds: number;
   readonly accepted: number;
   readonly refused: number;
-  /** Of requests that would have been more than `inFlight` at a time. */
+  /** Not sent, as they would have been more than `inFlight` at a time. */
   readonly missed: number;
   /** From when a request was due to its acknowledgement. */
   readonly p50Ms: number;
   readonly p99Ms: number;
-}
-
-/** Of the whole run, warm-up and all. */
-export interface SenderTotal {
-  readonly phase: 'done';
-  readonly accepted: number;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -64,7 +65,7 @@ async function main(options: SenderOptions): Promise<void> {
           headers: {},
           timeoutMs: TIMEOUT_MS,
         });
-  const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
+  const say = (line: SenderLine) => process.stdout.write(`${JSON.stringify(line)}\n`);
   let latenciesMs: number[] = [];
   let [accepted, refused, missed, inFlight, sent] = [0, 0, 0, 0, 0];
   let over = false;
@@ -84,11 +85,14 @@ async function main(options: SenderOptions): Promise<void> {
   }
 
   async function atRate(): Promise<void> {
-    const intervalMs = 1e3 / options.requestsPerSecond;
+    const { requestsPerSecond, atOnce = 1 } = options;
+    const intervalMs = (1e3 * atOnce) / requestsPerSecond;
     for (let dueAt = performance.now(); !over; ) {
       for (const now = performance.now(); dueAt <= now; dueAt += intervalMs) {
-        if (inFlight >= options.inFlight) missed++;
-        else void send(dueAt);
+        for (let i = 0; i < atOnce; i++) {
+          if (inFlight >= options.inFlight) missed++;
+          else void send(dueAt);
+        }
       }
       await sleep(1);
     }
@@ -105,18 +109,10 @@ async function main(options: SenderOptions): Promise<void> {
   over = true;
   const measured = latenciesMs.toSorted((a, b) => a - b);
   const at = (share: number) => measured[Math.floor(share * (measured.length - 1))] ?? Number.NaN;
-  say({
-    phase: 'measured',
-    seconds,
-    accepted: measured.length,
-    refused,
-    missed,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-  } satisfies SenderReport);
+  say({ phase: 'measured', seconds, accepted: measured.length, refused, missed, p50Ms: at(0.5), p99Ms: at(0.99) });
   await Promise.all(sending);
   while (inFlight > 0) await sleep(10);
-  say({ phase: 'done', accepted } satisfies SenderTotal);
+  say({ phase: 'done', accepted });
   await transport.close();
 }
 
