@@ -6,6 +6,8 @@ import type { SenderOptions } from './sender.ts';
 
 /** As many gRPC clients share a connection; HTTP/1.1 has one request at a time on each. */
 const IN_FLIGHT = 64;
+/** At a given rate nothing is held back: else a slow answer would spare others their wait. */
+const UNBOUNDED = 100_000;
 const CONNECTIONS: Readonly<Record<Protocol, number>> = { grpc: 8, http: IN_FLIGHT };
 
 export interface Measurement {
@@ -30,10 +32,11 @@ export async function measure(
 ): Promise<Measurement> {
   const { target } = running;
   const { spansPerRequest } = OF;
+  const inFlight = load.requestsPerSecond === 0 ? IN_FLIGHT : UNBOUNDED;
   const cpuNow = () => ({ own: cpuSecondsOf(running.pid), broker: cpuSecondsOf(brokerPid) });
   let [before, after] = [cpuNow(), cpuNow()];
   const report = await send(
-    { protocol, target, spansPerRequest, connections: CONNECTIONS[protocol], inFlight: IN_FLIGHT, ...load },
+    { protocol, target, spansPerRequest, connections: CONNECTIONS[protocol], ...load, inFlight },
     (phase) => {
       if (phase === 'warm') before = cpuNow();
       if (phase === 'measured') after = cpuNow();

@@ -18,8 +18,13 @@ export async function straightP99Ms(
     if (dueAt > startedAt + forMs) break;
     await sleep(Math.max(0, dueAt - performance.now()));
     const value = requests[sent % requests.length] as Uint8Array;
-    const stored = producer.send([{ topic, partition: sent % PARTITIONS, value }]);
-    sending.push(stored.then(() => void latenciesMs.push(performance.now() - dueAt)));
+    const outcomes = producer.send([{ topic, partition: sent % PARTITIONS, value }]);
+    sending.push(
+      outcomes.then(([outcome]) => {
+        if (outcome?.kind !== 'stored') throw outcome?.cause;
+        latenciesMs.push(performance.now() - dueAt);
+      }),
+    );
   }
   await Promise.all(sending);
   await producer.close();

@@ -19,7 +19,7 @@ import { type Result, rowsOf } from './rows.ts';
 import { straightP99Ms } from './straight.ts';
 
 export { notes } from './rows.ts';
-export { table } from './table.ts';
+export { shortTable, table } from './table.ts';
 
 const TOPIC = namesFor(PREFIX).ingest('traces');
 const AS_FAST_AS_IT_GOES: Load = { requestsPerSecond: 0, warmUpMs: 1_500, measureMs: 4_000 };
