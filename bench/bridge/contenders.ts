@@ -31,7 +31,7 @@ export interface Running {
 
 /** One topic for all of them. */
 export const PREFIX = 'bench-bridge.';
-export const OF = { spansPerRequest: 100, shards: 1 };
+export const OF = { spansPerRequest: 100, shards: 1, codec: 'none' };
 /** As the bridge's own default. */
 const LINGER = '5ms';
 const DECODING = join(import.meta.dirname, 'decoding-bridge.ts');

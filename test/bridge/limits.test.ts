@@ -11,6 +11,8 @@ import { decodeStatus, type Rig, startRig } from './rig.ts';
 
 const PROTOBUF = { 'content-type': 'application/x-protobuf' };
 const MiB = 1024 * 1024;
+/** For what takes a moment: on a busy machine several seconds. */
+const WITHIN = { timeout: 10_000 };
 
 const opened: Array<{ close(): unknown }> = [];
 afterEach(async () => {
@@ -83,11 +85,14 @@ describe('bodies that are being read', () => {
       code: status.UNAVAILABLE,
       retryAfterMs: expect.any(Number),
     });
-    await vi.waitFor(async () => expect((await rig.counted())['traces grpc queue_full']).toBeGreaterThanOrEqual(4));
+    await vi.waitFor(
+      async () => expect((await rig.counted())['traces grpc queue_full']).toBeGreaterThanOrEqual(4),
+      WITHIN,
+    );
     for (const wire of wires) wire.close();
     await vi.waitFor(async () => {
       expect((await rig.post('/v1/traces', request('next', 'x'.repeat(3 * MiB)), PROTOBUF)).status).toBe(200);
-    });
+    }, WITHIN);
   });
 
   it('of connections that break off leave nothing held', async () => {
@@ -111,7 +116,7 @@ describe('bodies that are being read', () => {
       const answer = await rig.post('/v1/traces', request('x', 'x'.repeat(200_000)), PROTOBUF);
       wire.close();
       expect(answer.status).toBe(200);
-    });
+    }, WITHIN);
   });
 });
 
@@ -154,7 +159,7 @@ describe('connections', () => {
       await vi.waitFor(async () => {
         const gauge = (await rig.metrics.bridgeConnections.get()).values;
         expect(gauge.reduce((sum, { value }) => sum + value, 0)).toBe(1);
-      });
+      }, WITHIN);
     },
   );
 

@@ -178,7 +178,7 @@ describe('a TLS handshake', () => {
       await vi.waitFor(async () => {
         const { values } = await rig.metrics.bridgeConnections.get();
         expect(values.reduce((sum, { value }) => sum + value, 0)).toBe(0);
-      });
+      }, 10_000);
       expect(await rig.counted()).toEqual({});
     },
   );
