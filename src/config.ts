@@ -394,6 +394,13 @@ export const configSchema = z
             churnSlots: positive(16_384).describe('slots of a signal that may move within churnWindowMs'),
             churnWindowMs: positive(600_000).describe('over which churnSlots are counted'),
             holdMs: z.int().min(0).default(300_000).describe('a slot that moved stays where it is for this'),
+            reverseMargin: z
+              .number()
+              .min(0)
+              .default(0.1)
+              .describe(
+                'moves that leave the hottest shard above what it was before, by this share, are taken back after a load window',
+              ),
             minBytesPerSecond: z.number().min(0).default(10_000).describe('a signal below this is left alone'),
             cooldownMs: positive(60_000).describe('after a decision a signal is left alone for this'),
           })

@@ -3,6 +3,7 @@ import { defaultConfig } from '../../src/config.ts';
 import { type Condition, decide } from '../../src/control/decide.ts';
 import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
 import type { PastMoves } from '../../src/control/rebalance.ts';
+import type { PlanInForce } from '../../src/control/verify.ts';
 import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import type { Kernels } from '../../src/kernels/index.ts';
 import type { RingShard } from '../../src/kernels/ring/kernel.ts';
@@ -114,6 +115,7 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
   let conditions: ReadonlyMap<string, Condition> = new Map();
   let epoch = 1;
   let moved = 0;
+  let plan: PlanInForce | null = null;
   const pending: { readonly at: number; apply(): void }[] = [];
   return {
     name: 'Weir',
@@ -129,12 +131,13 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
       const ring = ringEpoch(epoch, slots, shards);
       const past = { traces: pastMoves, metrics: [], logs: [] };
       const decided = decide(
-        { ring, load: window.view(now), last, conditions, pastMoves: past },
+        { ring, load: window.view(now), last, conditions, pastMoves: past, plan },
         control,
         kernels.score,
         now,
       );
       conditions = decided.conditions;
+      if (decided.verification) plan = null;
       for (const { kind, subject } of decided.cleared) {
         const key = decisionKey(kind, subject);
         last.set(key, { ...last.get(key)!, cleared: true });
@@ -156,9 +159,14 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
         pending.push({
           at: now + ACTIVATION_MS,
           apply() {
-            for (const { to, slots: list } of moves) for (const slot of list) slots[slot] = to;
+            for (const move of moves) for (const slot of move.slots) slots[slot] = move.to;
             moved += proposal.slotsMoved;
             epoch++;
+            const judged = proposal.action === 'move_slots';
+            const { from, to } = proposal;
+            plan = judged
+              ? { decisionId: `${now}`, signal: 'traces', epoch, activeAt: now + ACTIVATION_MS, from, to, moves }
+              : null;
             route();
           },
         });

@@ -193,9 +193,11 @@ export function decisionsText({ decisions }: DecisionsDocument): string {
       const what =
         of.kind === 'scaling'
           ? `${of.subject}: ${of.action === 'scale_out' ? 'scale out' : 'scale in'} from ${of.from} to ${of.to}`
-          : of.action === 'move_slots'
-            ? `${of.subject}: move ${of.slotsMoved} slots, hottest shard from ${of.from.toFixed(2)} to ${of.to.toFixed(2)} times its fair share`
-            : `${of.subject}: cannot be balanced by moving slots (hottest shard ${of.from.toFixed(2)} times its fair share)`;
+          : of.action === 'reverse'
+            ? `${of.subject}: take back the ${of.slotsMoved} slots of ${of.reverses}, hottest shard from ${of.from.toFixed(2)} to ${of.to.toFixed(2)} times its fair share`
+            : of.action === 'move_slots'
+              ? `${of.subject}: move ${of.slotsMoved} slots, hottest shard from ${of.from.toFixed(2)} to ${of.to.toFixed(2)} times its fair share`
+              : `${of.subject}: cannot be balanced by moving slots (hottest shard ${of.from.toFixed(2)} times its fair share)`;
       const priority = of.priority === 'high' ? ' [high]' : '';
       return `${of.at}  ${of.kind}  ${what}${priority}  (${of.status})\n    ${of.reasons.map(({ text }) => text).join('; ')}\n`;
     })

@@ -6,6 +6,8 @@
  * 2. No decision on its subject was made within the cooldown.
  * 3. It is news: there was no decision on the subject yet, or the last one's condition has cleared since, or it says more than that one.
  *
+ * A verdict on moves that are in force (`verify.ts`) waits for nothing: it is made once.
+ *
  * A condition has cleared when there was no wish at all for the stabilisation time; that goes to the control log, so that a later leader
  * neither repeats a decision nor misses one.
  */
@@ -13,10 +15,17 @@ import type { Config } from '../config.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { type DecisionKind, decisionKey, type LastDecision, type Proposal } from './decision.ts';
+import {
+  type DecisionKind,
+  decisionKey,
+  type LastDecision,
+  type Proposal,
+  type RebalanceProposal,
+} from './decision.ts';
 import type { LoadView } from './load-view.ts';
 import { type PastMoves, rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
 import { scalingFingerprint, scalingIsNews, scalingWish } from './scaling.ts';
+import { type PlanInForce, type Verification, verifyPlan } from './verify.ts';
 
 export type Policy = Pick<Config['control'], 'scaling' | 'rebalance'>;
 
@@ -39,6 +48,8 @@ export interface DecideState {
   readonly conditions: ReadonlyMap<string, Condition>;
   /** From the control log. */
   readonly pastMoves: Readonly<Record<Signal, readonly PastMoves[]>>;
+  /** From the control log; null: none is to be judged. */
+  readonly plan: PlanInForce | null;
 }
 
 export interface Action {
@@ -63,25 +74,35 @@ export interface Decided {
   /** For the next tick. */
   readonly conditions: ReadonlyMap<string, Condition>;
   readonly reasons: readonly Verdict[];
+  /** Of `plan`, once it can be judged. Its reversal is among the actions. */
+  readonly verification: Verification | null;
 }
 
 interface Wish {
   readonly proposal: Proposal;
   readonly fingerprint: string;
   readonly cooldownMs: number;
+  /** Is made at once. */
+  readonly atOnce?: true;
   isNews(lastFingerprint: string): boolean;
 }
 
 /** The score kernel picks who gains a slot; which twin it is changes nothing. */
 export function decide(state: DecideState, policy: Policy, score: ScoreKernel, now: number): Decided {
   // Half a window would be taken for half the load.
-  if (state.load.warmingUp) return { actions: [], cleared: [], conditions: state.conditions, reasons: [] };
-  const wishes = new Map(
-    [...scalingWishes(state, policy), ...rebalanceWishes(state, policy, score, now)].map((wish) => [
-      decisionKey(wish.proposal.kind, wish.proposal.subject),
-      wish,
-    ]),
-  );
+  if (state.load.warmingUp)
+    return { actions: [], cleared: [], conditions: state.conditions, reasons: [], verification: null };
+  const { ring, load, plan } = state;
+  const verification =
+    plan &&
+    verifyPlan(plan, ring!.signals[plan.signal], load.signals[plan.signal], load.windowMs, policy.rebalance, now);
+  const reversal = verification?.reversal ? [reversalWish(verification.reversal, policy)] : [];
+  const wishes = new Map<string, Wish>();
+  // A reversal goes first: the others follow it, and none of its signal beside it.
+  for (const wish of [...reversal, ...scalingWishes(state, policy), ...rebalanceWishes(state, policy, score, now)]) {
+    const key = decisionKey(wish.proposal.kind, wish.proposal.subject);
+    if (!wishes.has(key)) wishes.set(key, wish);
+  }
   const { stabilisationMs } = policy.scaling;
   const conditions = new Map<string, Condition>();
   const actions: Action[] = [];
@@ -95,7 +116,8 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
     conditions.set(key, { kind, subject, action, since });
     const last = state.last.get(key);
     let verdict: Verdict['verdict'] = 'decided';
-    if (now - since < stabilisationMs) verdict = 'stabilising';
+    if (wish.atOnce) verdict = 'decided';
+    else if (now - since < stabilisationMs) verdict = 'stabilising';
     else if (last && now < last.until) verdict = 'cooling-down';
     else if (last && !last.cleared && !wish.isNews(last.fingerprint)) verdict = 'no-news';
     reasons.push({ kind, subject, verdict, wish: wish.proposal });
@@ -109,7 +131,17 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
     if (now - since >= stabilisationMs) cleared.push({ kind, subject });
     else conditions.set(key, { kind, subject, action: null, since });
   }
-  return { actions, cleared, conditions, reasons };
+  return { actions, cleared, conditions, reasons, verification };
+}
+
+function reversalWish(proposal: RebalanceProposal, policy: Policy): Wish {
+  return {
+    proposal,
+    fingerprint: `reverse ${proposal.reverses}`,
+    cooldownMs: policy.rebalance.cooldownMs,
+    atOnce: true,
+    isNews: () => true,
+  };
 }
 
 function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> {

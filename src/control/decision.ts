@@ -28,9 +28,9 @@ const common = {
   leaderEpoch: z.number().describe('offset of the LeaderElected record of the leader that decided'),
   inputOffset: z.number().describe('next offset of weir.load: everything before it was seen'),
   status: z
-    .enum(['emitted', 'proposed', 'applied', 'abandoned'])
+    .enum(['emitted', 'proposed', 'applied', 'abandoned', 'verified', 'reversed'])
     .describe(
-      'what became of it; emitted: written here, not applied; proposed: the ring epoch with its moves is in flight; applied: that is active; abandoned: it was taken back. A change of it comes as another record with the same id',
+      'what became of it; emitted: written here, not applied; proposed: the ring epoch with its moves is in flight; applied: that is active; abandoned: it was taken back before that; verified: a load window later it had made nothing worse; reversed: it had, and a decision with action reverse takes its moves back. A change of it comes as another record with the same id',
     ),
 };
 
@@ -52,10 +52,17 @@ const rebalance = z.object({
   ...common,
   kind: z.literal('rebalance'),
   action: z
-    .enum(['move_slots', 'cannot_balance'])
-    .describe('move_slots: moves say what would go where; cannot_balance: no slot move helps, unmovable says why'),
+    .enum(['move_slots', 'cannot_balance', 'reverse'])
+    .describe(
+      'move_slots: moves say what would go where; cannot_balance: no slot move helps, unmovable says why; reverse: moves take back those of the decision that reverses names',
+    ),
   from: z.number().describe('load of the hottest shard over its fair share, now'),
   to: z.number().describe('the same after the moves, by the measured slot loads'),
+  measured: z
+    .number()
+    .optional()
+    .describe('the same a load window after the moves were in force; with the status verified or reversed'),
+  reverses: z.string().optional().describe('reverse: id of the decision whose moves are taken back'),
   distribution: z.object({ before: distribution, after: distribution }).describe('of the load over the shards'),
   hotShards: z.array(z.number()).describe('shards above hotRatio times their fair share, hottest first'),
   slotsMoved: z.number(),

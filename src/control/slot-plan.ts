@@ -110,7 +110,14 @@ interface OwnedSlots {
   heaviest: Slot | undefined;
 }
 
-/** Slots with load of the given shards. Slots that no reporter lists share the rest evenly. */
+/** Bytes/s of a slot. Those that no reporter lists share the rest evenly. */
+export function slotLoadOf(ring: SignalRing, view: SignalView): (slot: number) => number {
+  const listed = view.slotBytesPerSecond;
+  const share = view.restBytesPerSecond / Math.max(ring.slots.length - listed.size, 1);
+  return (slot) => listed.get(slot) ?? share;
+}
+
+/** Slots with load of the given shards. */
 function slotsByOwner(
   { ring, view, held }: SlotPlanOptions,
   shards: ReadonlySet<number>,
@@ -118,10 +125,9 @@ function slotsByOwner(
   const byOwner = new Map<number, OwnedSlots>(
     [...shards].map((shard) => [shard, { movable: [], heaviest: undefined }]),
   );
-  const listed = view.slotBytesPerSecond;
-  const share = view.restBytesPerSecond / Math.max(ring.slots.length - listed.size, 1);
+  const slotLoad = slotLoadOf(ring, view);
   ring.slots.forEach((shard, slot) => {
-    const load = listed.get(slot) ?? share;
+    const load = slotLoad(slot);
     const owned = load > 0 ? byOwner.get(shard) : undefined;
     if (!owned) return;
     if (load > (owned.heaviest?.load ?? 0)) owned.heaviest = { slot, load };

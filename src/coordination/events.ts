@@ -9,6 +9,7 @@
  * | RingProposed | 1 | on a request or a decision, one at a time | what changes from the ring epoch in force to the next; or that the proposal before it is taken back |
  * | RequestAnswered | 1 | with the consumed offset of the request, in one transaction | what became of a request |
  * | DecisionMade | 1 | with each record on `weir.decisions`, in one transaction | what a later leader needs so as not to repeat it |
+ * | PlanVerified | 1 | a load window after a decision's moves became active | that they are judged, and need not be again |
  * | ConditionCleared | 1 | when the condition of a decision is gone | that the same decision may be made again |
  * | MemberJoined | 1 | when a member is heard on `weir.load` for the first time, or again | who works here |
  * | MemberGone | 1 | when it says that it leaves, or is not heard for its timeout | who does not any more, and why |
@@ -90,6 +91,8 @@ const ringProposed = z.object({
   requestId: z.string().optional(),
   /** Or a decision's. */
   decisionId: z.string().optional(),
+  /** Of slot moves that are to be judged once they are in force: load of the hottest shard over its fair share, before and as planned. */
+  planned: z.object({ signal: z.enum(SIGNALS), from: z.number(), to: z.number() }).optional(),
 });
 
 export const REQUEST_OUTCOMES = ['accepted', 'refused', 'cancelled', 'expired'] as const;
@@ -117,6 +120,18 @@ const decisionMade = z.object({
   until: whole,
   /** Next offset of `weir.load` at the tick: from here a later leader may read on. */
   inputOffset: whole,
+});
+
+const planVerified = z.object({
+  ...led,
+  type: z.literal('PlanVerified'),
+  /** That the moves led to. */
+  epoch: z.int().min(2),
+  decisionId: z.string(),
+  /** Load of the hottest shard over its fair share. */
+  measured: z.number(),
+  /** RingProposed with the moves back goes with it. */
+  reversed: z.boolean(),
 });
 
 const conditionCleared = z.object({
@@ -199,6 +214,7 @@ const SCHEMAS = {
   RingProposed: ringProposed,
   RequestAnswered: requestAnswered,
   DecisionMade: decisionMade,
+  PlanVerified: planVerified,
   ConditionCleared: conditionCleared,
   MemberJoined: memberJoined,
   MemberGone: memberGone,
@@ -214,6 +230,7 @@ export type RingActive = z.infer<typeof ringActive>;
 export type RingProposed = z.infer<typeof ringProposed>;
 export type RequestAnswered = z.infer<typeof requestAnswered>;
 export type DecisionMade = z.infer<typeof decisionMade>;
+export type PlanVerified = z.infer<typeof planVerified>;
 export type ConditionCleared = z.infer<typeof conditionCleared>;
 export type MemberJoined = z.infer<typeof memberJoined>;
 export type MemberGone = z.infer<typeof memberGone>;
@@ -228,6 +245,7 @@ export type ControlEvent =
   | RingProposed
   | RequestAnswered
   | DecisionMade
+  | PlanVerified
   | ConditionCleared
   | MemberJoined
   | MemberGone

@@ -43,9 +43,18 @@ export interface ProposedRing {
   readonly reason: string;
   /** The decision that it carries out, or takes back. */
   readonly decisionId: string | null;
+  /** What its moves were to bring; null: they are not to be judged. */
+  readonly planned: Planned | null;
 }
 
-export type PastChange = Pick<ProposedRing, 'change' | 'at'>;
+export type Planned = NonNullable<RingProposed['planned']>;
+
+export interface PastChange extends Pick<ProposedRing, 'change' | 'at' | 'decisionId' | 'planned'> {
+  /** That it led to. */
+  readonly epoch: number;
+  /** Unix ms. */
+  readonly activeAt: number;
+}
 
 /** What became of a request. */
 export type Answer = Pick<RequestAnswered, 'outcome' | 'text' | 'ringEpoch'>;
@@ -153,7 +162,7 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
     case 'RingActive': {
       const ring = activated(state, event);
       const nextShard = shardIds(state.nextShard, ring);
-      const changes = changesAfter(state);
+      const changes = changesAfter(state, event);
       return { ...next, leaders: counted(state.leaders, event), ring, nextShard, proposed: null, changes };
     }
     case 'RingProposed': {
@@ -178,6 +187,10 @@ export function fold(state: ControlState, event: ControlEvent, offset: bigint): 
       decisions.set(key, { id, kind, subject, fingerprint, at, until, cleared: false });
       if (decisions.size > MAX_SUBJECTS) decisions.delete(decisions.keys().next().value!);
       return { ...next, leaders: counted(state.leaders, event), decisions, inputOffset };
+    }
+    case 'PlanVerified': {
+      const changes = state.changes.map((past) => (past.epoch === event.epoch ? { ...past, planned: null } : past));
+      return { ...next, leaders: counted(state.leaders, event), changes };
     }
     case 'ConditionCleared': {
       const key = decisionKey(event.kind, event.subject);
@@ -268,14 +281,14 @@ function activated({ proposed }: ControlState, { epoch, signals }: RingActive): 
   return proposed.ring;
 }
 
-function changesAfter({ changes, proposed }: ControlState): readonly PastChange[] {
+function changesAfter({ changes, proposed }: ControlState, { epoch, at: activeAt }: RingActive): readonly PastChange[] {
   if (!proposed || proposed.abandons !== null) return changes;
-  const { change, at } = proposed;
-  return [...changes, { change, at }].slice(-MAX_CHANGES);
+  const { change, at, decisionId, planned } = proposed;
+  return [...changes, { change, at, decisionId, planned, epoch, activeAt }].slice(-MAX_CHANGES);
 }
 
 function proposedRing({ ring, proposed }: ControlState, event: RingProposed): ProposedRing {
-  const { epoch, base, change, abandons = null, at, carryMs, reason } = event;
+  const { epoch, base, change, abandons = null, at, carryMs, reason, planned = null } = event;
   const decisionId = event.decisionId ?? proposed?.decisionId ?? null;
   const lastEpoch = proposed?.ring.epoch ?? ring?.epoch;
   if (!ring || ring.epoch !== base || abandons !== (proposed?.ring.epoch ?? null) || epoch !== lastEpoch! + 1)
@@ -288,6 +301,7 @@ function proposedRing({ ring, proposed }: ControlState, event: RingProposed): Pr
     carryMs,
     reason,
     decisionId,
+    planned,
   });
   if (proposed) return of(revert(ring, proposed.ring, epoch));
   try {

@@ -6,7 +6,8 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { type Condition, type Decided, decide, type Verdict } from '../control/decide.ts';
-import { type Decision, type DecisionStamp, decisionKey, encodeDecision } from '../control/decision.ts';
+import type { Decision, DecisionStamp } from '../control/decision.ts';
+import type { Verification } from '../control/verify.ts';
 import { followControlLog } from '../coordination/control-log.ts';
 import { type LedEvent, ringActiveEvent } from '../coordination/events.ts';
 import { firstRing, requireSameRouting } from '../coordination/first-ring.ts';
@@ -14,7 +15,7 @@ import { electLeader, type Leadership } from '../coordination/leader.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import { readSnapshot, SNAPSHOT_EVENTS, snapshotRecord } from '../coordination/snapshot.ts';
 import { WeirError } from '../errors.ts';
-import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
+import type { CommitOutcome, KafkaPort } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
@@ -22,14 +23,15 @@ import type { SplitKernel } from '../kernels/split/kernel.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
+import { decisionRecord, findDecision } from './decision-records.ts';
 import type { Signal } from '../signals.ts';
 import { LockDesk } from './lock-desk.ts';
 import { MemberWatch } from './member-watch.ts';
 import { type Observer, observe } from './observe.ts';
-import { pastMovesOf } from './past-moves.ts';
+import { pastMovesOf, planInForce } from './past-moves.ts';
 import { RequestDesk } from './request-desk.ts';
 import { RingActivation } from './ring-activation.ts';
-import { changeOfMoves, RingProposals } from './ring-proposals.ts';
+import { RingProposals } from './ring-proposals.ts';
 
 export interface ControllerOptions {
   readonly port: KafkaPort;
@@ -199,9 +201,10 @@ class Duty {
       const { ring, decisions: last, changes } = lead.state;
       const load = this.#observer.window.view(at);
       const pastMoves = pastMovesOf(changes);
-      const decided = decide({ ring, load, last, conditions, pastMoves }, config.control, kernels.score, at);
+      const plan = config.control.rebalance.apply ? planInForce(lead.state) : null;
+      const decided = decide({ ring, load, last, conditions, pastMoves, plan }, config.control, kernels.score, at);
       conditions = decided.conditions;
-      if (decided.actions.length > 0 || decided.cleared.length > 0) {
+      if (decided.actions.length > 0 || decided.cleared.length > 0 || decided.verification) {
         const stamp = { at, inputOffset, ringEpoch: ring!.epoch, leaderEpoch: lead.leaderEpoch };
         const outcome = await this.#write(lead, decided, stamp, count);
         if (outcome.kind !== 'committed') return;
@@ -249,34 +252,30 @@ class Duty {
 
   async #write(
     lead: Leadership,
-    { actions, cleared }: Decided,
+    { actions, cleared, verification }: Decided,
     stamp: Pick<DecisionStamp, 'ringEpoch' | 'leaderEpoch' | 'inputOffset'> & { readonly at: number },
     countBefore: number,
   ): Promise<CommitOutcome> {
     const { config, names, metrics, log } = this.#options;
     const { at, ...rest } = stamp;
+    let judged: Judged | null;
+    try {
+      judged = verification && (await this.#judged(verification, at));
+    } catch (err) {
+      log.warn({ err }, 'the decision whose moves were judged could not be read again: deciding at a later tick');
+      return { kind: 'committed' };
+    }
     let ringProposed: LedEvent | null = null;
     const decisions = actions.map(({ proposal }, index): Decision => {
       const id = `${lead.leaderEpoch}-${countBefore + index + 1}`;
-      const isoAt = new Date(at).toISOString();
-      if (
-        !ringProposed &&
-        config.control.rebalance.apply &&
-        proposal.kind === 'rebalance' &&
-        proposal.moves.length > 0
-      ) {
-        const change = changeOfMoves(proposal.subject as Signal, proposal.moves);
-        ringProposed = this.#proposals.ofDecision(
-          lead.state,
-          change,
-          `decision ${id}: ${proposal.reasons[0]!.text}`,
-          id,
-        );
-        if (ringProposed) return { version: 1, id, ...proposal, ...rest, at: isoAt, status: 'proposed' };
-      }
-      return { version: 1, id, ...proposal, ...rest, at: isoAt, status: 'emitted' };
+      const made = { version: 1, id, ...proposal, ...rest, at: new Date(at).toISOString() } as const;
+      const proposed =
+        ringProposed || !config.control.rebalance.apply ? null : this.#proposals.ofDecision(lead.state, proposal, id);
+      ringProposed ??= proposed;
+      return { ...made, status: proposed ? 'proposed' : 'emitted' };
     });
     const events = [
+      ...(judged ? [judged.event] : []),
       ...(ringProposed ? [ringProposed] : []),
       ...actions.map(({ proposal, fingerprint, until }, index): LedEvent => {
         const { kind, subject } = proposal;
@@ -286,20 +285,36 @@ class Duty {
       }),
       ...cleared.map(({ kind, subject }): LedEvent => ({ type: 'ConditionCleared', version: 1, at, kind, subject })),
     ];
-    const records = decisions.map(
-      (decision): ProducerRecord => ({
-        topic: names.decisions,
-        partition: 0,
-        key: Buffer.from(decisionKey(decision.kind, decision.subject)),
-        value: encodeDecision(decision),
-      }),
-    );
+    const written = judged?.decision ? [judged.decision, ...decisions] : decisions;
+    const records = written.map((decision) => decisionRecord(names, decision));
     const outcome = await lead.write({ events, records });
     if (outcome.kind !== 'committed') return outcome;
+    if (verification) {
+      const { plan, measured, reversal } = verification;
+      const { decisionId: id, from, to } = plan;
+      log.info({ id, from, to, measured, reversed: reversal !== null }, 'the moves of a decision were judged');
+    }
     for (const { id, kind, subject, action, reasons } of decisions) {
       metrics.decisions.inc({ kind });
       log.info({ id, kind, subject, action, reason: reasons[0]!.text }, 'decided');
     }
     return outcome;
   }
+
+  /** The judged decision once more, with what became of it. */
+  async #judged({ plan, measured, reversal }: Verification, at: number): Promise<Judged> {
+    const { port, names } = this.#options;
+    const { epoch, decisionId } = plan;
+    const reversed = reversal !== null;
+    const event = { type: 'PlanVerified', version: 1, at, epoch, decisionId, measured, reversed } as const;
+    const found = await findDecision(port, names, decisionId);
+    if (found?.kind !== 'rebalance') return { event, decision: null };
+    return { event, decision: { ...found, measured, status: reversed ? 'reversed' : 'verified' } };
+  }
+}
+
+interface Judged {
+  readonly event: LedEvent;
+  /** null: it is too far back. */
+  readonly decision: Decision | null;
 }

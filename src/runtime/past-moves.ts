@@ -1,7 +1,7 @@
-/** Which slots have changed their owner, as decide() wants to know it. */
+/** What the control log knows of past changes, as decide() wants to know it: which slots have changed their owner, and which moves are to be judged. */
 import type { DecideState } from '../control/decide.ts';
 import { slotsOf } from '../coordination/ring-change.ts';
-import type { PastChange } from '../coordination/state.ts';
+import type { ControlState, PastChange } from '../coordination/state.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 
 /** The log's state keeps one array until there is another change: each is gone through once. */
@@ -20,4 +20,13 @@ export function pastMovesOf(changes: readonly PastChange[]): DecideState['pastMo
   ) as unknown as DecideState['pastMoves'];
   known.set(changes, moves);
   return moves;
+}
+
+/** Only the change that led to the ring in force: a later one has changed what the moves brought. */
+export function planInForce({ ring, proposed, changes }: ControlState): DecideState['plan'] {
+  const past = changes.at(-1);
+  if (!ring || proposed || past?.epoch !== ring.epoch || !past.planned || past.decisionId === null) return null;
+  const { change, decisionId, epoch, activeAt, planned } = past;
+  const moves = (change[planned.signal]?.moves ?? []).map(({ from, to, runs }) => ({ from, to, slots: slotsOf(runs) }));
+  return { decisionId, epoch, activeAt, moves, ...planned };
 }

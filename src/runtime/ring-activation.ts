@@ -1,6 +1,5 @@
 /** The leader's watch over a proposed ring epoch: it becomes active once every input partition has adopted it and what goes with it is copied. */
 import type { Config } from '../config.ts';
-import { type Decision, decisionKey, decodeDecision, encodeDecision } from '../control/decision.ts';
 import type { RingActive } from '../coordination/events.ts';
 import type { Leadership } from '../coordination/leader.ts';
 import { type RingAcks, readRingAcks, type WaitingPartition } from '../coordination/ring-acks.ts';
@@ -9,8 +8,8 @@ import type { CommitOutcome, ProducerRecord } from '../kafka/port.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { type CarryOptions, carryItems } from './carry.ts';
+import { decisionRecord, findDecision } from './decision-records.ts';
 import type { LoadWindow } from './load-window.ts';
-import { tailPartition } from './partition-tail.ts';
 
 export interface RingActivationOptions extends CarryOptions {
   readonly config: Config;
@@ -19,9 +18,6 @@ export interface RingActivationOptions extends CarryOptions {
   readonly log: Log;
   readonly now: () => number;
 }
-
-/** A decision lies at most so many records back, each with its transaction's marker. */
-const DECISIONS_BACK = 1_000;
 
 export class RingActivation {
   readonly #options: RingActivationOptions;
@@ -112,19 +108,8 @@ export class RingActivation {
   async #settled({ decisionId, abandons }: ProposedRing): Promise<ProducerRecord[]> {
     if (decisionId === null) return [];
     const { port, names } = this.#options;
-    let found: Decision | undefined;
-    const tail = await tailPartition(port, { topic: names.decisions, partition: 0 }, DECISIONS_BACK, (poll) => {
-      for (let i = 0; i < poll.count; i++) {
-        const value = poll.value(i);
-        const decision = value && decodeDecision(value);
-        if (decision?.id === decisionId) found = decision;
-      }
-    });
-    await tail.close();
-    if (!found) return [];
-    const key = Buffer.from(decisionKey(found.kind, found.subject));
-    const value = encodeDecision({ ...found, status: abandons === null ? 'applied' : 'abandoned' });
-    return [{ topic: names.decisions, partition: 0, key, value }];
+    const found = await findDecision(port, names, decisionId);
+    return found ? [decisionRecord(names, { ...found, status: abandons === null ? 'applied' : 'abandoned' })] : [];
   }
 }
 

@@ -1,5 +1,6 @@
 /** How the leader answers what is asked of it, and how it comes to propose a ring epoch: by such a request, or by a decision. */
 import type { Config } from '../config.ts';
+import type { Proposal } from '../control/decision.ts';
 import { planShardChange, type ShardWish } from '../control/shard-change.ts';
 import type { LedEvent } from '../coordination/events.ts';
 import type { Leadership } from '../coordination/leader.ts';
@@ -9,7 +10,7 @@ import type { CommitOutcome, KafkaPort } from '../kafka/port.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import type { Log } from '../log.ts';
 import type { Names } from '../names.ts';
-import { SIGNALS } from '../signals.ts';
+import { SIGNALS, type Signal } from '../signals.ts';
 import type { LoadWindow } from './load-window.ts';
 import { fencedOff, type LockDesk } from './lock-desk.ts';
 import type { Asked } from './request-desk.ts';
@@ -66,10 +67,15 @@ export class RingProposals {
     return written;
   }
 
-  /** null: it cannot follow what is in force now. */
-  ofDecision(state: ControlState, change: RingChange, reason: string, decisionId: string): Proposed | null {
-    if (!state.ring || state.proposed) return null;
-    return { ...this.#proposal(state, change, reason), decisionId };
+  /** null: there is nothing to be carried out, or it cannot follow what is in force now. */
+  ofDecision(state: ControlState, proposal: Proposal, decisionId: string): Proposed | null {
+    if (!state.ring || state.proposed || proposal.kind !== 'rebalance' || proposal.moves.length === 0) return null;
+    const { action, moves, from, to, reasons } = proposal;
+    const signal = proposal.subject as Signal;
+    const reason = `decision ${decisionId}: ${reasons[0]!.text}`;
+    const proposed = { ...this.#proposal(state, changeOfMoves(signal, moves), reason), decisionId };
+    // What takes moves back is not judged in its turn.
+    return action === 'reverse' ? proposed : { ...proposed, planned: { signal, from, to } };
   }
 
   async #judge(state: ControlState, decoded: Asked['decoded'], cancelled: boolean): Promise<Verdict> {
@@ -154,9 +160,8 @@ export class RingProposals {
   }
 }
 
-/** A rebalance decision as a change of the ring. */
-export function changeOfMoves(
-  signal: keyof RingChange,
+function changeOfMoves(
+  signal: Signal,
   moves: readonly { from: number; to: number; slots: readonly number[] }[],
 ): RingChange {
   return {

@@ -34,6 +34,7 @@ class Leader {
         last: this.last,
         conditions: this.conditions,
         pastMoves: { traces: [], metrics: [], logs: [] },
+        plan: null,
       },
       policy,
       createReferenceScore(),

@@ -26,8 +26,11 @@ const full: ControlState = {
     carryMs: 5,
     reason: 'r',
     decisionId: null,
+    planned: null,
   },
-  changes: [{ change: {}, at: 8 }],
+  changes: [
+    { change: {}, at: 8, decisionId: '1-1', planned: { signal: 'logs', from: 2, to: 1 }, epoch: 1, activeAt: 9 },
+  ],
   nextShard: { traces: 4, metrics: 5, logs: 6 },
   answers: new Map([['a', { outcome: 'accepted', text: 't', ringEpoch: 2 }]]),
   decisions: new Map([

@@ -110,6 +110,16 @@ describe('the fold of the control log', () => {
     });
     const active = (epoch: number): ControlEvent => ({ ...led, type: 'RingActive', epoch });
 
+    it('remembers of moves what they were to bring, until they are judged', () => {
+      const planned = { signal: 'traces', from: 1.9, to: 1.1 } as const;
+      const events = [first, proposed(2, { planned, decisionId: '0-4' }), { ...active(2), at: 77 }];
+      const state = foldAll(events);
+      expect(state.changes).toEqual([{ change: {}, at: 30, decisionId: '0-4', planned, epoch: 2, activeAt: 77 }]);
+      const verified = { ...led, type: 'PlanVerified', decisionId: '0-4', measured: 2.5, reversed: true } as const;
+      expect(fold(state, { ...verified, epoch: 2 }, 9n).changes).toMatchObject([{ epoch: 2, planned: null }]);
+      expect(fold(state, { ...verified, epoch: 3 }, 9n).changes).toEqual(state.changes);
+    });
+
     it('has a proposal beside the ring in force until that becomes active', () => {
       const before = foldAll([first, proposed(2)]);
       expect([before.ring!.epoch, before.proposed!.ring.epoch]).toEqual([1, 2]);
@@ -127,7 +137,7 @@ describe('the fold of the control log', () => {
       const change = { logs: { ...nothing, retired: [] } };
       const events = [first, proposed(2, { change }), active(2), proposed(3, { base: 2 })];
       const state = foldAll([...events, proposed(4, { base: 2, abandons: 3 }), active(4)]);
-      expect(state.changes).toEqual([{ change, at: 30 }]);
+      expect(state.changes).toMatchObject([{ change, at: 30, epoch: 2 }]);
     });
 
     it('never gives the id of a shard again, also when it never came to be', () => {

@@ -173,11 +173,16 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     });
 
     /** Reports shard 0 of the traces as hot, by 40 of its slots, until that has led to something. */
-    async function reportHotShard(has: () => boolean): Promise<void> {
-      const loaded = slotsOf(1, 0).slice(0, 40);
+    const reportHotShard = (has: () => boolean) =>
+      reportLoad([40 * GB, GB, GB], new Map(slotsOf(1, 0).map((slot, i) => [slot, i < 40 ? GB : 0])), has);
+    async function reportLoad(
+      byShard: readonly number[],
+      bySlot: ReadonlyMap<number, number>,
+      has: () => boolean,
+    ): Promise<void> {
       const producer = await rig.port.producer();
-      const shards = [40 * GB, GB, GB].map((bytes, shard) => shardLoad(shard, bytes));
-      const slotBytes = loaded.flatMap((slot) => [slot, GB]);
+      const shards = byShard.map((bytes, shard) => shardLoad(shard, bytes));
+      const slotBytes = [...bySlot].flatMap(([slot, bytes]) => (bytes > 0 ? [slot, bytes] : []));
       while (!has()) {
         const [toUnixMs, fromUnixMs] = [Date.now(), Date.now() - 1_000];
         const load = { fromUnixMs, toUnixMs, slotBytes, restSlots: 0, restBytes: 0 };
@@ -210,6 +215,39 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       // What the next decision has to leave where it is.
       const past = pastMovesOf(rig.control.state.changes).traces.flatMap((moves) => moves.slots);
       expect(past.sort((a, b) => a - b)).toEqual(decision.moves.flatMap((move) => move.slots).sort((a, b) => a - b));
+    });
+
+    it('takes moves back that have made things worse, once, and says so of the decision', async () => {
+      await rig.startController();
+      await rig.startProcessor();
+      const half = slotsOf(1, 0).slice(0, 40);
+      await reportLoad(
+        [40 * GB, 15 * GB, 15 * GB],
+        new Map(half.map((slot) => [slot, GB])),
+        () => rig.control.state.ring!.epoch === 2,
+      );
+      // What went to shard 1 has grown by a half since, and shard 0 has next to nothing left.
+      const gained = half.filter((slot) => traces(2).slots[slot] === 1);
+      const each = (40 / gained.length) * GB;
+      await reportLoad(
+        [GB, 45 * GB, GB],
+        new Map(gained.map((slot) => [slot, each])),
+        () => rig.control.state.ring!.epoch === 3,
+      );
+      expect(traces(3).slots).toEqual(traces(1).slots);
+      const made = (await decisionsMade()).filter(({ kind }) => kind === 'rebalance');
+      const [first] = made;
+      const reversal = made.find(({ action }) => action === 'reverse')!;
+      expect(made.filter(({ id }) => id === first!.id)).toMatchObject([
+        { status: 'proposed' },
+        { status: 'applied' },
+        { status: 'reversed', measured: expect.closeTo((3 * 45) / 47, 1) },
+      ]);
+      expect(reversal).toMatchObject({ reverses: first!.id, status: 'proposed' });
+      expect(rig.control.state.changes.map(({ epoch, planned }) => [epoch, planned])).toEqual([
+        [2, null],
+        [3, null],
+      ]);
     });
 
     it('says of a decision whose moves were taken back that they were', async () => {
