@@ -11,23 +11,12 @@ export const PARTS = [
   {
     part: 'main job',
     minutes: 4,
-    suiteSeconds: {
-      api: 30,
-      bridge: 90,
-      cli: 60,
-      contract: 100,
-      control: 20,
-      coordination: 60,
-      kafka: 150,
-      load: 20,
-      loadgen: 30,
-      pipeline: 240,
-      roles: 90,
-      runtime: 70,
-      topics: 30,
-    },
+    suiteSeconds: { api: 30, cli: 60, load: 20, loadgen: 40, pipeline: 240, roles: 90, topics: 30 },
   },
-  { part: 'kernels', minutes: 3, suiteSeconds: { kernels: 150 } },
+  { part: 'kernels', minutes: 3, suiteSeconds: { kernels: 180 } },
+  { part: 'Kafka', minutes: 2, suiteSeconds: { contract: 100, kafka: 150, workers: 30 } },
+  { part: 'sharding', minutes: 4, suiteSeconds: { control: 20, coordination: 100, runtime: 100, simulation: 120 } },
+  { part: 'bridge', minutes: 2, suiteSeconds: { bridge: 120 } },
 ];
 
 /** For suites that no part names, which belong to the first part. */
