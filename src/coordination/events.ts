@@ -26,7 +26,7 @@ import { WeirError } from '../errors.ts';
 import { ROLES } from '../load/load-report.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { ringChangeSchema, shardSchema } from './ring-change.ts';
-import { type RingEpoch, type SignalRing, UNTOUCHED } from './ring-epoch.ts';
+import { type RingEpoch, type SignalRing, slotOwners, UNTOUCHED } from './ring-epoch.ts';
 
 const whole = z.int().min(0);
 
@@ -332,9 +332,10 @@ function decodeSignal(epoch: number, signal: Signal, of: z.infer<typeof signalRi
     throw damaged('cannot be unpacked', cause);
   }
   if (bytes.length !== slotCount * 2) throw damaged(`has ${bytes.length / 2} slots, not ${slotCount}`);
-  const slots = Uint16Array.from({ length: slotCount }, (_, slot) => bytes.readUInt16LE(slot * 2));
+  const slots = new Uint16Array(slotCount);
+  for (let slot = 0; slot < slotCount; slot++) slots[slot] = bytes[2 * slot]! | (bytes[2 * slot + 1]! << 8);
   const known = new Set(of.shards.map((shard) => shard.id));
-  for (const shard of new Set(slots))
+  for (const shard of slotOwners(slots))
     if (!known.has(shard)) throw damaged(`gives slots to shard ${shard}, which is none`);
   return {
     key: of.key,

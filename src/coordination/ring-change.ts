@@ -1,7 +1,7 @@
 /** What leads from one ring epoch to the next: only what differs. The control log holds changes, and whole tables just of the first epoch. */
 import { z } from 'zod';
 import { SIGNALS, type Signal } from '../signals.ts';
-import type { RingEpoch, ShardState, SignalRing } from './ring-epoch.ts';
+import { type RingEpoch, type ShardState, type SignalRing, slotOwners } from './ring-epoch.ts';
 
 const whole = z.int().min(0);
 
@@ -83,9 +83,11 @@ function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing
   const slots = ring.slots.slice();
   for (const { from, to, runs } of change.moves) {
     if (!shards.has(to)) throw misfit(`slots go to shard ${to}, which is none`);
-    for (const slot of slotsOf(runs)) {
-      if (slots[slot] !== from) throw misfit(`slot ${slot} is shard ${slots[slot]}'s, not ${from}'s`);
-      slots[slot] = to;
+    for (let i = 0; i + 1 < runs.length; i += 2) {
+      const [first, end] = [runs[i]!, runs[i]! + runs[i + 1]!];
+      for (let slot = first; slot < end; slot++)
+        if (slots[slot] !== from) throw misfit(`slot ${slot} is shard ${slots[slot]}'s, not ${from}'s`);
+      slots.fill(to, first, end);
     }
   }
   const overrides = new Map(ring.overrides);
@@ -95,7 +97,7 @@ function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing
     else overrides.set(hash, shard);
   }
   for (const id of change.retired) if (!shards.delete(id)) throw misfit(`shard ${id} is retired, but there is none`);
-  const homeless = [...new Set(slots), ...overrides.values()].find((owner) => !shards.has(owner));
+  const homeless = [...slotOwners(slots), ...overrides.values()].find((owner) => !shards.has(owner));
   if (homeless !== undefined) throw misfit(`slots or overrides are left with shard ${homeless}, which is none`);
   return { ...ring, slots, overrides, shards: [...shards.values()].sort((a: ShardState, b) => a.id - b.id) };
 }

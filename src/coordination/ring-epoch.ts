@@ -19,6 +19,14 @@ export interface SignalRing {
   readonly overrides: ReadonlyMap<bigint, number>;
 }
 
+/** Shards that own a slot. Slots come in runs: only those that differ from the one before go into the Set. */
+export function slotOwners(slots: Uint16Array): Set<number> {
+  const owners = new Set<number>();
+  for (let slot = 0; slot < slots.length; slot++)
+    if (slot === 0 || slots[slot] !== slots[slot - 1]) owners.add(slots[slot]!);
+  return owners;
+}
+
 export interface RingEpoch {
   /** From 1. */
   readonly epoch: number;
