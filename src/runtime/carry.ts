@@ -3,6 +3,8 @@
  * their new ones, so that a trace shorter than that is whole in its new shard. It runs when every partition has adopted the change: by then all that
  * its slots will ever get is in the old shards.
  *
+ * Copies go on with the slots when those move again, but not back into a shard that they came through: it has the items.
+ *
  * Exactly once, whoever leads: one sink for each old shard, whose transactions hold the copies and how far the old shard is copied. A later leader
  * fences the sink of the former, reads that offset and goes on from there.
  */
@@ -38,6 +40,8 @@ const DISORDER_MS = 1_000;
 /** So close to the first record of the window is close enough: the rest is read and found to be older. */
 const NEAR_OFFSETS = 64n;
 const text = new TextEncoder();
+/** Of a copy: ids of the shards that had its items before, in their order. */
+const THROUGH_HEADER = 'weir-migrated-through';
 
 /** Rejects with the signal's reason when that is aborted, and when a transaction fails: what is committed stands, and another run goes on from there. */
 export async function carryItems(
@@ -108,16 +112,20 @@ async function carryShard(
   async function carryPoll(poll: Poll, before: Carried): Promise<Carried> {
     let carried = before;
     for (let at = 0; at < poll.count; ) {
+      const through = throughOf(poll, at);
       const { count, groups, headers } = groupByKeptHeaders(poll, at, config.routing.keepHeaders);
-      const values = Array.from({ length: count }, (_, i) => poll.value(at + i));
+      const alike = alikeFrom(poll, at, at + count);
+      const values = Array.from({ length: alike - at }, (_, i) => poll.value(at + i));
       const maxRecordBytes = limits.maxRecordBytes - Math.max(...headers.map(headerBytes));
       const result = await kernel.split(of, { values, groups }, { ...limits, maxRecordBytes }, routing);
       try {
         const to = at + result.taken;
         const source = `${topic}/0/${poll.offset(at)}-${poll.offset(to - 1)}`;
+        const path = [...through, from];
         for (const { shard, group, value } of result.outputs)
-          if (shard !== from) sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, headers[group]!));
-        const copied = result.aggregates.shards.filter(({ shard }) => shard !== from);
+          if (!path.includes(shard))
+            sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, path, headers[group]!));
+        const copied = result.aggregates.shards.filter(({ shard }) => !path.includes(shard));
         carried = {
           items: copied.reduce((sum, { items }) => sum + items, carried.items),
           bytes: copied.reduce((sum, { bytes }) => sum + bytes, carried.bytes),
@@ -172,8 +180,26 @@ async function outputLimits({ admin }: KafkaPort, { shards }: SignalRing): Promi
   return { maxRecordBytes: maxMessageBytes - RECORD_OVERHEAD_BYTES, maxOutputBytes: MAX_OUTPUT_BYTES };
 }
 
-function copyHeaders(epoch: number, source: string, kept: Headers): Headers {
-  return [['weir-ring-epoch', text.encode(String(epoch))], ['weir-migrated-from', text.encode(source)], ...kept];
+function copyHeaders(epoch: number, source: string, path: readonly number[], kept: Headers): Headers {
+  return [
+    ['weir-ring-epoch', text.encode(String(epoch))],
+    ['weir-migrated-from', text.encode(source)],
+    [THROUGH_HEADER, text.encode(path.join(' '))],
+    ...kept,
+  ];
+}
+
+function throughOf(poll: Poll, index: number): readonly number[] {
+  const header = poll.headers(index).find(([name]) => name === THROUGH_HEADER);
+  return header ? Buffer.from(header[1]).toString().split(' ').map(Number) : [];
+}
+
+/** Behind the last of the records [from, end) that have come the same way as the first. */
+function alikeFrom(poll: Poll, from: number, end: number): number {
+  const way = throughOf(poll, from).join(' ');
+  let to = from + 1;
+  while (to < end && throughOf(poll, to).join(' ') === way) to++;
+  return to;
 }
 
 const progress = (epoch: number, { items, bytes }: Carried) => `carry=${epoch} items=${items} bytes=${bytes}`;

@@ -89,6 +89,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       expect({
         ...census,
         spans: census.spans.size,
+        places: undefined,
         markers: [...census.markers].map(([at, { size }]) => [at, size]).sort(),
       }).toEqual({
         spans,
@@ -322,6 +323,31 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
         type: 'RingActive',
         carried: { items: copied + 7 },
       });
+    });
+
+    it('copies nothing back into a shard that it was copied from, so that each later shard gets it once', async () => {
+      await rig.close();
+      await open(30_000);
+      await rig.startController();
+      await rig.startProcessor();
+      await rig.send('traces', createCorpus({ seed: 8, signal: 'traces', itemsPerRequest: 20 }).requests(20));
+      await rig.drained();
+      const move = async (from: string, to: string, slots: number) =>
+        active((await ask({ kind: 'move', from, to, slots })).ringEpoch!);
+      const there = slotsOf(1, 1).length - 1;
+      // Those that a move takes are the last of a shard's slots, and a merge takes all of them.
+      await move('traces-0001', 'traces-0002', there);
+      await active((await ask({ kind: 'merge', shard: 'traces-0002', into: 'traces-0001' })).ringEpoch!);
+      await active((await ask({ kind: 'merge', shard: 'traces-0001', into: 'traces-0000' })).ringEpoch!);
+      const { copies, badCopies, spans } = await takeRingCensus(rig.port, rings);
+      expect(badCopies).toBe(0);
+      const epochsOf = (epoch: number) => [...copies.values()].filter((of) => of.some((copy) => copy.epoch === epoch));
+      expect(epochsOf(2).length).toBeGreaterThan(0);
+      expect(epochsOf(2).some((of) => of.some(({ epoch, shard }) => epoch === 3 && shard === 1))).toBe(false);
+      // All that was in either of the two, and is now in the last one alone.
+      const inLast = [...spans.keys()].filter((id) => !copies.get(id)?.some(({ epoch }) => epoch === 4));
+      expect(inLast.length + epochsOf(4).length).toBe(400);
+      expect(epochsOf(4).length).toBeGreaterThan(epochsOf(2).length);
     });
 
     it('goes on under another leader from the log alone', async () => {

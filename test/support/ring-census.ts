@@ -8,6 +8,8 @@ import { recordsOf } from './shard-census.ts';
 export interface RingCensus {
   /** Span id (hex) -> how often it was seen. */
   readonly spans: ReadonlyMap<string, number>;
+  /** Span id -> where it was last seen, copies apart. */
+  readonly places: ReadonlyMap<string, Place>;
   readonly items: number;
   /** Spans in a shard that does not own their slot under their record's epoch. */
   readonly misrouted: number;
@@ -25,8 +27,15 @@ export interface RingCensus {
   readonly late: number;
 }
 
+export interface Place {
+  readonly traceId: string;
+  readonly epoch: number;
+  readonly shard: number;
+  readonly timestampMs: number;
+}
+
 const hash = createReferenceHash();
-const slotOf = (traceId: string, slotBits: number) =>
+export const slotOf = (traceId: string, slotBits: number) =>
   Number(hash.xxh64(Buffer.from(traceId, 'hex')) >> BigInt(64 - slotBits));
 
 /** `rings`: every ring epoch that there was. `ends`: of each epoch, where the topics ended when it was seen active. */
@@ -36,6 +45,7 @@ export async function takeRingCensus(
   ends: ReadonlyMap<number, ReadonlyMap<string, bigint>> = new Map(),
 ): Promise<RingCensus> {
   const spans = new Map<string, number>();
+  const places = new Map<string, Place>();
   const shardOfTrace = new Map<string, number>();
   const slots = new Map<string, number>();
   const torn = new Set<string>();
@@ -45,7 +55,7 @@ export async function takeRingCensus(
   const shards = new Map([...rings.values()].flatMap((ring) => ring.signals.traces.shards.map((of) => [of.id, of])));
   for (const { id: shard, topic } of shards.values()) {
     const epochOf = new Map<string, number>();
-    for await (const { offset, value, headers } of recordsOf(port, topic)) {
+    for await (const { offset, timestampMs, value, headers } of recordsOf(port, topic)) {
       const header = new Map(headers.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)]));
       const epoch = Number(header.get('weir-ring-epoch'));
       const ring = rings.get(epoch)!.signals.traces;
@@ -71,6 +81,7 @@ export async function takeRingCensus(
       for (const { spanId, traceId } of decodeItems('traces', value!)) {
         items++;
         spans.set(spanId, (spans.get(spanId) ?? 0) + 1);
+        places.set(spanId, { traceId, epoch, shard, timestampMs });
         const slot = slots.get(traceId) ?? slotOf(traceId, ring.slotBits);
         slots.set(traceId, slot);
         if (ring.slots[slot] !== shard) misrouted++;
@@ -87,7 +98,7 @@ export async function takeRingCensus(
     if (!rings.get(Number(epoch))!.touched.traces.every((shard) => in_.has(shard))) continue;
     markers.set(Number(epoch), (markers.get(Number(epoch)) ?? new Set()).add(source));
   }
-  return { spans, items, misrouted, torn: torn.size, backwards, markers, copies, badCopies, late };
+  return { spans, places, items, misrouted, torn: torn.size, backwards, markers, copies, badCopies, late };
 }
 
 /** Where each topic that one of the rings names ends, open transactions included: these may hold others' older records behind them. */

@@ -50,7 +50,7 @@ export async function* valuesOf(
   for await (const { value } of recordsOf(port, topic, isolation, partition)) yield value;
 }
 
-/** The same with offset and headers. Views, valid until the next one. */
+/** The same with offset, time and headers. Views, valid until the next one. */
 export async function* recordsOf(
   port: KafkaPort,
   topic: string,
@@ -67,7 +67,10 @@ export async function* recordsOf(
       if (outcome.kind !== 'poll') continue;
       const { poll } = outcome;
       for (let i = 0; i < poll.count; i++)
-        yield { offset: poll.offset(i), value: poll.value(i), headers: poll.headers(i) };
+        yield {
+          ...{ offset: poll.offset(i), timestampMs: poll.timestampMs(i) },
+          ...{ value: poll.value(i), headers: poll.headers(i) },
+        };
       poll.release();
     }
   } finally {
