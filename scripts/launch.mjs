@@ -26,6 +26,7 @@ const TASKS = {
   'test:long': (args) => [['scripts/test.mjs', '--long', ...args]],
   bench: (args) => [['bench/run.ts', ...args]],
   fuzz: (args) => [['scripts/fuzz.mjs', ...args]],
+  simulate: (args) => [['scripts/simulate.ts', ...args]],
 };
 
 /**

@@ -386,7 +386,7 @@ describe('the launcher as a program', () => {
     });
     await expect(run).rejects.toMatchObject({
       code: 1,
-      stderr: 'There is no task nonsense. There are: build, lint, test, test:long, bench, fuzz.\n',
+      stderr: 'There is no task nonsense. There are: build, lint, test, test:long, bench, fuzz, simulate.\n',
     });
   });
 });

@@ -6,11 +6,11 @@ import type { KafkaPort } from '../port.ts';
 import { createBroker } from './broker.ts';
 import { type Clock, realClock } from './clock.ts';
 import { MemoryPort } from './port.ts';
-import { type Intercept, Wire } from './wire.ts';
+import { type HoldReply, type Intercept, Wire } from './wire.ts';
 
 export type { Clock } from './clock.ts';
 export { createFaults, type Faults } from './faults.ts';
-export type { Fate, Intercept, Request, RequestName } from './wire.ts';
+export type { Fate, HoldReply, Intercept, Request, RequestName } from './wire.ts';
 
 export interface MemoryKafkaOptions {
   /** Unix ms. Default: the real time. */
@@ -24,8 +24,8 @@ export interface MemoryKafkaOptions {
 }
 
 export interface MemoryKafka {
-  /** One client. All clients share the log. `intercept` decides what becomes of each of its requests. */
-  connect(intercept?: Intercept): KafkaPort;
+  /** One client. All clients share the log. `intercept` decides what becomes of each of its requests, `holdReply` when it hears of it. */
+  connect(intercept?: Intercept, holdReply?: HoldReply): KafkaPort;
   /** Bytes of all logs together. */
   readonly storedBytes: number;
   /** Deletes the records before `offset`, as Kafka's DeleteRecords does. */
@@ -42,7 +42,7 @@ export function createMemoryKafka(options: MemoryKafkaOptions = {}): MemoryKafka
   const clock: Clock = { now, setTimer, turn };
   const broker = createBroker(maxBytes, clock);
   return {
-    connect: (intercept) => new MemoryPort({ broker, wire: new Wire(clock, intercept) }),
+    connect: (intercept, holdReply) => new MemoryPort({ broker, wire: new Wire(clock, intercept, holdReply) }),
     get storedBytes() {
       return broker.topics.bytes;
     },

@@ -88,8 +88,10 @@ export class MemoryProducer implements Producer {
         }
         const { producerId, epoch } = lane.identity;
         const producer = { producerId, epoch, baseSequence: lane.nextSequence, transactional: false };
-        await wire.request('Produce', () =>
-          broker.topics.append(topic, partition, { records, timestampMs: broker.clock.now(), producer }),
+        await wire.request(
+          'Produce',
+          () => broker.topics.append(topic, partition, { records, timestampMs: broker.clock.now(), producer }),
+          { at: { topic, partition } },
         );
         lane.nextSequence = sequenceAfter(lane.nextSequence, records.length);
         return;

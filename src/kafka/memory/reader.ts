@@ -104,10 +104,11 @@ export class MemoryReader implements PartitionReader {
     const seeks = this.#seeks;
     const position = this.#position;
     try {
-      const { log, read } = await wire.request('Fetch', () => {
+      const fetch = () => {
         const log = broker.topics.log(this.topic, this.partition);
         return { log, read: log.read(position, this.#isolation, this.#maxRecords, this.#maxBytes) };
-      });
+      };
+      const { log, read } = await wire.request('Fetch', fetch, { at: this });
       if (seeks !== this.#seeks) return 'again';
       if (!read) {
         const latest = BigInt(this.#isolation === 'read_committed' ? log.lastStable : log.end);
@@ -129,7 +130,8 @@ export class MemoryReader implements PartitionReader {
   /** Listens from now on, so that what changes during a fetch is not missed by the wait after it. */
   #nextChange(log: PartitionLog | undefined): { wait(maxMs: number): Promise<void>; stop(): void } {
     const changed = new AbortController();
-    const wake = () => changed.abort();
+    // A reason of its own, as the usual one is a new exception with a stack each time.
+    const wake = () => changed.abort('changed');
     this.#wake = wake;
     const unsubscribe = log?.onChange(wake);
     this.#ended.addEventListener('abort', wake);

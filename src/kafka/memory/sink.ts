@@ -154,8 +154,10 @@ class MemorySink implements TransactionalSink {
     const { clock, transactions } = this.#client.broker;
     const name = `${at.topic}/${at.partition}`;
     const sequence = this.#sequences.get(name) ?? 0;
-    await this.#request('Produce', () =>
-      transactions.produce(this.#identity, at, sequence, { records, timestampMs: clock.now() }),
+    await this.#request(
+      'Produce',
+      () => transactions.produce(this.#identity, at, sequence, { records, timestampMs: clock.now() }),
+      at,
     );
     this.#sequences.set(name, sequenceAfter(sequence, records.length));
   }
@@ -163,8 +165,9 @@ class MemorySink implements TransactionalSink {
   #request<T>(
     name: 'AddPartitionsToTxn' | 'Produce' | 'AddOffsetsToTxn' | 'TxnOffsetCommit' | 'EndTxn',
     serve: () => T,
+    at: TopicPartition | null = null,
   ) {
-    return this.#client.wire.request(name, serve, true);
+    return this.#client.wire.request(name, serve, { transactional: true, at });
   }
 
   #drop(): void {

@@ -1,0 +1,77 @@
+/**
+ * `npm run simulate`: the deterministic simulation (test/simulation) over many seeds, on all cores.
+ *
+ *   npm run simulate -- --seeds 10000            seeds from a fresh one on; it is printed
+ *   npm run simulate -- --seeds 500 --from 1     seeds 1 to 500
+ *   npm run simulate -- --seed 4711              one seed once more, with its log
+ *   npm run simulate -- --bug unfenced-leader    with a planted bug, which it should find
+ */
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { PLANTED_BUGS, type PlantedBug } from '../test/simulation/planted.ts';
+import { simulateSeeds } from '../test/simulation/seeds.ts';
+import { type SimulationResult, simulate } from '../test/simulation/simulate.ts';
+
+const MOST_SEED = 2 ** 31;
+const TOLD_EVERY = 250;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string' },
+    seed: { type: 'string' },
+    bug: { type: 'string' },
+  },
+});
+if (values.bug !== undefined && !Object.hasOwn(PLANTED_BUGS, values.bug))
+  throw new Error(`there is no planted bug ${values.bug}. There are: ${Object.keys(PLANTED_BUGS).join(', ')}`);
+const bug = values.bug as PlantedBug | undefined;
+const failed = values.seed === undefined ? await many() : await one(whole('seed', values.seed));
+process.exitCode = failed > 0 ? 1 : 0;
+
+function whole(flag: string, value: string): number {
+  if (!/^\d{1,10}$/.test(value)) throw new Error(`--${flag} ${value}: a whole number`);
+  return Number(value);
+}
+
+async function many(): Promise<number> {
+  const count = whole('seeds', values.seeds);
+  const from = values.from === undefined ? randomInt(MOST_SEED - count) : whole('from', values.from);
+  process.stdout.write(`seeds ${from} to ${from + count - 1}\n`);
+  const beganMs = performance.now();
+  const happened: Record<string, number> = {};
+  let [done, bad] = [0, 0];
+  await simulateSeeds(
+    Array.from({ length: count }, (_, i) => from + i),
+    {
+      bug,
+      onResult(result) {
+        done++;
+        for (const [what, times] of Object.entries(result.happened)) happened[what] = (happened[what] ?? 0) + times;
+        if (result.violations.length > 0) bad++;
+        if (result.violations.length > 0) process.stdout.write(`${complaint(result)}\n`);
+        if (done % TOLD_EVERY === 0 || done === count) {
+          const seconds = Math.round((performance.now() - beganMs) / 1_000);
+          process.stdout.write(`${done} of ${count} seeds, ${bad} failed, ${seconds} s\n`);
+        }
+        return undefined;
+      },
+    },
+  );
+  const what = Object.entries(happened).map(([name, times]) => `${times} ${name}`);
+  process.stdout.write(`in them: ${what.sort().join(', ')}\n`);
+  return bad;
+}
+
+async function one(seed: number): Promise<number> {
+  const result = await simulate(seed, { bug, log: pino({ base: null, timestamp: () => `,"at":${Date.now()}` }) });
+  process.stdout.write(`${result.violations.length > 0 ? complaint(result) : `seed ${seed}: all holds`}\n`);
+  process.stdout.write(`${result.steps} steps, ${result.virtualMs} ms, trace ${result.traceHash.toString(16)}\n`);
+  return result.violations.length;
+}
+
+function complaint({ seed, violations }: SimulationResult): string {
+  const again = `npm run simulate -- --seed ${seed}${bug ? ` --bug ${bug}` : ''}`;
+  return `FAILED: seed ${seed}\n${violations.map((text) => `  ${text}`).join('\n')}\n  again: ${again}`;
+}

@@ -1,0 +1,221 @@
+/**
+ * What must hold whatever happens, watched from outside: the control log after each step in which a transaction ended, the shards' records when
+ * all is over. The audit has a connection of its own, on which nothing is lost.
+ */
+import { decodeDecision } from '../../src/control/decision.ts';
+import { type ControlEvent, type DecisionMade, decodeEvent, type RingProposed } from '../../src/coordination/events.ts';
+import { readRingAcks } from '../../src/coordination/ring-acks.ts';
+import { type RingEpoch, ringEpochOf, slotOwners } from '../../src/coordination/ring-epoch.ts';
+import { type ControlState, EMPTY_STATE, fold } from '../../src/coordination/state.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import type { Names } from '../../src/names.ts';
+import { SIGNALS } from '../../src/signals.ts';
+import { readAll } from '../coordination/cluster.ts';
+import { endsOf, type RingCensus, slotOf, takeRingCensus } from '../support/ring-census.ts';
+
+export class Audit {
+  /** What did not hold, in words. */
+  readonly violations: string[] = [];
+  /** Every ring epoch that there was, in force or proposed. */
+  readonly rings = new Map<number, RingEpoch>();
+  state: ControlState = EMPTY_STATE;
+  leaderChanges = 0;
+  readonly #port: KafkaPort;
+  readonly #names: Names;
+  readonly #control: ReturnType<KafkaPort['reader']>;
+  /** Of each epoch, where the shards' topics ended when it became active. */
+  readonly #ends = new Map<number, Map<string, bigint>>();
+  readonly #proposals = new Map<number, { readonly base: number; readonly event: RingProposed }>();
+  /** By partition of the traces. */
+  readonly #adopted: number[] = [];
+  readonly #granted = new Set<string>();
+  readonly #answers = new Map<string, number>();
+  readonly #decisions = new Map<string, DecisionMade>();
+  /** By subject: the last decision, and whether its condition has cleared since. */
+  readonly #subjects = new Map<string, { readonly last: DecisionMade; cleared: boolean }>();
+
+  constructor(port: KafkaPort, names: Names) {
+    this.#port = port;
+    this.#names = names;
+    this.#control = port.reader({ topic: names.control, partition: 0 });
+  }
+
+  async begin(): Promise<void> {
+    await this.#control.seek('earliest');
+  }
+
+  /** Takes in what the control log has come to hold. */
+  async advance(): Promise<void> {
+    await this.#checkAdopted();
+    for (;;) {
+      const polled = await this.#control.poll(0);
+      if (polled.kind !== 'poll') return;
+      const { poll } = polled;
+      for (let i = 0; i < poll.count; i++) {
+        const offset = poll.offset(i);
+        await this.#take(decodeEvent(poll.value(i), `the control log, offset ${offset}`), offset);
+      }
+      poll.release();
+    }
+  }
+
+  answersOf(requestId: string): number {
+    return this.#answers.get(requestId) ?? 0;
+  }
+
+  /** A partition's ring epoch never goes down. */
+  async #checkAdopted(): Promise<void> {
+    const { processGroup, ingest } = this.#names;
+    for (const { partition, metadata } of await this.#port.admin.committedOffsets(processGroup, ingest('traces'))) {
+      const [before, epoch] = [this.#adopted[partition] ?? 0, ringEpochOf(metadata) ?? 0];
+      if (epoch < before) this.#violated(`partition ${partition} goes from ring epoch ${before} back to ${epoch}`);
+      this.#adopted[partition] = epoch;
+    }
+  }
+
+  async #take(event: ControlEvent, offset: bigint): Promise<void> {
+    const before = this.state;
+    try {
+      this.state = fold(before, event, offset);
+    } catch (error) {
+      this.#violated(`the control log cannot be folded at offset ${offset}: ${(error as Error).message}`);
+      return;
+    }
+    this.#checkLeader(event, before, offset);
+    for (const ring of [this.state.ring, this.state.proposed?.ring]) if (ring) this.#checkRing(ring);
+    switch (event.type) {
+      case 'LeaderElected':
+        this.leaderChanges++;
+        break;
+      case 'RingProposed':
+        this.#proposals.set(event.epoch, { base: event.base, event });
+        if (event.requestId === undefined) break;
+        if (this.#granted.has(event.requestId)) this.#violated(`request ${event.requestId} is granted twice`);
+        this.#granted.add(event.requestId);
+        break;
+      case 'RingActive':
+        if (this.#ends.has(event.epoch)) this.#violated(`ring epoch ${event.epoch} becomes active twice`);
+        this.#ends.set(event.epoch, await endsOf(this.#port, this.rings));
+        if (event.epoch > 1) await this.#checkAcks(event.epoch);
+        break;
+      case 'RequestAnswered':
+        this.#answers.set(event.id, (this.#answers.get(event.id) ?? 0) + 1);
+        break;
+      case 'DecisionMade':
+        this.#checkDecision(event);
+        break;
+      case 'ConditionCleared': {
+        const of = this.#subjects.get(`${event.kind} ${event.subject}`);
+        if (of) of.cleared = true;
+      }
+    }
+  }
+
+  /** One leader's writes follow its LeaderElected, all of them, in their order, and nobody else's. */
+  #checkLeader(event: ControlEvent, before: ControlState, offset: bigint): void {
+    if (event.type === 'LeaderElected') return;
+    const leader = before.leaders.get('control');
+    const { leaderEpoch, sequence, type } = event;
+    if (leader?.leaderEpoch !== leaderEpoch)
+      this.#violated(
+        `${type} at offset ${offset} is of the leader epoch ${leaderEpoch}, but ${leader?.leaderEpoch} leads`,
+      );
+    else if (sequence !== leader!.sequence + 1)
+      this.#violated(`${type} at offset ${offset} is number ${sequence} of its leader, behind ${leader!.sequence}`);
+  }
+
+  async #checkAcks(epoch: number): Promise<void> {
+    const { waiting } = await readRingAcks(this.#port.admin, this.#names, epoch);
+    for (const { topic, partition, ringEpoch } of waiting)
+      this.#violated(`ring epoch ${epoch} becomes active while ${topic}/${partition} is at ${ringEpoch}`);
+  }
+
+  #checkRing(ring: RingEpoch): void {
+    const known = this.rings.get(ring.epoch);
+    if (known === ring) return;
+    if (known) this.#violated(`ring epoch ${ring.epoch} comes with other tables a second time`);
+    this.rings.set(ring.epoch, ring);
+    for (const signal of SIGNALS) {
+      const shards = new Set(ring.signals[signal].shards.map(({ id }) => id));
+      const strange = [...slotOwners(ring.signals[signal].slots)].filter((owner) => !shards.has(owner));
+      if (strange.length > 0)
+        this.#violated(`slots of ${signal} are with ${strange}, which are no shards of ring epoch ${ring.epoch}`);
+    }
+  }
+
+  #checkDecision(event: DecisionMade): void {
+    const key = `${event.kind} ${event.subject}`;
+    const before = this.#subjects.get(key);
+    if (this.#decisions.has(event.id)) this.#violated(`decision ${event.id} is made twice`);
+    this.#decisions.set(event.id, event);
+    if (before && event.at < before.last.until)
+      this.#violated(`decision ${event.id} on ${key} is made ${before.last.until - event.at} ms too early`);
+    if (before && !before.cleared && before.last.fingerprint === event.fingerprint)
+      this.#violated(`decision ${event.id} on ${key} repeats ${before.last.id}`);
+    this.#subjects.set(key, { last: event, cleared: false });
+  }
+
+  /** When all has come to rest. `sent`: span ids; `asked`: request id -> how often it was sent. */
+  async finish(sent: ReadonlySet<string>, asked: ReadonlyMap<string, number>): Promise<void> {
+    for (const [id, times] of asked) {
+      const answers = this.answersOf(id);
+      if (answers !== times) this.#violated(`request ${id} was sent ${times} times and answered ${answers} times`);
+    }
+    await this.#checkDecisionRecords();
+    const census = await takeRingCensus(this.#port, this.rings, this.#ends);
+    const counts = [...sent].map((id) => census.spans.get(id) ?? 0);
+    this.#none(counts.filter((count) => count === 0).length, 'spans are in no shard');
+    this.#none(counts.filter((count) => count > 1).length, 'spans are in a shard more than once');
+    this.#none(census.items - counts.reduce((sum, count) => sum + count, 0), 'spans are in a shard that nobody sent');
+    this.#none(census.misrouted, 'spans are in another shard than their ring epoch says');
+    this.#none(census.torn, 'traces are in more than one shard of a ring epoch');
+    this.#none(census.backwards, 'records of a partition are of an earlier ring epoch than the ones before them');
+    this.#none(census.late, 'records are of an earlier ring epoch than the one that was active');
+    this.#none(census.badCopies, 'copies are in the wrong shard, or second ones');
+    for (const [epoch, { base, event }] of this.#proposals) {
+      if (!this.#ends.has(epoch) || event.abandons !== undefined) continue;
+      this.#none(this.#uncopied(census, base, epoch, event), `spans are not copied by ring epoch ${epoch}`);
+      if (this.rings.get(epoch)!.touched.traces.length === 0) continue;
+      const partitions = (await this.#port.admin.offsets(this.#names.ingest('traces'))).length;
+      const marked = census.markers.get(epoch)?.size ?? 0;
+      this.#none(partitions - marked, `partitions have not marked where ring epoch ${epoch} begins`);
+    }
+  }
+
+  /** Of what the moved slots got within carryMs before the proposal, what has no copy. */
+  #uncopied({ places, copies }: RingCensus, base: number, epoch: number, { at, carryMs }: RingProposed): number {
+    if (carryMs === 0) return 0;
+    const [old, next] = [this.rings.get(base)!.signals.traces, this.rings.get(epoch)!.signals.traces];
+    return [...places].filter(([spanId, place]) => {
+      const slot = slotOf(place.traceId, old.slotBits);
+      const moved = old.slots[slot] === place.shard && next.slots[slot] !== place.shard;
+      if (!moved || place.epoch >= epoch || place.timestampMs < at - carryMs) return false;
+      return !copies.get(spanId)?.some((copy) => copy.epoch === epoch);
+    }).length;
+  }
+
+  async #checkDecisionRecords(): Promise<void> {
+    const seen = new Map<string, string[]>();
+    for (const value of await readAll(this.#port, this.#names.decisions)) {
+      const decision = decodeDecision(value);
+      if (!decision) continue;
+      const statuses = seen.get(decision.id) ?? [];
+      seen.set(decision.id, statuses);
+      statuses.push(decision.status);
+    }
+    for (const id of this.#decisions.keys()) {
+      const [first, ...later] = seen.get(id) ?? [];
+      const isFirst = first === 'emitted' || first === 'proposed';
+      const isSettled = later.length === 0 || (first === 'proposed' && later.length === 1);
+      if (!isFirst || !isSettled) this.#violated(`decision ${id} is on record as ${[first, ...later].join(', ')}`);
+    }
+  }
+
+  #none(count: number, what: string): void {
+    if (count !== 0) this.#violated(`${count} ${what}`);
+  }
+
+  #violated(what: string): void {
+    this.violations.push(what);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Bugs to be found: each stands between a member and its connection, so that the code under test is as it is. They make the member do what it
+ * would do if one safeguard were missing from it.
+ */
+import type { KafkaPort, SinkOptions, TransactionalSink } from '../../src/kafka/port.ts';
+import type { Names } from '../../src/names.ts';
+import type { Seat } from './members.ts';
+
+export const PLANTED_BUGS = {
+  'adopts-silently': 'a processor adopts a ring epoch without writing it to the metadata of its offset',
+  'forgets-epochs':
+    'a processor opens a partition without waiting for the ring epoch that its offset was written under',
+  'skips-a-partition': 'the leader activates without waiting for one partition',
+  'unfenced-leader': 'a leader writes on after another was elected: each has a fencing key of its own',
+  'unkept-offsets': 'a leader answers requests without committing how far it has read them',
+} as const;
+
+export type PlantedBug = keyof typeof PLANTED_BUGS;
+
+export function plant(bug: PlantedBug, port: KafkaPort, { role, index }: Seat, names: Names): KafkaPort {
+  const onProcessors = role === 'process';
+  switch (bug) {
+    case 'adopts-silently':
+      return onProcessors ? withSinks(port, silent) : port;
+    case 'forgets-epochs': {
+      if (!onProcessors) return port;
+      const committedOffset: KafkaPort['admin']['committedOffset'] = async (groupId, at) => {
+        const committed = await port.admin.committedOffset(groupId, at);
+        return committed.offset === null ? committed : { ...committed, metadata: 'ring=1' };
+      };
+      return withAdmin(port, { committedOffset });
+    }
+    case 'skips-a-partition': {
+      if (onProcessors) return port;
+      const committedOffsets: KafkaPort['admin']['committedOffsets'] = async (groupId, topic) => {
+        const all = await port.admin.committedOffsets(groupId, topic);
+        return topic === names.ingest('traces') ? all.slice(1) : all;
+      };
+      return withAdmin(port, { committedOffsets });
+    }
+    case 'unfenced-leader': {
+      const own = (options: SinkOptions) => ({ ...options, fencingKey: `${options.fencingKey}-${index}` });
+      return onProcessors ? port : withSinks(port, (sink) => sink, own);
+    }
+    case 'unkept-offsets':
+      if (onProcessors) return port;
+      return withSinks(port, (sink) =>
+        withCommit(sink, (offsets) => sink.commit(offsets.filter(({ topic }) => topic !== names.requests))),
+      );
+  }
+}
+
+/** Says for ever what it said first. */
+function silent(sink: TransactionalSink): TransactionalSink {
+  let said: string | undefined;
+  return withCommit(sink, (offsets) => {
+    said ??= offsets[0]?.metadata;
+    return sink.commit(offsets.map((at) => ({ ...at, metadata: said })));
+  });
+}
+
+function withCommit(sink: TransactionalSink, commit: TransactionalSink['commit']): TransactionalSink {
+  return standIn(sink, { commit });
+}
+
+function withAdmin(port: KafkaPort, over: Partial<KafkaPort['admin']>): KafkaPort {
+  return standIn(port, { admin: standIn(port.admin, over) });
+}
+
+function withSinks(
+  port: KafkaPort,
+  wrap: (sink: TransactionalSink) => TransactionalSink,
+  optionsOf: (options: SinkOptions) => SinkOptions = (options) => options,
+): KafkaPort {
+  return standIn(port, { openSink: async (options) => wrap(await port.openSink(optionsOf(options))) });
+}
+
+/** The same but for `over`. Not by inheritance: Kafka's objects have private fields. */
+export function standIn<T extends object>(target: T, over: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      if (Object.hasOwn(over, name)) return over[name as keyof T];
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
