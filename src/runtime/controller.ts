@@ -24,7 +24,6 @@ import { lastingTrouble } from '../lasting-trouble.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { decisionRecord, findDecision } from './decision-records.ts';
-import type { Signal } from '../signals.ts';
 import { LockDesk } from './lock-desk.ts';
 import { MemberWatch } from './member-watch.ts';
 import { type Observer, observe } from './observe.ts';

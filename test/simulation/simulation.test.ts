@@ -4,7 +4,7 @@ import { PLANTED_BUGS, type PlantedBug } from './planted.ts';
 import { simulateSeeds } from './seeds.ts';
 
 /** Always the same, and one that nobody has seen before. `npm run simulate` has the thousands. */
-const FIXED_SEEDS = 60;
+const FIXED_SEEDS = 300;
 const fresh = randomInt(2 ** 31);
 const seedsFrom1 = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 
