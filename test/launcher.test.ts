@@ -428,7 +428,7 @@ describe('the last lines of npm test', () => {
   it('fail a suite, a part and the whole over its budget', () => {
     const slow = result({ suiteMs: new Map([['kafka', 900_000]]) });
     const { complaints, last } = report(slow, { ...run, tookMs: 17 * 60_000 });
-    expect(complaints.map((text) => text.split(' took')[0])).toEqual(['kafka', 'part: main job', 'in all']);
+    expect(complaints.map((text) => text.split(' took')[0])).toEqual(['kafka', 'part: Kafka', 'in all']);
     expect(last).toBe('10 passed, 3 failed');
     expect(report(slow, { ...run, budgets: false }).complaints).toEqual([]);
   });

@@ -156,7 +156,12 @@ describe('ensuring topics', () => {
   it('touches only what the role needs', async () => {
     const kafka = await admin();
     await ensure(kafka, {}, { role: 'bridge' });
-    expect([...(await kafka.listTopics())].sort()).toEqual(['t.otlp_logs', 't.otlp_metrics', 't.otlp_spans']);
+    expect([...(await kafka.listTopics())].sort()).toEqual([
+      't.otlp_logs',
+      't.otlp_metrics',
+      't.otlp_spans',
+      't.weir.load',
+    ]);
     const { deadLetterMaxMessageBytes, shardMaxMessageBytes } = await ensure(kafka, {}, { role: 'control' });
     expect(deadLetterMaxMessageBytes).toBeUndefined();
     expect(shardMaxMessageBytes.traces).toBe(8 * MiB);
