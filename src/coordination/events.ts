@@ -260,7 +260,9 @@ type WithoutLead<E> = E extends ControlEvent ? Omit<E, 'leaderEpoch' | 'sequence
 /** What a leader hands to `Leadership.write`, which adds its epoch and the sequence. */
 export type LedEvent = WithoutLead<Exclude<ControlEvent, LeaderElected>>;
 
+/** Throws a ZodError where readers would stop at it: it is better not written than in the log for ever. */
 export function encodeEvent(event: ControlEvent): Uint8Array {
+  SCHEMAS[event.type].parse(event);
   return Buffer.from(JSON.stringify(event));
 }
 

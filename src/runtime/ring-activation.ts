@@ -81,7 +81,8 @@ export class RingActivation {
     const startedAt = now();
     carryItems(this.#options, base!, proposed!, signal).then(
       (carried) => {
-        carrying.done = { ...carried, ms: now() - startedAt };
+        // The clock may have been set back meanwhile.
+        carrying.done = { ...carried, ms: Math.max(0, now() - startedAt) };
       },
       (err: unknown) => {
         if (!signal.aborted) log.warn({ err }, `ring epoch ${epoch}: copying goes on at a later tick`);

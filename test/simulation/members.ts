@@ -76,7 +76,8 @@ export class Seat {
   /** As SIGTERM does. Resolves when the member has ended in order; `false`: it did not come to that. */
   async stop(): Promise<boolean> {
     const running = this.#running;
-    if (!running?.part) return false;
+    // Nobody asks a process twice: the first time it is on its way.
+    if (!running?.part || running.isStopping) return false;
     const { part, member } = running;
     running.isStopping = true;
     await this.#surroundings.time.as(member, () => part.close());
