@@ -18,19 +18,25 @@ await exitAfter(async () => {
 });
 
 function decoding(context: RoleContext): RoleContext {
-  const { kafka } = context;
+  const { kafka, names } = context;
+  const topic = names.ingest('traces');
   const port: KafkaPort = Object.assign(Object.create(kafka.port), {
-    producer: async (options: { deliveryTimeoutMs?: number }) => decodingProducer(await kafka.port.producer(options)),
+    producer: async (options: { deliveryTimeoutMs?: number }) =>
+      decodingProducer(await kafka.port.producer(options), topic),
   });
   return { ...context, kafka: { ...kafka, port } };
 }
 
-function decodingProducer(producer: Producer): Producer {
+/** Of what goes to `topic`: the bridge's reports of its load are no requests. */
+function decodingProducer(producer: Producer, topic: string): Producer {
   const type = REQUESTS.traces;
+  const again = (value: Uint8Array) => type.encode(type.decode(value)).finish();
   return {
     send: (records) =>
       producer.send(
-        records.map((record) => ({ ...record, value: type.encode(type.decode(record.value as Uint8Array)).finish() })),
+        records.map((record) =>
+          record.topic === topic ? { ...record, value: again(record.value as Uint8Array) } : record,
+        ),
       ),
     close: () => producer.close(),
   };
