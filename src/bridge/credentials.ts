@@ -44,22 +44,15 @@ const ALLOWED: Readonly<Record<string, string>> = {
 
 /** Throws CONFIG_INVALID when the file cannot be used; one that is broken later on leaves the last good one in force. */
 export async function openCredentials(path: string, log: Logger): Promise<Credentials> {
-  const followed = followFiles([path], async () => {
-    try {
-      known = await readCredentials(path);
-      log.info({ file: path, callers: known.callers.size }, 'credentials read again');
-    } catch (error) {
-      log.error({ err: error }, 'the changed credentials cannot be used: those read before stay in force');
-    }
-  });
-  let known = await readCredentials(path).catch((error: unknown) => {
-    followed.stop();
-    throw error;
+  const followed = await followFiles([path], {
+    read: () => readCredentials(path),
+    onChange: ({ callers }) => log.info({ file: path, callers: callers.size }, 'credentials read again'),
+    onUnusable: (err) => log.error({ err }, 'the changed credentials cannot be used: those read before stay in force'),
   });
   return {
-    callerOf: (authorization) => known.callers.get(keyOf(authorization)) ?? null,
+    callerOf: (authorization) => followed.current.callers.get(keyOf(authorization)) ?? null,
     get challenge() {
-      return known.challenge;
+      return followed.current.challenge;
     },
     stop: () => followed.stop(),
   };

@@ -4,29 +4,49 @@
  */
 import { stat } from 'node:fs/promises';
 
-export interface FollowedFiles {
+/** What the files say. */
+export interface Followed<T> {
+  readonly current: T;
   stop(): void;
+}
+
+export interface FollowOptions<T> {
+  /** Throws where the files cannot be used. */
+  read(): Promise<T>;
+  onChange(changed: T): void;
+  /** The changed files cannot be used: `current` stays what it was. */
+  onUnusable(error: unknown): void;
+  readonly intervalMs?: number;
 }
 
 const INTERVAL_MS = 1_000;
 
 /**
- * Calls `onChange` when one of the files is not the one it was. Of files that belong together one may change before the
- * other: whoever cannot use what it finds keeps what it has, and is called again when the rest has come.
+ * Reads the files, and again when one of them is not the one it was. Throws what the first reading throws. Of files that belong
+ * together one may change before the other: what cannot be used is left alone, and read again when the rest has come.
  */
-export function followFiles(
+export async function followFiles<T>(
   paths: readonly string[],
-  onChange: () => Promise<void> | void,
-  intervalMs = INTERVAL_MS,
-): FollowedFiles {
+  { read, onChange, onUnusable, intervalMs = INTERVAL_MS }: FollowOptions<T>,
+): Promise<Followed<T>> {
   let stopped = false;
   let timer: NodeJS.Timeout;
+  // Before the reading: what changes meanwhile is read again.
   let known = stamps(paths);
+  let current = await read();
   const look = async () => {
     const before = await known;
     known = stamps(paths);
-    if ((await known) !== before && !stopped) await onChange();
+    if ((await known) !== before && !stopped) await readAgain();
     if (!stopped) wait();
+  };
+  const readAgain = async () => {
+    try {
+      current = await read();
+      onChange(current);
+    } catch (error) {
+      onUnusable(error);
+    }
   };
   const wait = () => {
     timer = setTimeout(() => void look(), intervalMs);
@@ -34,6 +54,9 @@ export function followFiles(
   };
   wait();
   return {
+    get current() {
+      return current;
+    },
     stop() {
       stopped = true;
       clearTimeout(timer);

@@ -26,22 +26,18 @@ export async function openServerTls({ bridge }: Pick<Config, 'bridge'>, log: Log
   const paths = { cert: tls.certFile!, key: tls.keyFile!, ca: tls.clientCaFile };
   const servers: TlsServer[] = [];
   const files = Object.values(paths).filter((path) => path !== undefined);
-  const followed = followFiles(files, async () => {
-    try {
-      current = await readContext(paths);
-      for (const server of servers) server.setSecureContext(current);
+  const followed = await followFiles(files, {
+    read: () => readContext(paths),
+    onChange(context) {
+      for (const server of servers) server.setSecureContext(context);
       log.info({ files }, 'TLS certificates read again');
-    } catch (error) {
-      log.error({ err: error }, 'the changed TLS certificates cannot be used: those read before stay in use');
-    }
-  });
-  let current = await readContext(paths).catch((error: unknown) => {
-    followed.stop();
-    throw error;
+    },
+    onUnusable: (err) =>
+      log.error({ err }, 'the changed TLS certificates cannot be used: those read before stay in use'),
   });
   return {
     options: () => ({
-      ...current,
+      ...followed.current,
       requestCert: paths.ca !== undefined,
       rejectUnauthorized: paths.ca !== undefined && tls.requireClientCert,
       // A client that does not get on with its handshake must not hold a socket.
