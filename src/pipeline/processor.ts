@@ -8,12 +8,12 @@ import type { KafkaPort } from '../kafka/port.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import type { PartitionLag } from '../load/load-report.ts';
+import type { LoadReporter } from '../load/reporter.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { runPartition, STOP_REASONS } from './partition.ts';
 import { pollBytes } from './poll-bytes.ts';
-import type { LoadReporter } from './report.ts';
 import type { RingSource } from './ring-source.ts';
 import type { Committed } from './transact.ts';
 

@@ -1,7 +1,7 @@
 /** Every part of a process is a member of its own, and says so on `weir.load`: in `weir up` there are three. */
 import { weirVersion } from '../cli/version.ts';
 import type { Reporter } from '../load/load-report.ts';
-import { type LoadReporter, startLoadReporter } from '../pipeline/report.ts';
+import { type LoadReporter, startLoadReporter } from '../load/reporter.ts';
 import type { RoleContext } from './run.ts';
 
 export const memberId = ({ member }: Pick<RoleContext, 'member'>, role: Reporter['role']): string =>

@@ -2,12 +2,12 @@
 import type { Logger } from 'pino';
 import type { Producer } from '../kafka/port.ts';
 import type { SplitAggregates } from '../kernels/split/kernel.ts';
-import { encodeLoadReport } from '../load/codec.ts';
-import { LoadAccumulator } from '../load/load-accumulator.ts';
-import type { PartitionLag, Reporter } from '../load/load-report.ts';
-import { createUsageMeter } from '../load/usage.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Signal } from '../signals.ts';
+import { encodeLoadReport } from './codec.ts';
+import { LoadAccumulator } from './load-accumulator.ts';
+import type { PartitionLag, Reporter } from './load-report.ts';
+import { createUsageMeter } from './usage.ts';
 
 export interface LoadReporter {
   /** Aggregates of a committed poll. */

@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import { startLoadReporter } from '../../src/load/reporter.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import { startLoadReporter } from '../../src/pipeline/report.ts';
 
 const rejections: unknown[] = [];
 const onRejection = (reason: unknown) => rejections.push(reason);
