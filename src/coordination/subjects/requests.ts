@@ -1,0 +1,44 @@
+/** What became of requests. */
+import { z } from 'zod';
+import { led, whole } from './envelope.ts';
+import type { LocksState } from './locks.ts';
+
+export const REQUEST_OUTCOMES = ['accepted', 'refused', 'cancelled', 'expired'] as const;
+
+const requestAnswered = z.object({
+  ...led,
+  type: z.literal('RequestAnswered'),
+  id: z.string(),
+  outcome: z.enum(REQUEST_OUTCOMES),
+  /** For people: what was done, or why not. */
+  text: z.string(),
+  /** Of the proposal that it has led to. */
+  ringEpoch: whole.optional(),
+});
+export type RequestAnswered = z.infer<typeof requestAnswered>;
+
+export const requestSchemas = { RequestAnswered: requestAnswered } as const;
+
+/** What became of a request. */
+export type Answer = Pick<RequestAnswered, 'outcome' | 'text' | 'ringEpoch'>;
+
+export interface RequestsState {
+  /** By request id. At most MAX_ANSWERS; the oldest goes first. */
+  readonly answers: ReadonlyMap<string, Answer>;
+}
+
+/** Answers remembered: a request that comes again within the next so many is answered again, not granted again. */
+export const MAX_ANSWERS = 1_000;
+
+export const requestFolds = {
+  RequestAnswered(
+    state: RequestsState & Pick<LocksState, 'waiting'>,
+    event: RequestAnswered,
+  ): RequestsState & Pick<LocksState, 'waiting'> {
+    const { id, outcome, text, ringEpoch } = event;
+    const answers = new Map(state.answers).set(id, { outcome, text, ringEpoch });
+    if (answers.size > MAX_ANSWERS) answers.delete(answers.keys().next().value!);
+    // Answered without a grant: it does not wait any more.
+    return { answers, waiting: state.waiting.filter(({ requestId }) => requestId !== id) };
+  },
+};
