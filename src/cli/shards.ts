@@ -112,7 +112,7 @@ async function becomesActive(
 }
 
 export function changeWaits({ waitingFor }: RingChangeDocument): string {
-  if (waitingFor.length === 0) return 'it waits for the leader';
+  if (waitingFor.length === 0) return 'it waits for the leader: what goes with it is copied, then it is active';
   const owners = new Map(
     waitingFor.flatMap(({ topic, partition, member }) => (member ? [[`${topic}/${partition}`, member]] : [])),
   );

@@ -8,6 +8,7 @@
  * | LeaderElected | 1 | by a new leader, before anything else | who leads; the record's offset is the leader epoch |
  * | RingActive | 1 | by the first leader or `weir topics --create`; then once all have adopted a proposal, and what goes with it is copied | the ring epoch in force: the first whole, later ones by their number |
  * | RingProposed | 1 | on a request or a decision, one at a time | what changes from the ring epoch in force to the next; or that the proposal before it is taken back |
+ * | RingAdopted | 1 | once all have adopted a proposal that something is to be copied for | that it cannot be taken back any more: from here on there are copies |
  * | RequestAnswered | 1 | with the consumed offset of the request, in one transaction | what became of a request |
  * | DecisionMade | 1 | with each record on `weir.decisions`, in one transaction | what a later leader needs so as not to repeat it |
  * | PlanVerified | 1 | a load window after a decision's moves became active | that they are judged, and need not be again |
@@ -43,7 +44,13 @@ export {
 } from './subjects/locks.ts';
 export type { MemberGone, MemberJoined } from './subjects/members.ts';
 export { REQUEST_OUTCOMES, type RequestAnswered } from './subjects/requests.ts';
-export { type PlanVerified, type RingActive, type RingProposed, ringActiveEvent } from './subjects/rings.ts';
+export {
+  type PlanVerified,
+  type RingActive,
+  type RingAdopted,
+  type RingProposed,
+  ringActiveEvent,
+} from './subjects/rings.ts';
 
 /** Every event that there is. */
 const SCHEMAS = {

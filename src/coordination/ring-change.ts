@@ -72,6 +72,25 @@ export function revert(base: RingEpoch, proposed: RingEpoch, epoch: number): Rin
   return { epoch, signals: base.signals, touched: proposed.touched };
 }
 
+/** What takes `change` back, of which `base` is what it was made to: what it moved, added, retired and led elsewhere, the other way round. */
+export function contraryOf(change: RingChange, base: RingEpoch): RingChange {
+  const contrary = (of: SignalChange, ring: SignalRing): SignalChange => ({
+    moves: of.moves.map(({ from, to, runs }) => ({ from: to, to: from, runs })),
+    added: ring.shards.filter(({ id }) => of.retired.includes(id)),
+    retired: of.added.map(({ id }) => id),
+    overrides: of.overrides.map(({ keyHash }) => ({
+      keyHash,
+      shard: ring.overrides.get(BigInt(`0x${keyHash}`)) ?? null,
+    })),
+  });
+  return Object.fromEntries(
+    SIGNALS.flatMap((signal) => {
+      const of = change[signal];
+      return of ? [[signal, contrary(of, base.signals[signal])]] : [];
+    }),
+  );
+}
+
 function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing {
   if (!change) return ring;
   const misfit = (what: string) => new RangeError(`the change does not fit the ring: ${what}`);

@@ -1,24 +1,25 @@
 /**
  * The migration that goes with a change of the ring: what the moved slots got in the last `carryMs` before it is copied from their old shards to
- * their new ones, so that a trace shorter than that is whole in its new shard. It runs when every partition has adopted the change: by then all that
- * its slots will ever get is in the old shards.
+ * their new ones, so that a trace shorter than that is whole in its new shard. It runs when every partition has adopted the change, and the log says so: by
+ * then all that its slots will ever get is in the old shards, and the change is not taken back any more, so there are no copies for one that was.
  *
- * Copies go on with the slots when those move again, but not back into a shard that they came through: it has the items.
+ * Copies go on with the slots when those move again, but never into a shard that has the items: see `carry-routing.ts`.
  *
  * Exactly once, whoever leads: one sink for each old shard, whose transactions hold the copies and how far the old shard is copied. A later leader
  * fences the sink of the former, reads that offset and goes on from there.
  */
 import { abortable } from '../abortable.ts';
 import type { Config } from '../config.ts';
-import { type RingEpoch, type SignalRing, selectorOf } from '../coordination/ring-epoch.ts';
-import type { ProposedRing } from '../coordination/state.ts';
+import type { SignalRing } from '../coordination/ring-epoch.ts';
+import type { ControlState, ProposedRing } from '../coordination/state.ts';
 import { passCorrupt } from '../kafka/pass-corrupt.ts';
 import type { Headers, KafkaPort, Poll, TransactionalSink } from '../kafka/port.ts';
-import type { Routing, SplitKernel, SplitLimits } from '../kernels/split/kernel.ts';
+import type { SplitKernel, SplitLimits } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import { groupByKeptHeaders, headerBytes } from '../pipeline/kept-headers.ts';
 import { RECORD_OVERHEAD_BYTES } from '../pipeline/transact.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
+import { carriedChanges, carryRoutings, type Origin } from './carry-routing.ts';
 
 export interface CarryOptions {
   readonly port: KafkaPort;
@@ -40,20 +41,20 @@ const DISORDER_MS = 1_000;
 /** So close to the first record of the window is close enough: the rest is read and found to be older. */
 const NEAR_OFFSETS = 64n;
 const text = new TextEncoder();
-/** Of a copy: ids of the shards that had its items before, in their order. */
-const THROUGH_HEADER = 'weir-migrated-through';
+/** Of a copy: ring epoch and shard that its items had when they came. */
+const ORIGIN_HEADER = 'weir-migrated-origin';
 
 /** Rejects with the signal's reason when that is aborted, and when a transaction fails: what is committed stands, and another run goes on from there. */
 export async function carryItems(
   options: CarryOptions,
-  base: RingEpoch,
   proposed: ProposedRing,
+  changes: ControlState['changes'],
   signal: AbortSignal,
 ): Promise<Carried> {
   let [items, bytes] = [0, 0];
   for (const of of SIGNALS) {
     for (const from of losers(proposed, of)) {
-      const carried = await carryShard(options, base, proposed, of, from, signal);
+      const carried = await carryShard(options, proposed, changes, of, from, signal);
       items += carried.items;
       bytes += carried.bytes;
     }
@@ -67,16 +68,17 @@ function losers({ change }: ProposedRing, signal: Signal): ReadonlySet<number> {
 
 async function carryShard(
   { port, names, config, kernel }: CarryOptions,
-  base: RingEpoch,
   proposed: ProposedRing,
+  changes: ControlState['changes'],
   of: Signal,
   from: number,
   signal: AbortSignal,
 ): Promise<Carried> {
   const topic = names.shard(of, from);
   const { epoch } = proposed.ring;
-  const routing = carryRouting(base.signals[of], proposed.ring.signals[of], from);
-  const limits = await outputLimits(port, proposed.ring.signals[of]);
+  const [before, next] = [proposed.before.signals[of], proposed.ring.signals[of]];
+  const routingOf = carryRoutings(before, next, from, carriedChanges(changes, of));
+  const limits = await outputLimits(port, next);
   const { transactionTimeoutMs } = config.kafka;
   const sink = await port.openSink({
     ...{ fencingKey: names.carryKey(topic), groupId: names.carryGroup, transactionTimeoutMs, signal },
@@ -85,10 +87,10 @@ async function carryShard(
   try {
     const until = await endOf(port, topic);
     const committed = await abortable(port.admin.committedOffset(names.carryGroup, { topic, partition: 0 }), signal);
-    const before = progressOf(committed.metadata, epoch);
-    let carried: Carried = before ?? { items: 0, bytes: 0 };
-    if (before) await reader.seek(committed.offset!);
-    else await seekTime(reader, until, proposed.at - proposed.carryMs - DISORDER_MS);
+    const progress = progressOf(committed.metadata, epoch);
+    let carried: Carried = progress ?? { items: 0, bytes: 0 };
+    if (progress) await reader.seek(committed.offset!);
+    else await seekTime(reader, until, proposed.carryFrom! - DISORDER_MS);
     while (reader.position < until) {
       signal.throwIfAborted();
       const outcome = await reader.poll(POLL_WAIT_MS);
@@ -98,6 +100,7 @@ async function carryShard(
       if (outcome.kind !== 'poll') continue;
       const { poll } = outcome;
       try {
+        signal.throwIfAborted();
         carried = await carryPoll(poll, carried);
       } finally {
         poll.release();
@@ -112,20 +115,19 @@ async function carryShard(
   async function carryPoll(poll: Poll, before: Carried): Promise<Carried> {
     let carried = before;
     for (let at = 0; at < poll.count; ) {
-      const through = throughOf(poll, at);
+      const origin = originOf(poll, at, from);
       const { count, groups, headers } = groupByKeptHeaders(poll, at, config.routing.keepHeaders);
-      const alike = alikeFrom(poll, at, at + count);
+      const alike = alikeFrom(poll, at, at + count, from);
       const values = Array.from({ length: alike - at }, (_, i) => poll.value(at + i));
       const maxRecordBytes = limits.maxRecordBytes - Math.max(...headers.map(headerBytes));
-      const result = await kernel.split(of, { values, groups }, { ...limits, maxRecordBytes }, routing);
+      const result = await kernel.split(of, { values, groups }, { ...limits, maxRecordBytes }, routingOf(origin));
       try {
         const to = at + result.taken;
         const source = `${topic}/0/${poll.offset(at)}-${poll.offset(to - 1)}`;
-        const path = [...through, from];
         for (const { shard, group, value } of result.outputs)
-          if (!path.includes(shard))
-            sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, path, headers[group]!));
-        const copied = result.aggregates.shards.filter(({ shard }) => !path.includes(shard));
+          if (shard !== from)
+            sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, origin, headers[group]!));
+        const copied = result.aggregates.shards.filter(({ shard }) => shard !== from);
         carried = {
           items: copied.reduce((sum, { items }) => sum + items, carried.items),
           bytes: copied.reduce((sum, { bytes }) => sum + bytes, carried.bytes),
@@ -140,24 +142,11 @@ async function carryShard(
   }
 
   async function commit(into: TransactionalSink, offset: bigint, carried: Carried): Promise<void> {
-    const metadata = progress(epoch, carried);
+    const metadata = progressText(epoch, carried);
     const outcome = await into.commit([{ topic, partition: 0, offset, metadata }]);
     if (outcome.kind !== 'committed')
       throw new Error(`copying from ${topic}: ${outcome.cause.message}`, { cause: outcome.cause });
   }
-}
-
-/** Sends what the change takes from the shard to where it goes, and all else to the shard itself. */
-export function carryRouting(base: SignalRing, next: SignalRing, from: number): Routing {
-  const slots = base.slots.map((owner, slot) => (owner === from ? next.slots[slot]! : from));
-  const shift = BigInt(64 - base.slotBits);
-  const ownerIn = (ring: SignalRing, hash: bigint) => ring.overrides.get(hash) ?? ring.slots[Number(hash >> shift)]!;
-  const hashes = [...base.overrides.keys(), ...next.overrides.keys()];
-  const overrides = new Map(
-    hashes.map((hash) => [hash, ownerIn(base, hash) === from ? ownerIn(next, hash) : from] as const),
-  );
-  const shardCount = Math.max(from, ...next.shards.map(({ id }) => id)) + 1;
-  return { selector: selectorOf(base.key), slotBits: base.slotBits, slots, shardCount, overrides };
 }
 
 /**
@@ -180,29 +169,34 @@ async function outputLimits({ admin }: KafkaPort, { shards }: SignalRing): Promi
   return { maxRecordBytes: maxMessageBytes - RECORD_OVERHEAD_BYTES, maxOutputBytes: MAX_OUTPUT_BYTES };
 }
 
-function copyHeaders(epoch: number, source: string, path: readonly number[], kept: Headers): Headers {
+function copyHeaders(epoch: number, source: string, { ringEpoch, shard }: Origin, kept: Headers): Headers {
   return [
     ['weir-ring-epoch', text.encode(String(epoch))],
     ['weir-migrated-from', text.encode(source)],
-    [THROUGH_HEADER, text.encode(path.join(' '))],
+    [ORIGIN_HEADER, text.encode(`${ringEpoch}/${shard}`)],
     ...kept,
   ];
 }
 
-function throughOf(poll: Poll, index: number): readonly number[] {
-  const header = poll.headers(index).find(([name]) => name === THROUGH_HEADER);
-  return header ? Buffer.from(header[1]).toString().split(' ').map(Number) : [];
+/** Of a record in the shard: its own where it is no copy. */
+function originOf(poll: Poll, index: number, shard: number): Origin {
+  const headers = new Map(poll.headers(index));
+  const said = (name: string) => Buffer.from(headers.get(name) ?? []).toString();
+  const [ringEpoch, first] = said(ORIGIN_HEADER).split('/');
+  if (first !== undefined) return { ringEpoch: Number(ringEpoch), shard: Number(first) };
+  return { ringEpoch: Number(said('weir-ring-epoch')), shard };
 }
 
-/** Behind the last of the records [from, end) that have come the same way as the first. */
-function alikeFrom(poll: Poll, from: number, end: number): number {
-  const way = throughOf(poll, from).join(' ');
+/** Behind the last of the records [from, end) that have the same origin as the first. */
+function alikeFrom(poll: Poll, from: number, end: number, shard: number): number {
+  const origin = originOf(poll, from, shard);
+  const isSame = (other: Origin) => other.ringEpoch === origin.ringEpoch && other.shard === origin.shard;
   let to = from + 1;
-  while (to < end && throughOf(poll, to).join(' ') === way) to++;
+  while (to < end && isSame(originOf(poll, to, shard))) to++;
   return to;
 }
 
-const progress = (epoch: number, { items, bytes }: Carried) => `carry=${epoch} items=${items} bytes=${bytes}`;
+const progressText = (epoch: number, { items, bytes }: Carried) => `carry=${epoch} items=${items} bytes=${bytes}`;
 
 /** null: of another change, or none. */
 function progressOf(metadata: string, epoch: number): Carried | null {

@@ -152,8 +152,9 @@ class Duty {
     this.#members = members;
     const { window } = observer;
     this.#locks = new LockDesk(options.now);
-    this.#proposals = new RingProposals({ ...options, ring: options.kernels.ring, window, locks: this.#locks });
     this.#activation = new RingActivation({ ...options, kernel: options.kernels.split, window });
+    const [locks, activation] = [this.#locks, this.#activation];
+    this.#proposals = new RingProposals({ ...options, ring: options.kernels.ring, window, locks, activation });
   }
 
   async run(lead: Leadership): Promise<void> {

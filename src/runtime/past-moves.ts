@@ -11,8 +11,9 @@ export function pastMovesOf(changes: readonly PastChange[]): DecideState['pastMo
   const before = known.get(changes);
   if (before) return before;
   const of = (signal: Signal) =>
-    changes.flatMap(({ change, at }) => {
-      const moves = change[signal]?.moves ?? [];
+    changes.flatMap(({ change, at, abandons }) => {
+      // What is taken back has never been away.
+      const moves = (abandons === null && change[signal]?.moves) || [];
       return moves.length === 0 ? [] : [{ at, slots: moves.flatMap(({ runs }) => slotsOf(runs)) }];
     });
   const moves = Object.fromEntries(

@@ -1,6 +1,6 @@
 /** The leader's watch over a proposed ring epoch: it becomes active once every input partition has adopted it and what goes with it is copied. */
 import type { Config } from '../config.ts';
-import type { RingActive } from '../coordination/events.ts';
+import type { LedEvent, RingActive } from '../coordination/events.ts';
 import type { Leadership } from '../coordination/leader.ts';
 import { type RingAcks, readRingAcks, type WaitingPartition } from '../coordination/ring-acks.ts';
 import type { ProposedRing } from '../coordination/state.ts';
@@ -29,7 +29,7 @@ export class RingActivation {
     this.#options = options;
   }
 
-  /** Writes RingActive when nothing is waited for any more. */
+  /** Writes RingAdopted when all partitions have adopted the proposal, and RingActive when what goes with it is copied, too. */
   async advance(lead: Leadership): Promise<CommitOutcome> {
     const { port, names, metrics, log, now } = this.#options;
     const { proposed } = lead.state;
@@ -45,7 +45,11 @@ export class RingActivation {
     let records: ProducerRecord[] = [];
     try {
       acks = await readRingAcks(port.admin, names, epoch);
-      if (acks.waiting.length === 0) carried = this.#carry(lead);
+      if (acks.waiting.length === 0 && proposed.carryFrom !== null && proposed.adoptedAt === null) {
+        const adopted = await lead.write({ events: [{ type: 'RingAdopted', version: 1, at: now(), epoch }] });
+        if (adopted.kind !== 'committed') return adopted;
+      }
+      if (acks.waiting.length === 0) carried = this.#carry(lead, proposed);
       if (carried !== 'under way') records = await this.#settled(proposed);
     } catch (err) {
       // Brokers that do not answer now do at a later tick; what is written then is as good.
@@ -53,8 +57,10 @@ export class RingActivation {
       return { kind: 'committed' };
     }
     metrics.ringWaiting.set(acks.waiting.length);
-    if (acks.waiting.length > 0) this.#sayStuck(proposed, acks);
-    if (carried === 'under way') return { kind: 'committed' };
+    if (carried === 'under way') {
+      this.#sayStuck(proposed, acks);
+      return { kind: 'committed' };
+    }
     const active = { type: 'RingActive', version: 1, at: now(), epoch, ...(carried && { carried }) } as const;
     const outcome = await lead.write({ events: [active], records });
     if (outcome.kind === 'committed') {
@@ -67,19 +73,18 @@ export class RingActivation {
     return outcome;
   }
 
-  /** Copies beside the ticks: requests, such as to take the change back, are answered meanwhile. null: there is nothing to be copied. */
-  #carry(lead: Leadership): Carrying['done'] | 'under way' {
+  /** Copies beside the ticks: requests, such as to end the copying, are answered meanwhile. null: there is nothing to be copied. */
+  #carry(lead: Leadership, proposed: ProposedRing): Carrying['done'] | 'under way' {
     const { log, now } = this.#options;
-    const { ring: base, proposed } = lead.state;
-    if (proposed!.carryMs === 0) return null;
-    const { epoch } = proposed!.ring;
+    if (proposed.carryFrom === null) return null;
+    const { epoch } = proposed.ring;
     if (this.#carrying && !this.#carrying.signal.aborted) return this.#carrying.done ?? 'under way';
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, lead.signal]);
     const carrying: Carrying = { epoch, stop, signal, done: null };
     this.#carrying = carrying;
     const startedAt = now();
-    carryItems(this.#options, base!, proposed!, signal).then(
+    carryItems(this.#options, proposed, lead.state.changes, signal).then(
       (carried) => {
         // The clock may have been set back meanwhile.
         carrying.done = { ...carried, ms: Math.max(0, now() - startedAt) };
@@ -98,11 +103,22 @@ export class RingActivation {
     if (now() - Math.max(at, this.#saidAt) < ackTimeoutMs) return;
     this.#saidAt = now();
     const owners = ownersOf(this.#options.window, now());
+    const why =
+      waiting.length > 0
+        ? `${waitingText(waiting, owners)}. See to those processors, or take it back with \`weir shards abandon\``
+        : 'what goes with it is still being copied. `weir shards abandon` leaves the rest where it is';
     log.warn(
       { ringEpoch: epoch, waiting: waiting.length, partitions },
-      `ring epoch ${epoch} is not active after ${Math.round((now() - at) / 1_000)} s: ${waitingText(waiting, owners)}. ` +
-        'See to those processors, or take it back with `weir shards abandon`',
+      `ring epoch ${epoch} is not active after ${Math.round((now() - at) / 1_000)} s: ${why}`,
     );
+  }
+
+  /** Ends the copying for a proposal that all have adopted: what makes it active as it is. */
+  async cutShort(proposed: ProposedRing): Promise<{ readonly events: LedEvent[]; readonly records: ProducerRecord[] }> {
+    const { epoch } = proposed.ring;
+    this.#carrying?.stop.abort();
+    const active = { type: 'RingActive', version: 1, at: this.#options.now(), epoch, cutShort: true } as const;
+    return { events: [active], records: await this.#settled(proposed) };
   }
 
   /** The decision that the proposal carries out, once more with what became of it. None when it is too far back. */

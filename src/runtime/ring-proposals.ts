@@ -6,7 +6,7 @@ import type { LedEvent } from '../coordination/events.ts';
 import type { Leadership } from '../coordination/leader.ts';
 import { type RingChange, runsOf } from '../coordination/ring-change.ts';
 import type { ControlState } from '../coordination/state.ts';
-import type { CommitOutcome, KafkaPort } from '../kafka/port.ts';
+import type { CommitOutcome, KafkaPort, ProducerRecord } from '../kafka/port.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import type { Log } from '../log.ts';
 import type { Names } from '../names.ts';
@@ -14,6 +14,7 @@ import { SIGNALS, type Signal } from '../signals.ts';
 import type { LoadWindow } from './load-window.ts';
 import { fencedOff, type LockDesk } from './lock-desk.ts';
 import type { Asked } from './request-desk.ts';
+import type { RingActivation } from './ring-activation.ts';
 import { createShardTopics } from './shard-topics.ts';
 
 export interface RingProposalsOptions {
@@ -23,6 +24,7 @@ export interface RingProposalsOptions {
   readonly ring: RingKernel;
   readonly window: LoadWindow;
   readonly locks: LockDesk;
+  readonly activation: Pick<RingActivation, 'cutShort'>;
   readonly log: Log;
   readonly now: () => number;
 }
@@ -36,6 +38,7 @@ interface Verdict {
   readonly ringEpoch?: number | undefined;
   /** To be written before the answer. */
   readonly events?: readonly LedEvent[];
+  readonly records?: readonly ProducerRecord[];
 }
 
 type Proposed = Extract<LedEvent, { type: 'RingProposed' }>;
@@ -58,11 +61,11 @@ export class RingProposals {
     // A request that comes again is answered again, not granted again.
     const before = lead.state.answers.get(id);
     const verdict: Verdict = before ?? (await this.#judge(lead.state, decoded, cancelled));
-    const { outcome, text, proposal, ringEpoch = proposal?.epoch } = verdict;
+    const { outcome, text, proposal, ringEpoch = proposal?.epoch, records = [] } = verdict;
     const events: LedEvent[] = [...(verdict.events ?? []), ...(proposal ? [{ ...proposal, requestId: id }] : [])];
     if (outcome !== 'queued')
       events.push({ type: 'RequestAnswered', version: 1, at: now(), id, outcome, text, ringEpoch });
-    const written = await lead.write({ events, offsets: [next] });
+    const written = await lead.write({ events, records, offsets: [next] });
     if (written.kind === 'committed') log.info({ id, outcome, ...(proposal && { ringEpoch }) }, `request: ${text}`);
     return written;
   }
@@ -109,14 +112,24 @@ export class RingProposals {
     return { outcome: 'accepted', text, events };
   }
 
-  #abandon({ ring, proposed }: ControlState): Verdict {
+  async #abandon({ ring, proposed }: ControlState): Promise<Verdict> {
     if (!proposed) return { outcome: 'refused', text: 'no change of the ring is in flight' };
     const { epoch } = proposed.ring;
+    if (proposed.adoptedAt !== null) {
+      const text = `all partitions have adopted ring epoch ${epoch}: it is active with what is copied so far`;
+      try {
+        return { outcome: 'accepted', text, ringEpoch: epoch, ...(await this.#options.activation.cutShort(proposed)) };
+      } catch (error) {
+        return { outcome: 'refused', text: `its decision cannot be read: ${(error as Error).message}` };
+      }
+    }
     if (proposed.abandons !== null)
       return { outcome: 'refused', text: `ring epoch ${epoch} takes back ${proposed.abandons} already` };
     const text = `ring epoch ${epoch} is taken back: ${epoch + 1} is what ${ring!.epoch} was`;
     const proposal = this.#proposal({ ring, proposed }, {}, `takes back ring epoch ${epoch}`);
-    return { outcome: 'accepted', text, proposal: { ...proposal, carryMs: 0, abandons: epoch } };
+    // Nothing was to be copied with it: nothing is copied back.
+    const carryMs = proposed.carryFrom === null ? 0 : proposal.carryMs;
+    return { outcome: 'accepted', text, proposal: { ...proposal, carryMs, abandons: epoch } };
   }
 
   async #change(state: ControlState, wish: ShardWish): Promise<Verdict> {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type ControlEvent, type RingProposed, ringActiveEvent } from '../../src/coordination/events.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
+import { applyChange } from '../../src/coordination/ring-change.ts';
 import {
   type ControlState,
   EMPTY_STATE,
@@ -108,13 +109,14 @@ describe('the fold of the control log', () => {
     const proposed = (epoch: number, over: Partial<RingProposed> = {}): ControlEvent => ({
       ...{ ...led, type: 'RingProposed', epoch, base: 1, change: {}, carryMs: 0, reason: 'because', ...over },
     });
+    const adopted = (epoch: number): ControlEvent => ({ ...led, type: 'RingAdopted', epoch });
     const active = (epoch: number): ControlEvent => ({ ...led, type: 'RingActive', epoch });
 
     it('remembers of moves what they were to bring, until they are judged', () => {
       const planned = { signal: 'traces', from: 1.9, to: 1.1 } as const;
       const events = [first, proposed(2, { planned, decisionId: '0-4' }), { ...active(2), at: 77 }];
       const state = foldAll(events);
-      expect(state.changes).toEqual([{ change: {}, at: 30, decisionId: '0-4', planned, epoch: 2, activeAt: 77 }]);
+      expect(state.changes).toMatchObject([{ change: {}, at: 30, decisionId: '0-4', planned, epoch: 2, activeAt: 77 }]);
       const verified = { ...led, type: 'PlanVerified', decisionId: '0-4', measured: 2.5, reversed: true } as const;
       expect(fold(state, { ...verified, epoch: 2 }, 9n).changes).toMatchObject([{ epoch: 2, planned: null }]);
       expect(fold(state, { ...verified, epoch: 3 }, 9n).changes).toEqual(state.changes);
@@ -131,6 +133,21 @@ describe('the fold of the control log', () => {
       const state = foldAll([first, proposed(2), proposed(3, { abandons: 2 }), active(3)]);
       expect(state.ring!.signals).toEqual(foldAll([first]).ring!.signals);
       expect(state.ring!.epoch).toBe(3);
+    });
+
+    it('says of what takes a proposal back where it leads: from what was proposed to what was before, with all that went by it', () => {
+      const moved = ring.signals.logs.slots[7]!;
+      const added = { id: 4, name: 'n', topic: 't', weight: 1 };
+      const logs = { ...nothing, moves: [{ from: moved, to: 4, runs: [7, 1] }], added: [added] };
+      const events = [first, proposed(2, { change: { logs }, carryMs: 10 })];
+      const before = foldAll(events).proposed!;
+      expect(before).toMatchObject({ carryFrom: 20, abandons: null, adoptedAt: null, before: { epoch: 1 } });
+      const after = foldAll([...events, proposed(3, { abandons: 2, carryMs: 10, at: 99 })]).proposed!;
+      expect(after).toMatchObject({ carryFrom: before.at, abandons: 2, before: { epoch: 2 } });
+      expect(after.change).toEqual({
+        logs: { ...nothing, moves: [{ from: 4, to: moved, runs: [7, 1] }], retired: [4] },
+      });
+      expect(applyChange(before.ring, after.change, 3).signals).toEqual(after.ring.signals);
     });
 
     it('remembers the changes that led to the ring in force, not those taken back', () => {
@@ -152,6 +169,11 @@ describe('the fold of the control log', () => {
       ['a proposal on an epoch that is not in force', [first, proposed(2, { base: 7 })]],
       ['a proposal that leaves an epoch out', [first, proposed(3)]],
       ['an active epoch that was not proposed', [first, proposed(2), active(3)]],
+      [
+        'a proposal that takes back one that all have adopted',
+        [first, proposed(2), adopted(2), proposed(3, { abandons: 2 })],
+      ],
+      ['an adopted epoch that was not proposed', [first, proposed(2), adopted(3)]],
       ['a proposal before the first epoch', [proposed(2)]],
       ['a change that does not fit', [first, proposed(2, { change: { logs: { ...nothing, retired: [9] } } })]],
     ])('refuses %s as damage', (_what, events) => {

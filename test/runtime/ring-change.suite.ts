@@ -1,5 +1,6 @@
 /** Changes of the ring from the request to the last partition, with controllers and processors at work, on any Kafka. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { aborted } from '../../src/abortable.ts';
 import { decodeDecision } from '../../src/control/decision.ts';
 import { askLeader, encodeRequest, type Wish } from '../../src/coordination/requests.ts';
 import { readRingAcks } from '../../src/coordination/ring-acks.ts';
@@ -8,11 +9,13 @@ import type { KafkaPort, OffsetToCommit } from '../../src/kafka/port.ts';
 import { encodeLoadReport } from '../../src/load/codec.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { pastMovesOf } from '../../src/runtime/past-moves.ts';
+import { SIGNALS } from '../../src/signals.ts';
 import { readAll } from '../coordination/cluster.ts';
 import { report, shardLoad } from '../load/reports.ts';
+import { gatePort } from '../support/gated-port.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
-import { endsOf, takeRingCensus } from '../support/ring-census.ts';
+import { endsOf, slotOf, takeRingCensus } from '../support/ring-census.ts';
 import { recordsOf } from '../support/shard-census.ts';
 
 const SPANS_PER_REQUEST = 20;
@@ -89,7 +92,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       expect({
         ...census,
         spans: census.spans.size,
-        places: undefined,
+        holdings: undefined,
         markers: [...census.markers].map(([at, { size }]) => [at, size]).sort(),
       }).toEqual({
         spans,
@@ -348,6 +351,84 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       const inLast = [...spans.keys()].filter((id) => !copies.get(id)?.some(({ epoch }) => epoch === 4));
       expect(inLast.length + epochsOf(4).length).toBe(400);
       expect(epochsOf(4).length).toBeGreaterThan(epochsOf(2).length);
+    });
+
+    it('brings back what went by a change that is taken back, and the same move made again copies each span once', async () => {
+      await rig.close();
+      await open(30_000);
+      await rig.startController();
+      await rig.startProcessor();
+      const corpus = createCorpus({ seed: 9, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
+      for (const partition of [0, 1]) await rig.send('traces', corpus.requests(5), { partition });
+      await rig.drained();
+      // Holds half of the partitions, and adopts nothing.
+      const shared = Promise.withResolvers<void>();
+      const idler = rig.port.joinGroup(
+        {
+          groupId: rig.names.processGroup,
+          topics: SIGNALS.map(rig.names.ingest),
+          sessionTimeoutMs: rig.config.kafka.sessionTimeoutMs,
+        },
+        {
+          run: (held) => aborted(held.signal),
+          onGeneration: ({ partitions }) => partitions.length === 3 && shared.resolve(),
+        },
+      );
+      await shared.promise;
+      const merge: Wish = { kind: 'merge', shard: 'traces-0001', into: 'traces-0002' };
+      await ask(merge);
+      const waiting = async () => (await readRingAcks(rig.port.admin, rig.names, 2)).waiting;
+      while ((await waiting()).length !== 3) await new Promise((resolve) => setTimeout(resolve, 20));
+      const ingest = rig.names.ingest('traces');
+      const left = (await waiting()).flatMap(({ topic, partition }) => (topic === ingest ? [partition] : []));
+      const partition = [0, 1].find((of) => !left.includes(of))!;
+      await rig.send('traces', corpus.requests(5), { partition });
+      const lag = async () => (await rig.port.admin.lag(rig.names.processGroup, ingest)).get(partition);
+      while ((await lag())! > 0n) await new Promise((resolve) => setTimeout(resolve, 20));
+      await ask({ kind: 'abandon' });
+      await idler.close();
+      await active(3);
+      await active((await ask(merge)).ringEpoch!);
+
+      const { holdings, badCopies } = await takeRingCensus(rig.port, rings);
+      expect(badCopies).toBe(0);
+      const moved = [...holdings.values()].filter(([of]) => traces(1).slots[slotOf(of!.traceId, 16)] === 1);
+      const ways = moved.map((all) =>
+        all
+          .toSorted((a, b) => a.epoch - b.epoch)
+          .map(({ epoch, shard }) => `${epoch}:${shard}`)
+          .join(' '),
+      );
+      // Came before the change, copied by the one that holds; or came by the first, copied back, and is where it belongs then.
+      expect(new Set(ways)).toEqual(new Set(['1:1 4:2', '2:2 3:1']));
+    });
+
+    it('ends the copying where a change that all have adopted is to be taken back', async () => {
+      await rig.close();
+      await open(30_000);
+      const gated = gatePort(rig.port, rig.names.shard('traces', 1));
+      const release = gated.hold();
+      await rig.startController({ port: gated.port });
+      await rig.startProcessor();
+      const corpus = createCorpus({ seed: 10, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
+      await rig.send('traces', corpus.requests(10));
+      await rig.drained();
+      await ask({ kind: 'merge', shard: 'traces-0001', into: 'traces-0002' });
+      await rig.control.waitFor(({ proposed }) => proposed!.adoptedAt !== null);
+      await expect(ask({ kind: 'abandon' })).resolves.toMatchObject({
+        ringEpoch: 2,
+        text: 'all partitions have adopted ring epoch 2: it is active with what is copied so far',
+      });
+      release();
+      await active(2);
+      const events = (await readAll(rig.port, rig.names.control)).map((value) =>
+        JSON.parse(Buffer.from(value).toString()),
+      );
+      expect(events.filter(({ type }) => type === 'RingActive').at(-1)).toMatchObject({ epoch: 2, cutShort: true });
+      expect((await takeRingCensus(rig.port, rings)).copies.size).toBe(0);
+      await rig.send('traces', corpus.requests(10));
+      await rig.drained();
+      expect(await takeRingCensus(rig.port, rings)).toMatchObject({ misrouted: 0, torn: 0, items: 400 });
     });
 
     it('goes on under another leader from the log alone', async () => {

@@ -3,15 +3,15 @@
  * all is over. The audit has a connection of its own, on which nothing is lost.
  */
 import { decodeDecision } from '../../src/control/decision.ts';
-import { type ControlEvent, type DecisionMade, decodeEvent, type RingProposed } from '../../src/coordination/events.ts';
+import { type ControlEvent, type DecisionMade, decodeEvent } from '../../src/coordination/events.ts';
 import { readRingAcks } from '../../src/coordination/ring-acks.ts';
 import { type RingEpoch, ringEpochOf, slotOwners } from '../../src/coordination/ring-epoch.ts';
-import { type ControlState, EMPTY_STATE, fold } from '../../src/coordination/state.ts';
+import { type ControlState, EMPTY_STATE, fold, type ProposedRing } from '../../src/coordination/state.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { readAll } from '../coordination/cluster.ts';
-import { endsOf, type RingCensus, slotOf, takeRingCensus } from '../support/ring-census.ts';
+import { endsOf, type Holding, type RingCensus, slotOf, takeRingCensus } from '../support/ring-census.ts';
 
 /** The statuses of its records on `weir.decisions`, in order; one that is still on its way has not come to the end. */
 const LIVES_OF_A_DECISION = /^(emitted|proposed(, abandoned|, applied(, (verified|reversed))?)?)$/;
@@ -28,7 +28,8 @@ export class Audit {
   readonly #control: ReturnType<KafkaPort['reader']>;
   /** Of each epoch, where the shards' topics ended when it became active. */
   readonly #ends = new Map<number, Map<string, bigint>>();
-  readonly #proposals = new Map<number, { readonly base: number; readonly event: RingProposed }>();
+  /** Those that became active, by epoch, with what the copying for them went by. */
+  readonly #activated = new Map<number, { readonly proposed: ProposedRing; readonly cutShort: boolean }>();
   /** By partition of the traces. */
   readonly #adopted: number[] = [];
   readonly #granted = new Set<string>();
@@ -91,7 +92,6 @@ export class Audit {
         this.leaderChanges++;
         break;
       case 'RingProposed':
-        this.#proposals.set(event.epoch, { base: event.base, event });
         if (event.requestId === undefined) break;
         if (this.#granted.has(event.requestId)) this.#violated(`request ${event.requestId} is granted twice`);
         this.#granted.add(event.requestId);
@@ -99,7 +99,10 @@ export class Audit {
       case 'RingActive':
         if (this.#ends.has(event.epoch)) this.#violated(`ring epoch ${event.epoch} becomes active twice`);
         this.#ends.set(event.epoch, await endsOf(this.#port, this.rings));
-        if (event.epoch > 1) await this.#checkAcks(event.epoch);
+        if (before.proposed) {
+          this.#activated.set(event.epoch, { proposed: before.proposed, cutShort: event.cutShort === true });
+          await this.#checkAcks(event.epoch);
+        }
         break;
       case 'RequestAnswered':
         this.#answers.set(event.id, (this.#answers.get(event.id) ?? 0) + 1);
@@ -175,26 +178,44 @@ export class Audit {
     this.#none(census.backwards, 'records of a partition are of an earlier ring epoch than the ones before them');
     this.#none(census.late, 'records are of an earlier ring epoch than the one that was active');
     this.#none(census.badCopies, 'copies are in the wrong shard, or second ones');
-    for (const [epoch, { base, event }] of this.#proposals) {
-      if (!this.#ends.has(epoch) || event.abandons !== undefined) continue;
-      this.#none(this.#uncopied(census, base, epoch, event), `spans are not copied by ring epoch ${epoch}`);
-      if (this.rings.get(epoch)!.touched.traces.length === 0) continue;
+    for (const [epoch, { proposed, cutShort }] of this.#activated) {
+      if (!cutShort) this.#none(this.#uncopied(census, proposed), `spans are not copied by ring epoch ${epoch}`);
+      if (proposed.ring.touched.traces.length === 0) continue;
       const partitions = (await this.#port.admin.offsets(this.#names.ingest('traces'))).length;
       const marked = census.markers.get(epoch)?.size ?? 0;
       this.#none(partitions - marked, `partitions have not marked where ring epoch ${epoch} begins`);
     }
   }
 
-  /** Of what the moved slots got within carryMs before the proposal, what has no copy. */
-  #uncopied({ places, copies }: RingCensus, base: number, epoch: number, { at, carryMs }: RingProposed): number {
-    if (carryMs === 0) return 0;
-    const [old, next] = [this.rings.get(base)!.signals.traces, this.rings.get(epoch)!.signals.traces];
-    return [...places].filter(([spanId, place]) => {
-      const slot = slotOf(place.traceId, old.slotBits);
-      const moved = old.slots[slot] === place.shard && next.slots[slot] !== place.shard;
-      if (!moved || place.epoch >= epoch || place.timestampMs < at - carryMs) return false;
-      return !copies.get(spanId)?.some((copy) => copy.epoch === epoch);
-    }).length;
+  /** Of what the moved slots got in the time that is copied, what is not in their new shard. */
+  #uncopied({ holdings }: RingCensus, { ring, before, carryFrom }: ProposedRing): number {
+    if (carryFrom === null) return 0;
+    const [old, next] = [before.signals.traces, ring.signals.traces];
+    const isMissing = (all: readonly Holding[], { traceId, shard, epoch, timestampMs, isCopy }: Holding) => {
+      const slot = slotOf(traceId, old.slotBits);
+      const to = next.slots[slot]!;
+      if (old.slots[slot] !== shard || to === shard || epoch >= ring.epoch || timestampMs < carryFrom) return false;
+      // What a change that was cut short had under way may come late.
+      if (isCopy && this.#activated.get(epoch)?.cutShort) return false;
+      return (
+        !all.some((of) => of.shard === to) &&
+        !this.#couldHaveBeenCopied(slot, to, Math.min(...all.map((of) => of.epoch)), ring.epoch, carryFrom)
+      );
+    };
+    return [...holdings.values()].filter((all) => all.some((holding) => isMissing(all, holding))).length;
+  }
+
+  /** By a change in between that brought the slot to the shard, but was cut short, or began with later items as a clock had been wrong. */
+  #couldHaveBeenCopied(slot: number, to: number, since: number, until: number, carryFrom: number): boolean {
+    return [...this.#activated].some(
+      ([epoch, { proposed, cutShort }]) =>
+        epoch > since &&
+        epoch < until &&
+        proposed.ring.signals.traces.slots[slot] === to &&
+        proposed.before.signals.traces.slots[slot] !== to &&
+        proposed.carryFrom !== null &&
+        (cutShort || proposed.carryFrom > carryFrom),
+    );
   }
 
   async #checkDecisionRecords(): Promise<void> {

@@ -29,8 +29,8 @@ export interface PipelineRig {
   send(signal: Signal, values: readonly Value[], options?: { partition?: number; headers?: Headers }): Promise<void>;
   /** Another processor of the same group; closed with the rig. `options.port`: its own, also for reading the control log. */
   startProcessor(options?: { port?: KafkaPort }): Promise<Processor>;
-  /** Another controller; closed with the rig. */
-  startController(): Promise<Controller>;
+  /** Another controller; closed with the rig. `options.port`: its own. */
+  startController(options?: { port?: KafkaPort }): Promise<Controller>;
   /** Resolves when everything on the ingest topics is committed. */
   drained(): Promise<void>;
   close(): Promise<void>;
@@ -71,8 +71,8 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
       const records = values.map((value) => ({ topic, partition, value, ...(headers && { headers }) }));
       for (const outcome of await producer.send(records)) if (outcome.kind !== 'stored') throw outcome.cause;
     },
-    async startController() {
-      const options = { port, names, config, kernels, metrics, log, memberName: `rig-${controllers.length}` };
+    async startController({ port: own = port } = {}) {
+      const options = { port: own, names, config, kernels, metrics, log, memberName: `rig-${controllers.length}` };
       const controller = await startController(options);
       controllers.push(controller);
       return controller;

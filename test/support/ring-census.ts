@@ -8,8 +8,8 @@ import { recordsOf } from './shard-census.ts';
 export interface RingCensus {
   /** Span id (hex) -> how often it was seen. */
   readonly spans: ReadonlyMap<string, number>;
-  /** Span id -> where it was last seen, copies apart. */
-  readonly places: ReadonlyMap<string, Place>;
+  /** Span id -> every time that a shard has it, copies too. */
+  readonly holdings: ReadonlyMap<string, readonly Holding[]>;
   readonly items: number;
   /** Spans in a shard that does not own their slot under their record's epoch. */
   readonly misrouted: number;
@@ -21,17 +21,19 @@ export interface RingCensus {
   readonly markers: ReadonlyMap<number, ReadonlySet<string>>;
   /** Spans that were copied with a change, by span id, once for each epoch: where they were copied to. */
   readonly copies: ReadonlyMap<string, readonly { readonly epoch: number; readonly shard: number }[]>;
-  /** Copies of a span into a shard that does not own its slot, or a second one of an epoch. */
+  /** Copies of a span into a shard that does not own its slot, or that has it already. */
   readonly badCopies: number;
   /** Records of an earlier epoch at or after the offset that its topic ended at when a later one was seen active. */
   readonly late: number;
 }
 
-export interface Place {
+export interface Holding {
   readonly traceId: string;
+  /** That it was routed or copied by. */
   readonly epoch: number;
   readonly shard: number;
   readonly timestampMs: number;
+  readonly isCopy: boolean;
 }
 
 const hash = createReferenceHash();
@@ -45,10 +47,15 @@ export async function takeRingCensus(
   ends: ReadonlyMap<number, ReadonlyMap<string, bigint>> = new Map(),
 ): Promise<RingCensus> {
   const spans = new Map<string, number>();
-  const places = new Map<string, Place>();
+  const holdings = new Map<string, Holding[]>();
   const shardOfTrace = new Map<string, number>();
   const slots = new Map<string, number>();
   const torn = new Set<string>();
+  const hold = (spanId: string, holding: Holding) => {
+    const before = holdings.get(spanId) ?? [];
+    holdings.set(spanId, [...before, holding]);
+    return before;
+  };
   const marked = new Map<string, Set<number>>();
   const copies = new Map<string, { epoch: number; shard: number }[]>();
   let [items, misrouted, backwards, late, badCopies] = [0, 0, 0, 0, 0];
@@ -61,11 +68,10 @@ export async function takeRingCensus(
       const ring = rings.get(epoch)!.signals.traces;
       if (header.has('weir-migrated-from')) {
         for (const { spanId, traceId } of decodeItems('traces', value!)) {
-          const of = copies.get(spanId) ?? [];
-          copies.set(spanId, of);
-          if (of.some((copy) => copy.epoch === epoch)) badCopies++;
-          if (ring.slots[slotOf(traceId, ring.slotBits)] !== shard) badCopies++;
-          of.push({ epoch, shard });
+          const before = hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: true });
+          const isThere = before.some((of) => of.shard === shard);
+          if (isThere || ring.slots[slotOf(traceId, ring.slotBits)] !== shard) badCopies++;
+          copies.set(spanId, [...(copies.get(spanId) ?? []), { epoch, shard }]);
         }
         continue;
       }
@@ -81,7 +87,7 @@ export async function takeRingCensus(
       for (const { spanId, traceId } of decodeItems('traces', value!)) {
         items++;
         spans.set(spanId, (spans.get(spanId) ?? 0) + 1);
-        places.set(spanId, { traceId, epoch, shard, timestampMs });
+        hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: false });
         const slot = slots.get(traceId) ?? slotOf(traceId, ring.slotBits);
         slots.set(traceId, slot);
         if (ring.slots[slot] !== shard) misrouted++;
@@ -98,7 +104,7 @@ export async function takeRingCensus(
     if (!rings.get(Number(epoch))!.touched.traces.every((shard) => in_.has(shard))) continue;
     markers.set(Number(epoch), (markers.get(Number(epoch)) ?? new Set()).add(source));
   }
-  return { spans, places, items, misrouted, torn: torn.size, backwards, markers, copies, badCopies, late };
+  return { spans, holdings, items, misrouted, torn: torn.size, backwards, markers, copies, badCopies, late };
 }
 
 /** Where each topic that one of the rings names ends, open transactions included: these may hold others' older records behind them. */

@@ -1,7 +1,7 @@
 /** The ring epoch in force, what is to follow it, and what led to it. */
 import { z } from 'zod';
 import { SIGNALS, type Signal } from '../../signals.ts';
-import { applyChange, type RingChange, revert, ringChangeSchema } from '../ring-change.ts';
+import { applyChange, contraryOf, type RingChange, revert, ringChangeSchema } from '../ring-change.ts';
 import { encodeRings, ringOf, signalRingsSchema } from '../ring-encoding.ts';
 import type { RingEpoch } from '../ring-epoch.ts';
 import { envelope, led, misplaced, type WithoutLead, whole } from './envelope.ts';
@@ -15,6 +15,8 @@ const ringActive = z.object({
   epoch: z.int().min(1),
   /** What was copied for it, and how long that took. */
   carried: z.object({ items: whole, bytes: whole, ms: whole }).optional(),
+  /** A request has ended the copying: the rest is left where it is. */
+  cutShort: z.literal(true).optional(),
   /** Of the first epoch. A later one is what RingProposed has made of the one before. */
   signals: signalRingsSchema.optional(),
 });
@@ -29,7 +31,10 @@ const ringProposed = z.object({
   change: ringChangeSchema,
   /** Epoch of the proposal in flight that this one takes back; then `change` is empty. */
   abandons: z.int().min(2).optional(),
-  /** What the moved slots got in this time before `at` is copied to their new shards before it becomes active. */
+  /**
+   * What the moved slots got in this time before `at` is copied to their new shards before it becomes active. Of one that takes another back: all
+   * that went by that one; 0 as ever: nothing.
+   */
   carryMs: whole,
   reason: z.string(),
   /** Whose wish it is, if a request's. */
@@ -40,6 +45,9 @@ const ringProposed = z.object({
   planned: z.object({ signal: z.enum(SIGNALS), from: z.number(), to: z.number() }).optional(),
 });
 export type RingProposed = z.infer<typeof ringProposed>;
+
+const ringAdopted = z.object({ ...led, type: z.literal('RingAdopted'), epoch: z.int().min(2) });
+export type RingAdopted = z.infer<typeof ringAdopted>;
 
 const planVerified = z.object({
   ...led,
@@ -54,18 +62,28 @@ const planVerified = z.object({
 });
 export type PlanVerified = z.infer<typeof planVerified>;
 
-export const ringSchemas = { RingActive: ringActive, RingProposed: ringProposed, PlanVerified: planVerified } as const;
+export const ringSchemas = {
+  RingActive: ringActive,
+  RingProposed: ringProposed,
+  RingAdopted: ringAdopted,
+  PlanVerified: planVerified,
+} as const;
 
 /** A ring epoch that is not in force yet: partitions adopt it one by one. */
 export interface ProposedRing {
   readonly ring: RingEpoch;
   /** Epoch of the proposal that it takes back; null: it takes back none. */
   readonly abandons: number | null;
+  /** What partitions go by that have not adopted it: the ring in force, or the proposal that it takes back, where that has been adopted. */
+  readonly before: RingEpoch;
+  /** From `before` to `ring`. */
   readonly change: RingChange;
   /** Unix ms. */
   readonly at: number;
-  /** 0: nothing is to be copied. */
-  readonly carryMs: number;
+  /** Unix ms: what the moved slots got from then on is to be copied; null: nothing is. */
+  readonly carryFrom: number | null;
+  /** Unix ms: when all had adopted it, and the copying began. From then on it is not taken back any more. null before. */
+  readonly adoptedAt: number | null;
   readonly reason: string;
   /** The decision that it carries out, or takes back. */
   readonly decisionId: string | null;
@@ -75,7 +93,8 @@ export interface ProposedRing {
 
 export type Planned = NonNullable<RingProposed['planned']>;
 
-export interface PastChange extends Pick<ProposedRing, 'change' | 'at' | 'decisionId' | 'planned'> {
+export interface PastChange
+  extends Pick<ProposedRing, 'abandons' | 'change' | 'at' | 'carryFrom' | 'decisionId' | 'planned'> {
   /** That it led to. */
   readonly epoch: number;
   /** Unix ms. */
@@ -87,7 +106,10 @@ export interface RingsState {
   readonly ring: RingEpoch | null;
   /** What is to follow it; null: no change is in flight. */
   readonly proposed: ProposedRing | null;
-  /** What led to the ring in force, oldest first; at most MAX_CHANGES. Changes that were taken back are left out. */
+  /**
+   * What led to the ring in force, oldest first; at most MAX_CHANGES. Changes that were taken back are left out; what has taken them back is there,
+   * for what it has copied.
+   */
   readonly changes: readonly PastChange[];
   /** The lowest shard id above all that ever were: a retired shard's topic keeps its records, so its id is not given again. */
   readonly nextShard: Readonly<Record<Signal, number>>;
@@ -108,6 +130,11 @@ export const ringFolds = {
     return { proposed, nextShard: shardIds(state.nextShard, proposed.ring) };
   },
 
+  RingAdopted({ proposed }: RingsState, { epoch, at }: RingAdopted): Partial<RingsState> {
+    if (proposed?.ring.epoch !== epoch) throw misplaced(`ring epoch ${epoch} is adopted, but was not proposed last`);
+    return { proposed: { ...proposed, adoptedAt: at } };
+  },
+
   PlanVerified({ changes }: RingsState, { epoch }: PlanVerified): Partial<RingsState> {
     return { changes: changes.map((past) => (past.epoch === epoch ? { ...past, planned: null } : past)) };
   },
@@ -125,30 +152,29 @@ function activated({ proposed }: RingsState, { epoch, signals }: RingActive): Ri
 }
 
 function changesAfter({ changes, proposed }: RingsState, { epoch, at: activeAt }: RingActive): readonly PastChange[] {
-  if (!proposed || proposed.abandons !== null) return changes;
-  const { change, at, decisionId, planned } = proposed;
-  return [...changes, { change, at, decisionId, planned, epoch, activeAt }].slice(-MAX_CHANGES);
+  if (!proposed || (proposed.abandons !== null && proposed.carryFrom === null)) return changes;
+  const { abandons, change, at, carryFrom, decisionId, planned } = proposed;
+  return [...changes, { abandons, change, at, carryFrom, decisionId, planned, epoch, activeAt }].slice(-MAX_CHANGES);
 }
 
 function proposedRing({ ring, proposed }: RingsState, event: RingProposed): ProposedRing {
-  const { epoch, base, change, abandons = null, at, carryMs, reason, planned = null } = event;
+  const { epoch, base, abandons = null, at, carryMs, reason, planned = null } = event;
   const decisionId = event.decisionId ?? proposed?.decisionId ?? null;
   const lastEpoch = proposed?.ring.epoch ?? ring?.epoch;
   if (!ring || ring.epoch !== base || abandons !== (proposed?.ring.epoch ?? null) || epoch !== lastEpoch! + 1)
     throw misplaced(`ring epoch ${epoch} is proposed on ${base}, which it cannot follow`);
-  const of = (proposal: RingEpoch): ProposedRing => ({
-    ring: proposal,
-    abandons,
-    change,
-    at,
-    carryMs,
-    reason,
-    decisionId,
-    planned,
-  });
-  if (proposed) return of(revert(ring, proposed.ring, epoch));
+  if (proposed?.adoptedAt != null)
+    throw misplaced(`ring epoch ${epoch} takes back ${abandons}, which all have adopted and copies are made for`);
+  const common = { abandons, at, reason, decisionId, planned, adoptedAt: null };
+  if (proposed) {
+    const change = contraryOf(proposed.change, ring);
+    const carryFrom = carryMs === 0 ? null : proposed.at;
+    return { ...common, ring: revert(ring, proposed.ring, epoch), before: proposed.ring, change, carryFrom };
+  }
+  const { change } = event;
+  const carryFrom = carryMs === 0 ? null : at - carryMs;
   try {
-    return of(applyChange(ring, change, epoch));
+    return { ...common, ring: applyChange(ring, change, epoch), before: ring, change, carryFrom };
   } catch (cause) {
     throw misplaced(`ring epoch ${epoch} is proposed, but ${(cause as Error).message}`, cause);
   }

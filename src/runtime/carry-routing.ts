@@ -1,0 +1,100 @@
+/** What a change of the ring takes out of a shard, and what of that its new shard has already. */
+import { type SignalChange, slotsOf } from '../coordination/ring-change.ts';
+import { type SignalRing, selectorOf } from '../coordination/ring-epoch.ts';
+import type { PastChange } from '../coordination/state.ts';
+import type { Routing } from '../kernels/split/kernel.ts';
+import type { Signal } from '../signals.ts';
+
+/** By which ring epoch items were routed when they came, and to which shard: from there all their copies come. */
+export interface Origin {
+  readonly ringEpoch: number;
+  readonly shard: number;
+}
+
+/**
+ * The routing by which items of an origin are taken out of the shard `from`: what the change moves goes where it says, and all else to `from`
+ * itself. So does what its new shard has already. That follows from the origin and from the changes since, which were copied for: a slot that comes
+ * back to where it was, or to where it was on the way, finds its items there.
+ *
+ * A change counts as copied in whole. It was not where `weir shards abandon` has cut it short, or where the clocks of two leaders differ by more than the
+ * slots stayed: then the item is not in its new shard, rather than twice.
+ */
+export function carryRoutings(
+  before: SignalRing,
+  next: SignalRing,
+  from: number,
+  past: readonly CarriedChange[],
+): (origin: Origin) => Routing {
+  const whole = carryRouting(before, next, from);
+  const known = new Map<string, Routing>();
+  return (origin) => {
+    const since = past.filter(({ epoch, abandons }) =>
+      abandons === null ? epoch > origin.ringEpoch : abandons === origin.ringEpoch,
+    );
+    const key = `${origin.shard} ${since.map(({ epoch }) => epoch).join(' ')}`;
+    let routing = known.get(key);
+    if (!routing) {
+      routing = withoutWhatIsThere(whole, before, from, origin.shard, since);
+      known.set(key, routing);
+    }
+    return routing;
+  };
+}
+
+/** A change that has been copied for. */
+export interface CarriedChange extends Pick<PastChange, 'epoch' | 'abandons'> {
+  readonly change: SignalChange;
+}
+
+export function carriedChanges(changes: readonly PastChange[], signal: Signal): readonly CarriedChange[] {
+  return changes.flatMap(({ epoch, abandons, carryFrom, change: { [signal]: change } }) =>
+    change && carryFrom !== null ? [{ epoch, abandons, change }] : [],
+  );
+}
+
+/** Sends what the change takes from the shard to where it goes, and all else to the shard itself. */
+export function carryRouting(before: SignalRing, next: SignalRing, from: number): Routing {
+  const slots = before.slots.map((owner, slot) => (owner === from ? next.slots[slot]! : from));
+  const shift = BigInt(64 - before.slotBits);
+  const ownerIn = (ring: SignalRing, hash: bigint) => ring.overrides.get(hash) ?? ring.slots[Number(hash >> shift)]!;
+  const hashes = [...before.overrides.keys(), ...next.overrides.keys()];
+  const overrides = new Map(
+    hashes.map((hash) => [hash, ownerIn(before, hash) === from ? ownerIn(next, hash) : from] as const),
+  );
+  const shardCount = Math.max(from, ...next.shards.map(({ id }) => id)) + 1;
+  return { selector: selectorOf(before.key), slotBits: before.slotBits, slots, shardCount, overrides };
+}
+
+function withoutWhatIsThere(
+  whole: Routing,
+  before: SignalRing,
+  from: number,
+  home: number,
+  since: readonly CarriedChange[],
+): Routing {
+  // Shards that have a slot's items; where nothing is said: their home.
+  const bySlot = new Map<number, Set<number>>();
+  const byKey = new Map<bigint, Set<number>>();
+  for (const { change } of since) {
+    for (const { from: giver, to, runs } of change.moves)
+      for (const slot of slotsOf(runs)) {
+        const having = bySlot.get(slot) ?? new Set([home]);
+        bySlot.set(slot, having);
+        if (having.has(giver)) having.add(to);
+      }
+    for (const { keyHash, shard } of change.overrides) {
+      const hash = BigInt(`0x${keyHash}`);
+      const slot = Number(hash >> BigInt(64 - before.slotBits));
+      byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slot]!));
+    }
+  }
+  const isThere = (slot: number, to: number) => to === home || bySlot.get(slot)?.has(to) === true;
+  const slots = whole.slots.map((to, slot) => (to !== from && isThere(slot, to) ? from : to));
+  const overrides = new Map(
+    [...whole.overrides].map(([hash, to]) => {
+      const slot = Number(hash >> BigInt(64 - before.slotBits));
+      return [hash, isThere(slot, to) || byKey.get(hash)?.has(to) ? from : to] as const;
+    }),
+  );
+  return { ...whole, slots, overrides };
+}
