@@ -4,36 +4,45 @@
  */
 import { decodeDecision } from '../../src/control/decision.ts';
 import { type ControlEvent, type DecisionMade, decodeEvent } from '../../src/coordination/events.ts';
-import { readRingAcks } from '../../src/coordination/ring-acks.ts';
+import { decodeRequest } from '../../src/coordination/requests.ts';
+import { readRingAcks, type WaitingPartition } from '../../src/coordination/ring-acks.ts';
 import { type RingEpoch, ringEpochOf, slotOwners } from '../../src/coordination/ring-epoch.ts';
 import { type ControlState, EMPTY_STATE, fold, type ProposedRing } from '../../src/coordination/state.ts';
-import type { KafkaPort } from '../../src/kafka/port.ts';
+import type { KafkaPort, Poll } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { readAll } from '../coordination/cluster.ts';
-import { endsOf, type Holding, type RingCensus, slotOf, takeRingCensus } from '../support/ring-census.ts';
+import { endsOf, type Holding, type RingCensus, RingCount, slotOf } from '../support/ring-census.ts';
+import { RequestAudit } from './request-audit.ts';
 
 /** The statuses of its records on `weir.decisions`, in order; one that is still on its way has not come to the end. */
 const LIVES_OF_A_DECISION = /^(emitted|proposed(, abandoned|, applied(, (verified|reversed))?)?)$/;
+
+type Reader = ReturnType<KafkaPort['reader']>;
 
 export class Audit {
   /** What did not hold, in words. */
   readonly violations: string[] = [];
   /** Every ring epoch that there was, in force or proposed. */
   readonly rings = new Map<number, RingEpoch>();
+  readonly requests = new RequestAudit((what) => this.#violated(what));
   state: ControlState = EMPTY_STATE;
   leaderChanges = 0;
   readonly #port: KafkaPort;
   readonly #names: Names;
-  readonly #control: ReturnType<KafkaPort['reader']>;
+  readonly #control: Reader;
+  readonly #requests: Reader;
+  /** By topic: where the shards are read. */
+  readonly #shards = new Map<string, { readonly reader: Reader; readonly id: number }>();
   /** Of each epoch, where the shards' topics ended when it became active. */
   readonly #ends = new Map<number, Map<string, bigint>>();
+  readonly #count = new RingCount(this.rings, this.#ends);
   /** Those that became active, by epoch, with what the copying for them went by. */
-  readonly #activated = new Map<number, { readonly proposed: ProposedRing; readonly cutShort: boolean }>();
+  readonly #activated = new Map<number, Activated>();
   /** By partition of the traces. */
   readonly #adopted: number[] = [];
-  readonly #granted = new Set<string>();
-  readonly #answers = new Map<string, number>();
+  /** Ring epoch that was known when a partition of the traces was added. */
+  readonly #addedUnder = new Map<number, number>();
   readonly #decisions = new Map<string, DecisionMade>();
   /** By subject: the last decision, and whether its condition has cleared since. */
   readonly #subjects = new Map<string, { readonly last: DecisionMade; cleared: boolean }>();
@@ -42,29 +51,43 @@ export class Audit {
     this.#port = port;
     this.#names = names;
     this.#control = port.reader({ topic: names.control, partition: 0 });
+    this.#requests = port.reader({ topic: names.requests, partition: 0 });
   }
 
   async begin(): Promise<void> {
     await this.#control.seek('earliest');
+    await this.#requests.seek('earliest');
   }
 
-  /** Takes in what the control log has come to hold. */
-  async advance(): Promise<void> {
+  /** A partition of the traces that there was not before. */
+  partitionAdded(partition: number): void {
+    this.#addedUnder.set(partition, Math.max(0, ...this.rings.keys()));
+  }
+
+  /** Takes in what the logs have come to hold. `written`: topics that have perhaps more to be read than before. */
+  async advance(written: ReadonlySet<string>): Promise<void> {
     await this.#checkAdopted();
-    for (;;) {
-      const polled = await this.#control.poll(0);
-      if (polled.kind !== 'poll') return;
-      const { poll } = polled;
-      for (let i = 0; i < poll.count; i++) {
-        const offset = poll.offset(i);
-        await this.#take(decodeEvent(poll.value(i), `the control log, offset ${offset}`), offset);
-      }
-      poll.release();
-    }
+    await readOn(this.#requests, async (poll, i) => {
+      const decoded = decodeRequest(poll.value(i));
+      if (decoded.kind === 'request') this.requests.hear(decoded.request);
+    });
+    await readOn(this.#control, async (poll, i) => {
+      const offset = poll.offset(i);
+      await this.#take(decodeEvent(poll.value(i), `the control log, offset ${offset}`), offset);
+    });
+    for (const topic of written) await this.#readShard(topic);
+    if (this.#count.faults > 0) this.#checkShards();
   }
 
-  answersOf(requestId: string): number {
-    return this.#answers.get(requestId) ?? 0;
+  async #readShard(topic: string): Promise<void> {
+    const shard = this.#shards.get(topic);
+    if (shard)
+      await readOn(shard.reader, async (poll, i) =>
+        this.#count.take(shard.id, topic, {
+          ...{ offset: poll.offset(i), timestampMs: poll.timestampMs(i) },
+          ...{ value: poll.value(i), headers: poll.headers(i) },
+        }),
+      );
   }
 
   /** A partition's ring epoch never goes down. */
@@ -86,26 +109,19 @@ export class Audit {
       return;
     }
     this.#checkLeader(event, before, offset);
-    for (const ring of [this.state.ring, this.state.proposed?.ring]) if (ring) this.#checkRing(ring);
+    this.requests.take(event, offset);
+    for (const ring of [this.state.ring, this.state.proposed?.ring]) if (ring) await this.#checkRing(ring);
     switch (event.type) {
       case 'LeaderElected':
         this.leaderChanges++;
-        break;
-      case 'RingProposed':
-        if (event.requestId === undefined) break;
-        if (this.#granted.has(event.requestId)) this.#violated(`request ${event.requestId} is granted twice`);
-        this.#granted.add(event.requestId);
         break;
       case 'RingActive':
         if (this.#ends.has(event.epoch)) this.#violated(`ring epoch ${event.epoch} becomes active twice`);
         this.#ends.set(event.epoch, await endsOf(this.#port, this.rings));
         if (before.proposed) {
-          this.#activated.set(event.epoch, { proposed: before.proposed, cutShort: event.cutShort === true });
-          await this.#checkAcks(event.epoch);
+          const adopted = await this.#checkAcks(event.epoch);
+          this.#activated.set(event.epoch, { proposed: before.proposed, cutShort: event.cutShort === true, adopted });
         }
-        break;
-      case 'RequestAnswered':
-        this.#answers.set(event.id, (this.#answers.get(event.id) ?? 0) + 1);
         break;
       case 'DecisionMade':
         this.#checkDecision(event);
@@ -130,17 +146,30 @@ export class Audit {
       this.#violated(`${type} at offset ${offset} is number ${sequence} of its leader, behind ${leader!.sequence}`);
   }
 
-  async #checkAcks(epoch: number): Promise<void> {
+  /** How many partitions of the traces have adopted it: all, but for one that was added since it was proposed and that nobody has worked on yet. */
+  async #checkAcks(epoch: number): Promise<number> {
     const { waiting } = await readRingAcks(this.#port.admin, this.#names, epoch);
-    for (const { topic, partition, ringEpoch } of waiting)
-      this.#violated(`ring epoch ${epoch} becomes active while ${topic}/${partition} is at ${ringEpoch}`);
+    const ingest = this.#names.ingest('traces');
+    const isNew = ({ topic, partition, ringEpoch }: WaitingPartition) =>
+      topic === ingest && ringEpoch === null && (this.#addedUnder.get(partition) ?? 0) >= epoch;
+    for (const of of waiting)
+      if (!isNew(of))
+        this.#violated(`ring epoch ${epoch} becomes active while ${of.topic}/${of.partition} is at ${of.ringEpoch}`);
+    const partitions = (await this.#port.admin.offsets(ingest)).length;
+    return partitions - waiting.filter(({ topic }) => topic === ingest).length;
   }
 
-  #checkRing(ring: RingEpoch): void {
+  async #checkRing(ring: RingEpoch): Promise<void> {
     const known = this.rings.get(ring.epoch);
     if (known === ring) return;
     if (known) this.#violated(`ring epoch ${ring.epoch} comes with other tables a second time`);
     this.rings.set(ring.epoch, ring);
+    for (const { id, topic } of ring.signals.traces.shards) {
+      if (this.#shards.has(topic)) continue;
+      const reader = this.#port.reader({ topic, partition: 0 });
+      await reader.seek('earliest');
+      this.#shards.set(topic, { reader, id });
+    }
     for (const signal of SIGNALS) {
       const shards = new Set(ring.signals[signal].shards.map(({ id }) => id));
       const strange = [...slotOwners(ring.signals[signal].slots)].filter((owner) => !shards.has(owner));
@@ -161,30 +190,32 @@ export class Audit {
     this.#subjects.set(key, { last: event, cleared: false });
   }
 
-  /** When all has come to rest. `sent`: span ids; `asked`: request id -> how often it was sent. */
-  async finish(sent: ReadonlySet<string>, asked: ReadonlyMap<string, number>): Promise<void> {
-    for (const [id, times] of asked) {
-      const answers = this.answersOf(id);
-      if (answers !== times) this.#violated(`request ${id} was sent ${times} times and answered ${answers} times`);
-    }
+  /** When all has come to rest. `sent`: span ids. */
+  async finish(sent: ReadonlySet<string>): Promise<void> {
+    for (const what of this.requests.unanswered) this.#violated(what);
     await this.#checkDecisionRecords();
-    const census = await takeRingCensus(this.#port, this.rings, this.#ends);
+    for (const topic of this.#shards.keys()) await this.#readShard(topic);
+    this.#checkShards();
+    const { census } = this.#count;
     const counts = [...sent].map((id) => census.spans.get(id) ?? 0);
     this.#none(counts.filter((count) => count === 0).length, 'spans are in no shard');
     this.#none(counts.filter((count) => count > 1).length, 'spans are in a shard more than once');
     this.#none(census.items - counts.reduce((sum, count) => sum + count, 0), 'spans are in a shard that nobody sent');
-    this.#none(census.misrouted, 'spans are in another shard than their ring epoch says');
-    this.#none(census.torn, 'traces are in more than one shard of a ring epoch');
-    this.#none(census.backwards, 'records of a partition are of an earlier ring epoch than the ones before them');
-    this.#none(census.late, 'records are of an earlier ring epoch than the one that was active');
-    this.#none(census.badCopies, 'copies are in the wrong shard, or second ones');
-    for (const [epoch, { proposed, cutShort }] of this.#activated) {
+    for (const [epoch, { proposed, cutShort, adopted }] of this.#activated) {
       if (!cutShort) this.#none(this.#uncopied(census, proposed), `spans are not copied by ring epoch ${epoch}`);
       if (proposed.ring.touched.traces.length === 0) continue;
-      const partitions = (await this.#port.admin.offsets(this.#names.ingest('traces'))).length;
       const marked = census.markers.get(epoch)?.size ?? 0;
-      this.#none(partitions - marked, `partitions have not marked where ring epoch ${epoch} begins`);
+      this.#none(Math.max(0, adopted - marked), `partitions have not marked where ring epoch ${epoch} begins`);
     }
+  }
+
+  #checkShards(): void {
+    const { misrouted, torn, backwards, late, badCopies } = this.#count.census;
+    this.#none(misrouted, 'spans are in another shard than their ring epoch says');
+    this.#none(torn, 'traces are in more than one shard of a ring epoch');
+    this.#none(backwards, 'records of a partition are of an earlier ring epoch than the ones before them');
+    this.#none(late, 'records are of an earlier ring epoch than the one that was active');
+    this.#none(badCopies, 'copies are in the wrong shard, or where their items are already');
   }
 
   /** Of what the moved slots got in the time that is copied, what is not in their new shard. */
@@ -239,5 +270,22 @@ export class Audit {
 
   #violated(what: string): void {
     this.violations.push(what);
+  }
+}
+
+interface Activated {
+  readonly proposed: ProposedRing;
+  readonly cutShort: boolean;
+  /** Partitions of the traces that had adopted it by then. */
+  readonly adopted: number;
+}
+
+async function readOn(reader: Reader, take: (poll: Poll, index: number) => Promise<void>): Promise<void> {
+  for (;;) {
+    const polled = await reader.poll(0);
+    if (polled.kind !== 'poll') return;
+    const { poll } = polled;
+    for (let i = 0; i < poll.count; i++) await take(poll, i);
+    poll.release();
   }
 }

@@ -1,4 +1,4 @@
-/** Processors and controllers as their roles compose them, each on a connection of its own, that can be killed and come back as another member. */
+/** Processors and controllers as their roles compose them, and who works under locks, each on a connection of its own, that can be killed and come back as another member. */
 import type { Config } from '../../src/config.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import type { Kernels } from '../../src/kernels/index.ts';
@@ -8,6 +8,7 @@ import type { Names } from '../../src/names.ts';
 import { startProcessPart } from '../../src/roles/process-part.ts';
 import { startController } from '../../src/runtime/controller.ts';
 import type { TopicFacts } from '../../src/topics.ts';
+import { startLockClient } from './lock-client.ts';
 import type { Network } from './network.ts';
 import { Member, type VirtualTime } from './virtual-time.ts';
 
@@ -18,6 +19,8 @@ export interface Surroundings {
   readonly topics: TopicFacts;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Aborted when there is to be rest: no locks are taken any more. */
+  readonly active: AbortSignal;
   kernels(): Kernels;
   configFor(seat: Seat): Config;
   /** What stands between a member and its connection: load reports that come twice, planted bugs. */
@@ -36,7 +39,7 @@ interface Running {
 
 /** Where one member after the other works. */
 export class Seat {
-  readonly role: 'process' | 'control';
+  readonly role: 'process' | 'control' | 'client';
   readonly index: number;
   readonly #surroundings: Surroundings;
   #running: Running | null = null;
@@ -91,6 +94,10 @@ export class Seat {
     const { names, topics, metrics, log, kernels } = this.#surroundings;
     const config = this.#surroundings.configFor(this);
     const shared = { names, metrics, log: log.child({ member: name }), config, kernels: kernels() };
+    if (this.role === 'client') {
+      const { time, active: until } = this.#surroundings;
+      return startLockClient({ port, names, member: name, random: time.random, until });
+    }
     if (this.role === 'control') return startController({ ...shared, port, memberName: name });
     const kafka = {
       port,

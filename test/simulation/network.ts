@@ -20,14 +20,14 @@ export class Network {
   readonly #time: VirtualTime;
   readonly #kafka: MemoryKafka;
   readonly #longestMs: number;
-  readonly #onTransactionEnd: () => void;
+  readonly #onTransactionEnd: (topics: ReadonlySet<string>) => void;
 
-  /** `onTransactionEnd`: the broker has been asked to end one, and has perhaps done it. */
+  /** `onTransactionEnd`: the broker has been asked to end one, and has perhaps done it; with the topics that its client has written to meanwhile. */
   constructor(
     time: VirtualTime,
     kafka: MemoryKafka,
     options: { readonly lostShare: number; readonly longestMs: number },
-    onTransactionEnd: () => void,
+    onTransactionEnd: (topics: ReadonlySet<string>) => void,
   ) {
     this.#time = time;
     this.#kafka = kafka;
@@ -42,6 +42,7 @@ export class Network {
       if (delayMs === 0 && !member.isPaused && !member.isDead) return undefined;
       return this.#time.as(member, () => this.#time.sleep(delayMs));
     };
+    let written = new Set<string>();
     const delay = () => (random.chance(AT_ONCE) ? 0 : random.integer(1, this.#longestMs));
     return this.#kafka.connect(
       (request) => {
@@ -50,7 +51,11 @@ export class Network {
         return wait(delay() + this.#slowMs(member, request))?.then(() => fate) ?? fate;
       },
       (request) => {
-        if (request.name === 'EndTxn') this.#onTransactionEnd();
+        if (request.name === 'Produce' && request.transactional) written.add(request.at!.topic);
+        if (request.name === 'EndTxn') {
+          this.#onTransactionEnd(written);
+          written = new Set();
+        }
         return wait(delay());
       },
     );

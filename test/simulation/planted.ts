@@ -2,7 +2,8 @@
  * Bugs to be found: each stands between a member and its connection, so that the code under test is as it is. They make the member do what it
  * would do if one safeguard were missing from it.
  */
-import type { KafkaPort, SinkOptions, TransactionalSink } from '../../src/kafka/port.ts';
+import { decodeRequest, encodeRequest } from '../../src/coordination/requests.ts';
+import type { KafkaPort, Poll, SinkOptions, TransactionalSink } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';
 import type { Seat } from './members.ts';
 
@@ -12,13 +13,14 @@ export const PLANTED_BUGS = {
     'a processor opens a partition without waiting for the ring epoch that its offset was written under',
   'skips-a-partition': 'the leader activates without waiting for one partition',
   'unfenced-leader': 'a leader writes on after another was elected: each has a fencing key of its own',
+  'trusts-old-tokens': 'a leader does not look whether the token that a request names is the latest of its lock',
   'unkept-offsets': 'a leader answers requests without committing how far it has read them',
 } as const;
 
 export type PlantedBug = keyof typeof PLANTED_BUGS;
 
 export function plant(bug: PlantedBug, port: KafkaPort, { role, index }: Seat, names: Names): KafkaPort {
-  const onProcessors = role === 'process';
+  const [onProcessors, onControllers] = [role === 'process', role === 'control'];
   switch (bug) {
     case 'adopts-silently':
       return onProcessors ? withSinks(port, silent) : port;
@@ -31,7 +33,7 @@ export function plant(bug: PlantedBug, port: KafkaPort, { role, index }: Seat, n
       return withAdmin(port, { committedOffset });
     }
     case 'skips-a-partition': {
-      if (onProcessors) return port;
+      if (!onControllers) return port;
       const committedOffsets: KafkaPort['admin']['committedOffsets'] = async (groupId, topic) => {
         const all = await port.admin.committedOffsets(groupId, topic);
         return topic === names.ingest('traces') ? all.slice(1) : all;
@@ -40,14 +42,37 @@ export function plant(bug: PlantedBug, port: KafkaPort, { role, index }: Seat, n
     }
     case 'unfenced-leader': {
       const own = (options: SinkOptions) => ({ ...options, fencingKey: `${options.fencingKey}-${index}` });
-      return onProcessors ? port : withSinks(port, (sink) => sink, own);
+      return onControllers ? withSinks(port, (sink) => sink, own) : port;
     }
+    case 'trusts-old-tokens':
+      return onControllers ? standIn(port, { reader: withoutFences(port, names) }) : port;
     case 'unkept-offsets':
-      if (onProcessors) return port;
+      if (!onControllers) return port;
       return withSinks(port, (sink) =>
         withCommit(sink, (offsets) => sink.commit(offsets.filter(({ topic }) => topic !== names.requests))),
       );
   }
+}
+
+/** Hands requests over as if they named no token. */
+function withoutFences(port: KafkaPort, names: Names): KafkaPort['reader'] {
+  const unfenced =
+    (poll: Poll): Poll['value'] =>
+    (index) => {
+      const decoded = decodeRequest(poll.value(index));
+      if (decoded.kind === 'unreadable') return poll.value(index);
+      return encodeRequest({ ...decoded.request, fence: undefined });
+    };
+  return (at, options) => {
+    const reader = port.reader(at, options);
+    if (at.topic !== names.requests) return reader;
+    const poll: typeof reader.poll = async (maxWaitMs) => {
+      const outcome = await reader.poll(maxWaitMs);
+      if (outcome.kind !== 'poll') return outcome;
+      return { kind: 'poll', poll: standIn(outcome.poll, { value: unfenced(outcome.poll) }) };
+    };
+    return standIn(reader, { poll });
+  };
 }
 
 /** Says for ever what it said first. */

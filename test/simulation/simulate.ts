@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import { type Config, defaultConfig } from '../../src/config.ts';
 import { encodeRequest, type Wish } from '../../src/coordination/requests.ts';
-import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import { createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort, Producer } from '../../src/kafka/port.ts';
 import { createReferenceAggregate } from '../../src/kernels/aggregate/reference.ts';
 import { createReferenceCrc32c } from '../../src/kernels/crc32c/reference.ts';
@@ -44,7 +44,7 @@ const ACTIVE_MS = 25_000;
 /** By then all must have come to rest. */
 const REST_MS = 60_000;
 const SPANS_PER_REQUEST = 4;
-const MEMBERS = { process: 2, control: 2 } as const;
+const MEMBERS = { process: 2, control: 2, client: 2 } as const;
 
 const shared = (() => {
   const corpus = createCorpus({ seed: 1, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST, shape: { hosts: 10 } });
@@ -92,6 +92,10 @@ function drawTraits({ random }: VirtualTime) {
     /** Chance of trouble with each change of the ring. */
     aimed: random.pick([0, 0.5, 1]),
     wishes: random.integer(2, 10),
+    /** To the traces. */
+    addedPartitions: random.integer(0, 2),
+    /** The topic of the logs is not there at first. */
+    lateTopic: random.chance(0.3),
     feedEveryMs: random.pick([100, 300, 600]),
   };
 }
@@ -105,14 +109,17 @@ class Simulation {
   readonly #network: Network;
   readonly #names: Names = namesFor('');
   readonly #port: KafkaPort;
+  readonly #kafka: MemoryKafka;
   readonly #audit: Audit;
+  /** Of the traces. */
+  #partitions = 3;
   readonly #seats: Seat[] = [];
   readonly #sent = new Set<string>();
-  readonly #asked = new Map<string, number>();
+  readonly #active = new AbortController();
   readonly #failures: string[] = [];
   readonly #happened: Record<string, number> = {};
-  /** Since the audit last looked. */
-  #transactionEnded = false;
+  /** Topics of transactions that have ended since the audit last looked; null: none has. */
+  #written: Set<string> | null = null;
   #isOver = false;
 
   constructor(seed: number, time: VirtualTime, bug: PlantedBug | undefined, log: Log) {
@@ -126,8 +133,10 @@ class Simulation {
       setTimer: (callback, ms, background) =>
         background ? time.as(undefined, () => time.schedule(callback, ms)) : time.schedule(callback, ms),
     });
-    this.#network = new Network(time, kafka, this.#traits, () => {
-      this.#transactionEnded = true;
+    this.#kafka = kafka;
+    this.#network = new Network(time, kafka, this.#traits, (topics) => {
+      this.#written ??= new Set();
+      for (const topic of topics) this.#written.add(topic);
     });
     this.#port = kafka.connect();
     this.#audit = new Audit(this.#port, this.#names);
@@ -145,16 +154,17 @@ class Simulation {
     time.schedule(() => this.#heal(), ACTIVE_MS);
     time.schedule(() => this.#giveUp(), ACTIVE_MS + REST_MS);
     await time.run(async () => {
-      if (this.#transactionEnded) {
-        this.#transactionEnded = false;
+      const written = this.#written;
+      if (written) {
+        this.#written = null;
         const ringsBefore = this.#audit.rings.size;
-        await this.#audit.advance();
+        await this.#audit.advance(written);
         if (this.#audit.rings.size > ringsBefore) this.#aimTrouble();
       }
       return !this.#isOver && this.#failures.length + this.#audit.violations.length === 0;
     });
     // What went wrong before it came to rest says more than what is then not yet there.
-    if (this.#failures.length + this.#audit.violations.length === 0) await this.#audit.finish(this.#sent, this.#asked);
+    if (this.#failures.length + this.#audit.violations.length === 0) await this.#audit.finish(this.#sent);
     this.#count('leader changes', this.#audit.leaderChanges - 1);
     this.#count('ring epochs', this.#audit.rings.size - 1);
     this.#count('decisions', this.#audit.state.decisions.size);
@@ -174,15 +184,22 @@ class Simulation {
     const planned = planTopics({ config, names, brokers: 1 }).topics.map((topic) =>
       topic.purpose === 'ingest' && topic.signal !== 'traces' ? { ...topic, partitions: 1 } : topic,
     );
-    await this.#port.admin.createTopics(planned);
-    return ensureTopics(this.#port.admin, { config, names });
+    const { admin } = this.#port;
+    await admin.createTopics(planned);
+    const facts = await ensureTopics(admin, { config, names });
+    if (this.#traits.lateTopic) {
+      const logs = planned.filter(({ name }) => name === names.ingest('logs'));
+      await admin.deleteTopics([names.ingest('logs')]);
+      this.#sometimes('late topics', 1, () => void admin.createTopics(logs));
+    }
+    return facts;
   }
 
   #config(kafka: { readonly instanceId?: string }): Config {
     const { carryMs, rebalances } = this.#traits;
     return defaultConfig({
       kafka: { sessionTimeoutMs: 2_000, transactionTimeoutMs: 4_000, ...kafka },
-      topics: { ingestPartitions: 3 },
+      topics: { ingestPartitions: this.#partitions },
       poll: { maxRecords: 4 },
       routing: { vnodes: 8, traces: { shards: 4 }, metrics: { shards: 1 }, logs: { shards: 1 } },
       load: { reportIntervalMs: 1_000, slotIntervalMs: 2_000 },
@@ -207,6 +224,7 @@ class Simulation {
     const time = this.#time;
     const surroundings: Surroundings = {
       ...{ time, network: this.#network, names: this.#names, topics, metrics, log: this.#log },
+      active: this.#active.signal,
       kernels: () => ({ split: createReferenceSplit(), score, ring, hash, crc32c, aggregate }),
       configFor: ({ role, index }) =>
         this.#config(role === 'process' && this.#traits.staticMembers ? { instanceId: `static-${index}` } : {}),
@@ -216,7 +234,7 @@ class Simulation {
       },
       onFailure: (member, error) => this.#failures.push(`${member} could not go on: ${(error as Error).message}`),
     };
-    for (const role of ['process', 'control'] as const)
+    for (const role of ['process', 'control', 'client'] as const)
       for (let index = 0; index < MEMBERS[role]; index++) {
         const seat = new Seat(role, index, surroundings);
         this.#seats.push(seat);
@@ -248,7 +266,7 @@ class Simulation {
       if (this.#time.elapsedMs > ACTIVE_MS || next === shared.requests.length) return;
       const requests = shared.requests.slice(next, next + random.integer(1, 2));
       next += requests.length;
-      const partition = random.integer(0, 2);
+      const partition = random.integer(0, this.#partitions - 1);
       for (const id of requests.flatMap(({ spanIds }) => spanIds)) this.#sent.add(id);
       void producer.send(requests.map(({ value }) => ({ topic, partition, value })));
       this.#time.schedule(feed, random.integer(0, 2 * this.#traits.feedEveryMs));
@@ -267,7 +285,6 @@ class Simulation {
           const wish = this.#drawWish(i);
           const value = encodeRequest({ version: 1, id, member: 'operator', at, expiresAt: at + 30_000, wish });
           const times = random.chance(0.25) ? 2 : 1;
-          this.#asked.set(id, times);
           this.#count(wish.kind);
           const record = { topic: this.#names.requests, partition: 0, value };
           void producer.send([record]);
@@ -299,7 +316,11 @@ class Simulation {
 
   #makeTrouble(): void {
     const { random } = this.#time;
-    const { kills, stops, pauses, jumps, slow } = this.#traits;
+    const { kills, stops, pauses, jumps, slow, addedPartitions } = this.#traits;
+    this.#sometimes('added partitions', addedPartitions, () => {
+      this.#audit.partitionAdded(this.#partitions);
+      this.#kafka.addPartitions(this.#names.ingest('traces'), ++this.#partitions);
+    });
     this.#sometimes('kills', kills, () => this.#kill(random.pick(this.#seats)));
     this.#sometimes('stops', stops, () => {
       const seat = random.pick(this.#seats);
@@ -323,7 +344,7 @@ class Simulation {
       const slow: SlowPartition = {
         member: random.chance(0.7) ? random.pick(this.#seats).member : null,
         topic,
-        partition: topic === ingest('traces') ? random.integer(0, 2) : 0,
+        partition: topic === ingest('traces') ? random.integer(0, this.#partitions - 1) : 0,
         delayMs: random.integer(50, 3_000),
       };
       this.#network.slow.add(slow);
@@ -387,6 +408,7 @@ class Simulation {
 
   /** No more trouble: now all has to come to rest. */
   #heal(): void {
+    this.#active.abort();
     this.#network.lostShare = 0;
     this.#network.slow.clear();
     for (const { member } of this.#seats) member?.resume();
@@ -398,6 +420,7 @@ class Simulation {
   }
 
   async #isAtRest(): Promise<boolean> {
+    await this.#audit.advance(new Set());
     return (await this.#unrest()) === null;
   }
 
@@ -405,8 +428,10 @@ class Simulation {
   async #unrest(): Promise<string | null> {
     const { ring, proposed } = this.#audit.state;
     if (!ring) return 'there is no ring epoch';
-    const unanswered = [...this.#asked].find(([id, times]) => this.#audit.answersOf(id) < times);
-    if (unanswered) return `request ${unanswered[0]} is not answered`;
+    const [unanswered] = this.#audit.requests.unanswered;
+    if (unanswered) return unanswered;
+    const [held] = this.#audit.state.locks.keys();
+    if (held) return `the lock on ${held} is held on`;
     const lags = await this.#port.admin.lag(this.#names.processGroup, this.#names.ingest('traces'));
     const [behind] = [...lags].find(([, lag]) => lag > 0n) ?? [];
     if (behind !== undefined) return `partition ${behind} of the traces is not drained`;

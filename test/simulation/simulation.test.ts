@@ -16,6 +16,7 @@ const FOUND_WITHIN: Readonly<Record<PlantedBug, number>> = {
   'adopts-silently': 20,
   'forgets-epochs': 250,
   'skips-a-partition': 100,
+  'trusts-old-tokens': 60,
   'unfenced-leader': 250,
   'unkept-offsets': 20,
 };

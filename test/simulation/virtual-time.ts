@@ -136,6 +136,7 @@ export class VirtualTime {
       setInterval: globalThis.setInterval,
       clearInterval: globalThis.clearInterval,
     };
+    const realTimeout = AbortSignal.timeout;
     const realNow = {
       date: Date.now,
       performance: performance.now,
@@ -151,6 +152,11 @@ export class VirtualTime {
       clearTimeout: clear,
       clearInterval: clear,
     });
+    AbortSignal.timeout = (ms) => {
+      const controller = new AbortController();
+      this.schedule(() => controller.abort(new DOMException('the time is over', 'TimeoutError')), ms);
+      return controller.signal;
+    };
     Date.now = () => this.#nowMs + (this.#owner.getStore()?.skewMs ?? 0);
     performance.now = () => this.elapsedMs;
     Math.random = () => this.random.unit();
@@ -159,6 +165,7 @@ export class VirtualTime {
     syncBuiltinESMExports();
     return () => {
       Object.assign(globalThis, real);
+      AbortSignal.timeout = realTimeout;
       Date.now = realNow.date;
       performance.now = realNow.performance;
       Math.random = realNow.random;

@@ -1,6 +1,6 @@
 /** Reads the shard topics of the traces and holds every record against the ring epoch that it says it was routed by. */
 import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
-import type { KafkaPort } from '../../src/kafka/port.ts';
+import type { Headers, KafkaPort, Value } from '../../src/kafka/port.ts';
 import { createReferenceHash } from '../../src/kernels/hash/reference.ts';
 import { decodeItems } from './otlp-schema.ts';
 import { recordsOf } from './shard-census.ts';
@@ -40,71 +40,109 @@ const hash = createReferenceHash();
 export const slotOf = (traceId: string, slotBits: number) =>
   Number(hash.xxh64(Buffer.from(traceId, 'hex')) >> BigInt(64 - slotBits));
 
+export interface ShardRecord {
+  readonly offset: bigint;
+  readonly timestampMs: number;
+  readonly value: Value;
+  readonly headers: Headers;
+}
+
 /** `rings`: every ring epoch that there was. `ends`: of each epoch, where the topics ended when it was seen active. */
 export async function takeRingCensus(
   port: KafkaPort,
   rings: ReadonlyMap<number, RingEpoch>,
   ends: ReadonlyMap<number, ReadonlyMap<string, bigint>> = new Map(),
 ): Promise<RingCensus> {
-  const spans = new Map<string, number>();
-  const holdings = new Map<string, Holding[]>();
-  const shardOfTrace = new Map<string, number>();
-  const slots = new Map<string, number>();
-  const torn = new Set<string>();
-  const hold = (spanId: string, holding: Holding) => {
-    const before = holdings.get(spanId) ?? [];
-    holdings.set(spanId, [...before, holding]);
-    return before;
-  };
-  const marked = new Map<string, Set<number>>();
-  const copies = new Map<string, { epoch: number; shard: number }[]>();
-  let [items, misrouted, backwards, late, badCopies] = [0, 0, 0, 0, 0];
+  const count = new RingCount(rings, ends);
   const shards = new Map([...rings.values()].flatMap((ring) => ring.signals.traces.shards.map((of) => [of.id, of])));
-  for (const { id: shard, topic } of shards.values()) {
-    const epochOf = new Map<string, number>();
-    for await (const { offset, timestampMs, value, headers } of recordsOf(port, topic)) {
-      const header = new Map(headers.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)]));
-      const epoch = Number(header.get('weir-ring-epoch'));
-      const ring = rings.get(epoch)!.signals.traces;
-      if (header.has('weir-migrated-from')) {
-        for (const { spanId, traceId } of decodeItems('traces', value!)) {
-          const before = hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: true });
-          const isThere = before.some((of) => of.shard === shard);
-          if (isThere || ring.slots[slotOf(traceId, ring.slotBits)] !== shard) badCopies++;
-          copies.set(spanId, [...(copies.get(spanId) ?? []), { epoch, shard }]);
-        }
-        continue;
-      }
-      const source = header.get('weir-source')!.split('/').slice(0, 2).join('/');
-      if (epoch < (epochOf.get(source) ?? 0)) backwards++;
-      epochOf.set(source, epoch);
-      for (const [later, offsets] of ends) if (epoch < later && offset >= (offsets.get(topic) ?? 0n)) late++;
-      if (header.has('weir-marker')) {
-        const key = `${epoch} ${source}`;
-        marked.set(key, (marked.get(key) ?? new Set()).add(shard));
-        continue;
-      }
+  for (const { id, topic } of shards.values())
+    for await (const record of recordsOf(port, topic)) count.take(id, topic, record);
+  return count.census;
+}
+
+/** The census while it is taken, record by record: each shard's in order. What `rings` and `ends` hold may grow meanwhile. */
+export class RingCount {
+  readonly #rings: ReadonlyMap<number, RingEpoch>;
+  readonly #ends: ReadonlyMap<number, ReadonlyMap<string, bigint>>;
+  readonly #spans = new Map<string, number>();
+  readonly #holdings = new Map<string, Holding[]>();
+  readonly #copies = new Map<string, { epoch: number; shard: number }[]>();
+  readonly #shardOfTrace = new Map<string, number>();
+  readonly #slots = new Map<string, number>();
+  readonly #torn = new Set<string>();
+  readonly #marked = new Map<string, Set<number>>();
+  /** By shard and source: of its last record. */
+  readonly #epochs = new Map<string, number>();
+  readonly #counts = { items: 0, misrouted: 0, backwards: 0, late: 0, badCopies: 0 };
+
+  constructor(rings: ReadonlyMap<number, RingEpoch>, ends: ReadonlyMap<number, ReadonlyMap<string, bigint>>) {
+    this.#rings = rings;
+    this.#ends = ends;
+  }
+
+  take(shard: number, topic: string, { offset, timestampMs, value, headers }: ShardRecord): void {
+    const header = new Map(headers.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)]));
+    const epoch = Number(header.get('weir-ring-epoch'));
+    const ring = this.#rings.get(epoch)!.signals.traces;
+    if (header.has('weir-migrated-from')) {
       for (const { spanId, traceId } of decodeItems('traces', value!)) {
-        items++;
-        spans.set(spanId, (spans.get(spanId) ?? 0) + 1);
-        hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: false });
-        const slot = slots.get(traceId) ?? slotOf(traceId, ring.slotBits);
-        slots.set(traceId, slot);
-        if (ring.slots[slot] !== shard) misrouted++;
-        const trace = `${epoch} ${traceId}`;
-        const seen = shardOfTrace.get(trace);
-        if (seen === undefined) shardOfTrace.set(trace, shard);
-        else if (seen !== shard) torn.add(trace);
+        const before = this.#hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: true });
+        const isThere = before.some((of) => of.shard === shard);
+        if (isThere || ring.slots[this.#slotOf(traceId, ring.slotBits)] !== shard) this.#counts.badCopies++;
+        this.#copies.set(spanId, [...(this.#copies.get(spanId) ?? []), { epoch, shard }]);
       }
+      return;
+    }
+    const source = header.get('weir-source')!.split('/').slice(0, 2).join('/');
+    if (epoch < (this.#epochs.get(`${shard} ${source}`) ?? 0)) this.#counts.backwards++;
+    this.#epochs.set(`${shard} ${source}`, epoch);
+    for (const [later, offsets] of this.#ends)
+      if (epoch < later && offset >= (offsets.get(topic) ?? 0n)) this.#counts.late++;
+    if (header.has('weir-marker')) {
+      const key = `${epoch} ${source}`;
+      this.#marked.set(key, (this.#marked.get(key) ?? new Set()).add(shard));
+      return;
+    }
+    for (const { spanId, traceId } of decodeItems('traces', value!)) {
+      this.#counts.items++;
+      this.#spans.set(spanId, (this.#spans.get(spanId) ?? 0) + 1);
+      this.#hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: false });
+      if (ring.slots[this.#slotOf(traceId, ring.slotBits)] !== shard) this.#counts.misrouted++;
+      const trace = `${epoch} ${traceId}`;
+      const seen = this.#shardOfTrace.get(trace);
+      if (seen === undefined) this.#shardOfTrace.set(trace, shard);
+      else if (seen !== shard) this.#torn.add(trace);
     }
   }
-  const markers = new Map<number, Set<string>>();
-  for (const [key, in_] of marked) {
-    const [epoch, source] = key.split(' ') as [string, string];
-    if (!rings.get(Number(epoch))!.touched.traces.every((shard) => in_.has(shard))) continue;
-    markers.set(Number(epoch), (markers.get(Number(epoch)) ?? new Set()).add(source));
+
+  /** What should never be; what the census has of it, all together. */
+  get faults(): number {
+    const { misrouted, backwards, late, badCopies } = this.#counts;
+    return misrouted + backwards + late + badCopies + this.#torn.size;
   }
-  return { spans, holdings, items, misrouted, torn: torn.size, backwards, markers, copies, badCopies, late };
+
+  get census(): RingCensus {
+    const markers = new Map<number, Set<string>>();
+    for (const [key, in_] of this.#marked) {
+      const [epoch, source] = key.split(' ') as [string, string];
+      if (!this.#rings.get(Number(epoch))!.touched.traces.every((shard) => in_.has(shard))) continue;
+      markers.set(Number(epoch), (markers.get(Number(epoch)) ?? new Set()).add(source));
+    }
+    const [spans, holdings, copies, torn] = [this.#spans, this.#holdings, this.#copies, this.#torn.size];
+    return { spans, holdings, copies, torn, markers, ...this.#counts };
+  }
+
+  #hold(spanId: string, holding: Holding): readonly Holding[] {
+    const before = this.#holdings.get(spanId) ?? [];
+    this.#holdings.set(spanId, [...before, holding]);
+    return before;
+  }
+
+  #slotOf(traceId: string, slotBits: number): number {
+    const slot = this.#slots.get(traceId) ?? slotOf(traceId, slotBits);
+    this.#slots.set(traceId, slot);
+    return slot;
+  }
 }
 
 /** Where each topic that one of the rings names ends, open transactions included: these may hold others' older records behind them. */

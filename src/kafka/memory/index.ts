@@ -28,6 +28,8 @@ export interface MemoryKafka {
   connect(intercept?: Intercept, holdReply?: HoldReply): KafkaPort;
   /** Bytes of all logs together. */
   readonly storedBytes: number;
+  /** As `kafka-topics --alter --partitions` does: it has so many from now on. */
+  addPartitions(topic: string, partitions: number): void;
   /** Deletes the records before `offset`, as Kafka's DeleteRecords does. */
   truncate(topic: string, partition: number, offset: bigint): void;
   /** Ends a member's session at once, as if no heartbeat of it had come for the session timeout. */
@@ -45,6 +47,10 @@ export function createMemoryKafka(options: MemoryKafkaOptions = {}): MemoryKafka
     connect: (intercept, holdReply) => new MemoryPort({ broker, wire: new Wire(clock, intercept, holdReply) }),
     get storedBytes() {
       return broker.topics.bytes;
+    },
+    addPartitions(topic, partitions) {
+      broker.topics.addPartitions(topic, partitions);
+      broker.groups.topicChanged(topic);
     },
     truncate: (topic, partition, offset) => broker.topics.truncate(topic, partition, Number(offset)),
     expireMember: (groupId, memberId) => broker.groups.remove(groupId, memberId),

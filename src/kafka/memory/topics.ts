@@ -8,7 +8,7 @@ import { type TopicConfig, topicConfigOf } from './topic-config.ts';
 export interface Topic {
   readonly name: string;
   readonly config: TopicConfig;
-  readonly partitions: readonly PartitionLog[];
+  readonly partitions: PartitionLog[];
 }
 
 /** A compacted partition is compacted again when it has grown to twice what was left the last time, and over this. */
@@ -64,6 +64,14 @@ export class Topics {
       partitions: Array.from({ length: partitions }, () => new PartitionLog()),
     });
     return true;
+  }
+
+  addPartitions(name: string, partitions: number): void {
+    const topic = this.#topics.get(name);
+    if (!topic) throw new BrokerError('UNKNOWN_TOPIC_OR_PARTITION', `there is no topic ${name}`);
+    if (partitions < topic.partitions.length)
+      throw new BrokerError('INVALID_PARTITIONS', `topic ${name} has ${topic.partitions.length} partitions already`);
+    while (topic.partitions.length < partitions) topic.partitions.push(new PartitionLog());
   }
 
   delete(name: string): void {
