@@ -67,6 +67,9 @@ export type ControlEvent = z.infer<(typeof SCHEMAS)[keyof typeof SCHEMAS]>;
 /** What a leader hands to `Leadership.write`, which adds its epoch and the sequence. */
 export type LedEvent = WithoutLead<Exclude<ControlEvent, LeaderElected>>;
 
+/** What tells whether this build knows the event at all. */
+const headSchema = z.object({ type: z.string(), version: z.int() });
+
 /** Throws a ZodError where readers would stop at it: it is better not written than in the log for ever. */
 export function encodeEvent(event: ControlEvent): Uint8Array {
   SCHEMAS[event.type].parse(event);
@@ -88,7 +91,7 @@ export function decodeEvent(value: Uint8Array | null, where: string): ControlEve
   } catch (cause) {
     throw unreadable('the record is not JSON', cause);
   }
-  const head = z.object({ type: z.string(), version: z.int() }).safeParse(json);
+  const head = headSchema.safeParse(json);
   if (!head.success) throw unreadable('the event has no type and version', head.error);
   const { type, version } = head.data;
   if (!Object.hasOwn(SCHEMAS, type)) throw unreadable(`the event type ${type} (version ${version}) is unknown`);

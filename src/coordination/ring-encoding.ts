@@ -1,4 +1,5 @@
 /** A ring epoch as the control log holds the first one: whole. Later ones are what changes have made of it. */
+import { endianness } from 'node:os';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { WeirError } from '../errors.ts';
@@ -24,7 +25,9 @@ export function encodeRings({ signals }: RingEpoch): EncodedRings {
     key: of.key,
     slotBits: of.slotBits,
     shards: of.shards.map(({ id, name, topic, weight }) => ({ id, name, topic, weight })),
-    slotTable: deflateRawSync(u16LittleEndian(of.slots)).toString('base64'),
+    slotTable: deflateRawSync(
+      swapped(new Uint8Array(of.slots.buffer, of.slots.byteOffset, of.slots.byteLength)),
+    ).toString('base64'),
     overrides: [...of.overrides].map(([hash, shard]) => ({ keyHash: hash.toString(16).padStart(16, '0'), shard })),
   });
   return { traces: encode(signals.traces), metrics: encode(signals.metrics), logs: encode(signals.logs) };
@@ -53,8 +56,7 @@ function decodeSignal(epoch: number, signal: Signal, of: EncodedRings[Signal]): 
     throw damaged('cannot be unpacked', cause);
   }
   if (bytes.length !== slotCount * 2) throw damaged(`has ${bytes.length / 2} slots, not ${slotCount}`);
-  const slots = new Uint16Array(slotCount);
-  for (let slot = 0; slot < slotCount; slot++) slots[slot] = bytes[2 * slot]! | (bytes[2 * slot + 1]! << 8);
+  const slots = new Uint16Array(swapped(bytes).buffer);
   const known = new Set(of.shards.map((shard) => shard.id));
   for (const shard of slotOwners(slots))
     if (!known.has(shard)) throw damaged(`gives slots to shard ${shard}, which is none`);
@@ -67,10 +69,9 @@ function decodeSignal(epoch: number, signal: Signal, of: EncodedRings[Signal]): 
   };
 }
 
-function u16LittleEndian(slots: Uint16Array): Uint8Array {
-  const bytes = Buffer.alloc(slots.length * 2);
-  slots.forEach((shard, slot) => {
-    bytes.writeUInt16LE(shard, slot * 2);
-  });
-  return bytes;
+/** A copy of them, from little-endian to the machine's order or the other way round. */
+function swapped(u16s: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = Uint8Array.from(u16s);
+  if (endianness() === 'BE') Buffer.from(copy.buffer).swap16();
+  return copy;
 }

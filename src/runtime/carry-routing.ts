@@ -1,5 +1,5 @@
 /** What a change of the ring takes out of a shard, and what of that its new shard has already. */
-import { type SignalChange, slotsOf } from '../coordination/ring-change.ts';
+import type { SignalChange } from '../coordination/ring-change.ts';
 import { type SignalRing, selectorOf } from '../coordination/ring-epoch.ts';
 import type { PastChange } from '../coordination/state.ts';
 import type { Routing } from '../kernels/split/kernel.ts';
@@ -54,7 +54,8 @@ export function carriedChanges(changes: readonly PastChange[], signal: Signal): 
 
 /** Sends what the change takes from the shard to where it goes, and all else to the shard itself. */
 export function carryRouting(before: SignalRing, next: SignalRing, from: number): Routing {
-  const slots = before.slots.map((owner, slot) => (owner === from ? next.slots[slot]! : from));
+  const slots = new Uint16Array(before.slots.length).fill(from);
+  for (let slot = 0; slot < slots.length; slot++) if (before.slots[slot] === from) slots[slot] = next.slots[slot]!;
   const shift = BigInt(64 - before.slotBits);
   const ownerIn = (ring: SignalRing, hash: bigint) => ring.overrides.get(hash) ?? ring.slots[Number(hash >> shift)]!;
   const hashes = [...before.overrides.keys(), ...next.overrides.keys()];
@@ -73,28 +74,31 @@ function withoutWhatIsThere(
   since: readonly CarriedChange[],
 ): Routing {
   // Shards that have a slot's items; where nothing is said: their home.
-  const bySlot = new Map<number, Set<number>>();
+  const bySlot = new Map<number, readonly number[]>();
   const byKey = new Map<bigint, Set<number>>();
+  const slotOf = (hash: bigint) => Number(hash >> BigInt(64 - before.slotBits));
+  const ofKeys = new Set([...whole.overrides.keys()].map(slotOf));
   for (const { change } of since) {
     for (const { from: giver, to, runs } of change.moves)
-      for (const slot of slotsOf(runs)) {
-        const having = bySlot.get(slot) ?? new Set([home]);
-        bySlot.set(slot, having);
-        if (having.has(giver)) having.add(to);
-      }
+      for (let i = 0; i + 1 < runs.length; i += 2)
+        for (let slot = runs[i]!; slot < runs[i]! + runs[i + 1]!; slot++) {
+          if (whole.slots[slot] === from && !ofKeys.has(slot)) continue;
+          const having = bySlot.get(slot) ?? [home];
+          if (having.includes(giver)) bySlot.set(slot, [...having, to]);
+        }
     for (const { keyHash, shard } of change.overrides) {
       const hash = BigInt(`0x${keyHash}`);
-      const slot = Number(hash >> BigInt(64 - before.slotBits));
-      byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slot]!));
+      byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slotOf(hash)]!));
     }
   }
-  const isThere = (slot: number, to: number) => to === home || bySlot.get(slot)?.has(to) === true;
-  const slots = whole.slots.map((to, slot) => (to !== from && isThere(slot, to) ? from : to));
+  const isThere = (slot: number, to: number) => to === home || bySlot.get(slot)?.includes(to) === true;
+  const slots = whole.slots.slice();
+  for (let slot = 0; slot < slots.length; slot++)
+    if (slots[slot] !== from && isThere(slot, slots[slot]!)) slots[slot] = from;
   const overrides = new Map(
-    [...whole.overrides].map(([hash, to]) => {
-      const slot = Number(hash >> BigInt(64 - before.slotBits));
-      return [hash, isThere(slot, to) || byKey.get(hash)?.has(to) ? from : to] as const;
-    }),
+    [...whole.overrides].map(
+      ([hash, to]) => [hash, isThere(slotOf(hash), to) || byKey.get(hash)?.has(to) ? from : to] as const,
+    ),
   );
   return { ...whole, slots, overrides };
 }

@@ -27,7 +27,14 @@ export class Audit {
   readonly rings = new Map<number, RingEpoch>();
   readonly requests = new RequestAudit((what) => this.#violated(what));
   state: ControlState = EMPTY_STATE;
-  leaderChanges = 0;
+  /** What there was of what matters. */
+  readonly #happened = {
+    'leader changes': -1,
+    'changes taken back': 0,
+    'changes cut short': 0,
+    'changes over leaders': 0,
+    'items copied': 0,
+  };
   readonly #port: KafkaPort;
   readonly #names: Names;
   readonly #control: Reader;
@@ -39,6 +46,7 @@ export class Audit {
   readonly #count = new RingCount(this.rings, this.#ends);
   /** Those that became active, by epoch, with what the copying for them went by. */
   readonly #activated = new Map<number, Activated>();
+  #proposedBy = 0;
   /** By partition of the traces. */
   readonly #adopted: number[] = [];
   /** Ring epoch that was known when a partition of the traces was added. */
@@ -52,6 +60,17 @@ export class Audit {
     this.#names = names;
     this.#control = port.reader({ topic: names.control, partition: 0 });
     this.#requests = port.reader({ topic: names.requests, partition: 0 });
+  }
+
+  get happened(): Readonly<Record<string, number>> {
+    const { accepted, refused } = this.requests.counts;
+    return {
+      ...this.#happened,
+      'ring epochs': this.rings.size - 1,
+      decisions: this.state.decisions.size,
+      'writes under a token': accepted,
+      'writes under an old token': refused,
+    };
   }
 
   async begin(): Promise<void> {
@@ -113,9 +132,16 @@ export class Audit {
     for (const ring of [this.state.ring, this.state.proposed?.ring]) if (ring) await this.#checkRing(ring);
     switch (event.type) {
       case 'LeaderElected':
-        this.leaderChanges++;
+        this.#happened['leader changes']++;
+        break;
+      case 'RingProposed':
+        if (event.abandons !== undefined) this.#happened['changes taken back']++;
+        this.#proposedBy = event.leaderEpoch;
         break;
       case 'RingActive':
+        if (event.cutShort) this.#happened['changes cut short']++;
+        if (event.leaderEpoch !== this.#proposedBy) this.#happened['changes over leaders']++;
+        this.#happened['items copied'] += event.carried?.items ?? 0;
         if (this.#ends.has(event.epoch)) this.#violated(`ring epoch ${event.epoch} becomes active twice`);
         this.#ends.set(event.epoch, await endsOf(this.#port, this.rings));
         if (before.proposed) {

@@ -1,0 +1,88 @@
+/** What an installation has to do: spans that come in, and wishes about its shards. */
+import { encodeRequest, type Wish } from '../../src/coordination/requests.ts';
+import type { ControlState } from '../../src/coordination/state.ts';
+import type { Producer } from '../../src/kafka/port.ts';
+import { createCorpus } from '../../src/loadgen/corpus.ts';
+import type { Names } from '../../src/names.ts';
+import { decodeItems } from '../support/otlp-schema.ts';
+import { ACTIVE_MS, type Tally, type Traits } from './traits.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+const SPANS_PER_REQUEST = 4;
+
+const corpus = createCorpus({ seed: 1, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST, shape: { hosts: 10 } });
+const requests = corpus.requests(80).map((value) => {
+  return { value, spanIds: decodeItems('traces', value).map(({ spanId }) => spanId) };
+});
+
+export interface WorkloadOptions {
+  readonly time: VirtualTime;
+  readonly names: Names;
+  readonly producer: Producer;
+  readonly traits: Traits;
+  readonly tally: Tally;
+  /** Of the traces, as they are now. */
+  partitions(): number;
+  state(): ControlState;
+}
+
+export class Workload {
+  /** Ids of the spans. */
+  readonly sent = new Set<string>();
+  readonly #options: WorkloadOptions;
+  #wishes = 0;
+
+  constructor(options: WorkloadOptions) {
+    this.#options = options;
+  }
+
+  begin(): void {
+    const { time, traits } = this.#options;
+    this.#feed(0);
+    for (let i = 0; i < traits.wishes; i++)
+      time.schedule(() => this.ask(this.#drawWish()), time.random.integer(500, ACTIVE_MS));
+  }
+
+  /** Some are sent twice. */
+  ask(wish: Wish): void {
+    const { time, names, producer, tally } = this.#options;
+    const id = `wish-${++this.#wishes}`;
+    const at = time.nowMs;
+    const value = encodeRequest({ version: 1, id, member: 'operator', at, expiresAt: at + 30_000, wish });
+    const send = () => void producer.send([{ topic: names.requests, partition: 0, value }]);
+    tally(wish.kind);
+    send();
+    if (time.random.chance(0.25)) time.schedule(send, time.random.integer(0, 3_000));
+  }
+
+  #feed(next: number): void {
+    const { time, names, producer, traits, partitions } = this.#options;
+    const { random } = time;
+    if (time.elapsedMs > ACTIVE_MS || next >= requests.length) return;
+    const batch = requests.slice(next, next + random.integer(1, 2));
+    const partition = random.integer(0, partitions() - 1);
+    for (const id of batch.flatMap(({ spanIds }) => spanIds)) this.sent.add(id);
+    void producer.send(batch.map(({ value }) => ({ topic: names.ingest('traces'), partition, value })));
+    time.schedule(() => this.#feed(next + batch.length), random.integer(0, 2 * traits.feedEveryMs));
+  }
+
+  #drawWish(): Wish {
+    const { random } = this.#options.time;
+    const shards = this.#options.state().ring?.signals.traces.shards.map(({ name }) => name) ?? ['traces-0000'];
+    const kinds = ['create', 'split', 'move', 'move', 'merge', 'retire', 'abandon', 'abandon'] as const;
+    switch (random.pick(kinds)) {
+      case 'create':
+        return { kind: 'create', signal: 'traces', name: `new-${this.#wishes}`, capacity: 1 };
+      case 'split':
+        return { kind: 'split', shard: random.pick(shards) };
+      case 'move':
+        return { kind: 'move', from: random.pick(shards), to: random.pick(shards), slots: random.integer(1, 20_000) };
+      case 'merge':
+        return { kind: 'merge', shard: random.pick(shards), into: random.pick(shards) };
+      case 'retire':
+        return { kind: 'retire', shard: random.pick(shards) };
+      case 'abandon':
+        return { kind: 'abandon' };
+    }
+  }
+}
