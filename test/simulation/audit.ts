@@ -1,24 +1,23 @@
 /**
- * What must hold whatever happens, watched from outside: the control log after each step in which a transaction ended, the shards' records when
- * all is over. The audit has a connection of its own, on which nothing is lost.
+ * What must hold whatever happens, watched from outside after each step in which a transaction ended: the control log here, what was asked of the leader in
+ * `request-audit.ts`, the shards' records in `shard-audit.ts`. The audit has a connection of its own, on which nothing is lost.
  */
 import { decodeDecision } from '../../src/control/decision.ts';
 import { type ControlEvent, type DecisionMade, decodeEvent } from '../../src/coordination/events.ts';
 import { decodeRequest } from '../../src/coordination/requests.ts';
 import { readRingAcks, type WaitingPartition } from '../../src/coordination/ring-acks.ts';
 import { type RingEpoch, ringEpochOf, slotOwners } from '../../src/coordination/ring-epoch.ts';
-import { type ControlState, EMPTY_STATE, fold, type ProposedRing } from '../../src/coordination/state.ts';
-import type { KafkaPort, Poll } from '../../src/kafka/port.ts';
+import { type ControlState, EMPTY_STATE, fold } from '../../src/coordination/state.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { readAll } from '../coordination/cluster.ts';
-import { endsOf, type Holding, type RingCensus, RingCount, slotOf } from '../support/ring-census.ts';
+import { type LogReader, readOn } from './read-on.ts';
 import { RequestAudit } from './request-audit.ts';
+import { ShardAudit } from './shard-audit.ts';
 
 /** The statuses of its records on `weir.decisions`, in order; one that is still on its way has not come to the end. */
 const LIVES_OF_A_DECISION = /^(emitted|proposed(, abandoned|, applied(, (verified|reversed))?)?)$/;
-
-type Reader = ReturnType<KafkaPort['reader']>;
 
 export class Audit {
   /** What did not hold, in words. */
@@ -37,15 +36,9 @@ export class Audit {
   };
   readonly #port: KafkaPort;
   readonly #names: Names;
-  readonly #control: Reader;
-  readonly #requests: Reader;
-  /** By topic: where the shards are read. */
-  readonly #shards = new Map<string, { readonly reader: Reader; readonly id: number }>();
-  /** Of each epoch, where the shards' topics ended when it became active. */
-  readonly #ends = new Map<number, Map<string, bigint>>();
-  readonly #count = new RingCount(this.rings, this.#ends);
-  /** Those that became active, by epoch, with what the copying for them went by. */
-  readonly #activated = new Map<number, Activated>();
+  readonly #control: LogReader;
+  readonly #requests: LogReader;
+  readonly #shards: ShardAudit;
   #proposedBy = 0;
   /** By partition of the traces. */
   readonly #adopted: number[] = [];
@@ -60,6 +53,7 @@ export class Audit {
     this.#names = names;
     this.#control = port.reader({ topic: names.control, partition: 0 });
     this.#requests = port.reader({ topic: names.requests, partition: 0 });
+    this.#shards = new ShardAudit(port, this.rings, (what) => this.#violated(what));
   }
 
   get happened(): Readonly<Record<string, number>> {
@@ -94,19 +88,7 @@ export class Audit {
       const offset = poll.offset(i);
       await this.#take(decodeEvent(poll.value(i), `the control log, offset ${offset}`), offset);
     });
-    for (const topic of written) await this.#readShard(topic);
-    if (this.#count.faults > 0) this.#checkShards();
-  }
-
-  async #readShard(topic: string): Promise<void> {
-    const shard = this.#shards.get(topic);
-    if (shard)
-      await readOn(shard.reader, async (poll, i) =>
-        this.#count.take(shard.id, topic, {
-          ...{ offset: poll.offset(i), timestampMs: poll.timestampMs(i) },
-          ...{ value: poll.value(i), headers: poll.headers(i) },
-        }),
-      );
+    await this.#shards.advance(written);
   }
 
   /** A partition's ring epoch never goes down. */
@@ -142,11 +124,10 @@ export class Audit {
         if (event.cutShort) this.#happened['changes cut short']++;
         if (event.leaderEpoch !== this.#proposedBy) this.#happened['changes over leaders']++;
         this.#happened['items copied'] += event.carried?.items ?? 0;
-        if (this.#ends.has(event.epoch)) this.#violated(`ring epoch ${event.epoch} becomes active twice`);
-        this.#ends.set(event.epoch, await endsOf(this.#port, this.rings));
+        await this.#shards.activated(event.epoch);
         if (before.proposed) {
           const adopted = await this.#checkAcks(event.epoch);
-          this.#activated.set(event.epoch, { proposed: before.proposed, cutShort: event.cutShort === true, adopted });
+          this.#shards.changed(before.proposed, { cutShort: event.cutShort === true, adopted });
         }
         break;
       case 'DecisionMade':
@@ -190,12 +171,7 @@ export class Audit {
     if (known === ring) return;
     if (known) this.#violated(`ring epoch ${ring.epoch} comes with other tables a second time`);
     this.rings.set(ring.epoch, ring);
-    for (const { id, topic } of ring.signals.traces.shards) {
-      if (this.#shards.has(topic)) continue;
-      const reader = this.#port.reader({ topic, partition: 0 });
-      await reader.seek('earliest');
-      this.#shards.set(topic, { reader, id });
-    }
+    await this.#shards.follow(ring);
     for (const signal of SIGNALS) {
       const shards = new Set(ring.signals[signal].shards.map(({ id }) => id));
       const strange = [...slotOwners(ring.signals[signal].slots)].filter((owner) => !shards.has(owner));
@@ -220,59 +196,7 @@ export class Audit {
   async finish(sent: ReadonlySet<string>): Promise<void> {
     for (const what of this.requests.unanswered) this.#violated(what);
     await this.#checkDecisionRecords();
-    for (const topic of this.#shards.keys()) await this.#readShard(topic);
-    this.#checkShards();
-    const { census } = this.#count;
-    const counts = [...sent].map((id) => census.spans.get(id) ?? 0);
-    this.#none(counts.filter((count) => count === 0).length, 'spans are in no shard');
-    this.#none(counts.filter((count) => count > 1).length, 'spans are in a shard more than once');
-    this.#none(census.items - counts.reduce((sum, count) => sum + count, 0), 'spans are in a shard that nobody sent');
-    for (const [epoch, { proposed, cutShort, adopted }] of this.#activated) {
-      if (!cutShort) this.#none(this.#uncopied(census, proposed), `spans are not copied by ring epoch ${epoch}`);
-      if (proposed.ring.touched.traces.length === 0) continue;
-      const marked = census.markers.get(epoch)?.size ?? 0;
-      this.#none(Math.max(0, adopted - marked), `partitions have not marked where ring epoch ${epoch} begins`);
-    }
-  }
-
-  #checkShards(): void {
-    const { misrouted, torn, backwards, late, badCopies } = this.#count.census;
-    this.#none(misrouted, 'spans are in another shard than their ring epoch says');
-    this.#none(torn, 'traces are in more than one shard of a ring epoch');
-    this.#none(backwards, 'records of a partition are of an earlier ring epoch than the ones before them');
-    this.#none(late, 'records are of an earlier ring epoch than the one that was active');
-    this.#none(badCopies, 'copies are in the wrong shard, or where their items are already');
-  }
-
-  /** Of what the moved slots got in the time that is copied, what is not in their new shard. */
-  #uncopied({ holdings }: RingCensus, { ring, before, carryFrom }: ProposedRing): number {
-    if (carryFrom === null) return 0;
-    const [old, next] = [before.signals.traces, ring.signals.traces];
-    const isMissing = (all: readonly Holding[], { traceId, shard, epoch, timestampMs, isCopy }: Holding) => {
-      const slot = slotOf(traceId, old.slotBits);
-      const to = next.slots[slot]!;
-      if (old.slots[slot] !== shard || to === shard || epoch >= ring.epoch || timestampMs < carryFrom) return false;
-      // What a change that was cut short had under way may come late.
-      if (isCopy && this.#activated.get(epoch)?.cutShort) return false;
-      return (
-        !all.some((of) => of.shard === to) &&
-        !this.#couldHaveBeenCopied(slot, to, Math.min(...all.map((of) => of.epoch)), ring.epoch, carryFrom)
-      );
-    };
-    return [...holdings.values()].filter((all) => all.some((holding) => isMissing(all, holding))).length;
-  }
-
-  /** By a change in between that brought the slot to the shard, but was cut short, or began with later items as a clock had been wrong. */
-  #couldHaveBeenCopied(slot: number, to: number, since: number, until: number, carryFrom: number): boolean {
-    return [...this.#activated].some(
-      ([epoch, { proposed, cutShort }]) =>
-        epoch > since &&
-        epoch < until &&
-        proposed.ring.signals.traces.slots[slot] === to &&
-        proposed.before.signals.traces.slots[slot] !== to &&
-        proposed.carryFrom !== null &&
-        (cutShort || proposed.carryFrom > carryFrom),
-    );
+    await this.#shards.finish(sent);
   }
 
   async #checkDecisionRecords(): Promise<void> {
@@ -290,28 +214,7 @@ export class Audit {
     }
   }
 
-  #none(count: number, what: string): void {
-    if (count !== 0) this.#violated(`${count} ${what}`);
-  }
-
   #violated(what: string): void {
     this.violations.push(what);
-  }
-}
-
-interface Activated {
-  readonly proposed: ProposedRing;
-  readonly cutShort: boolean;
-  /** Partitions of the traces that had adopted it by then. */
-  readonly adopted: number;
-}
-
-async function readOn(reader: Reader, take: (poll: Poll, index: number) => Promise<void>): Promise<void> {
-  for (;;) {
-    const polled = await reader.poll(0);
-    if (polled.kind !== 'poll') return;
-    const { poll } = polled;
-    for (let i = 0; i < poll.count; i++) await take(poll, i);
-    poll.release();
   }
 }

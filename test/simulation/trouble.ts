@@ -29,13 +29,13 @@ export class Trouble {
   }
 
   begin(): void {
-    const { time, seats, traits, addPartition, createLateTopic } = this.#options;
+    const { time, traits, addPartition, createLateTopic } = this.#options;
     const { random } = time;
-    this.#sometimes('kills', traits.kills, () => this.#kill(random.pick(seats)));
-    this.#sometimes('stops', traits.stops, () => this.#stop(random.pick(seats)));
-    this.#sometimes('pauses', traits.pauses, () => this.#pause(random.pick(seats), random.integer(200, 8_000)));
+    this.#sometimes('kills', traits.kills, () => this.#kill(this.#anySeat()));
+    this.#sometimes('stops', traits.stops, () => this.#stop(this.#anySeat()));
+    this.#sometimes('pauses', traits.pauses, () => this.#pause(this.#anySeat(), random.integer(200, 8_000)));
     this.#sometimes('clock jumps', traits.jumps, () => {
-      const { member } = random.pick(seats);
+      const { member } = this.#anySeat();
       if (member) member.skewMs = random.integer(-20_000, 20_000);
     });
     this.#sometimes('slow partitions', traits.slow, () => this.#slowDown());
@@ -57,10 +57,10 @@ export class Trouble {
         this.#soon(1_500, () => this.#kill(other));
         break;
       case 'pause':
-        this.#soon(1_500, () => this.#pause(random.pick(this.#options.seats), random.integer(100, 6_000)));
+        this.#soon(1_500, () => this.#pause(this.#anySeat(), random.integer(100, 6_000)));
         break;
       case 'kill':
-        this.#soon(1_500, () => this.#kill(random.pick(this.#options.seats)));
+        this.#soon(1_500, () => this.#kill(this.#anySeat()));
     }
   }
 
@@ -75,7 +75,7 @@ export class Trouble {
           this.#soon(200, () => this.#kill(seat));
         break;
       case 'pause':
-        for (const seat of controllers) this.#soon(200, () => this.#pause(seat, random.integer(100, 6_000)));
+        this.#soon(200, () => this.#pause(random.pick(controllers), random.integer(2_000, 6_000)));
         break;
       case 'abandon':
         this.#soon(100, this.#options.abandon);
@@ -95,6 +95,11 @@ export class Trouble {
     if (time.elapsedMs > ACTIVE_MS - 3_000 || !time.random.chance(traits.aimed)) return false;
     tally(what);
     return true;
+  }
+
+  /** Controllers twice as often: a change of leaders is where most can go wrong. */
+  #anySeat(): Seat {
+    return this.#options.time.random.pick([...this.#options.seats, ...this.#seatsOf('control')]);
   }
 
   #seatsOf(role: Seat['role']): readonly Seat[] {
@@ -118,11 +123,11 @@ export class Trouble {
   }
 
   #slowDown(): void {
-    const { time, names, seats, partitions } = this.#options;
+    const { time, names, partitions } = this.#options;
     const { random } = time;
     const topic = random.pick([names.ingest('traces'), names.control, names.control, names.requests]);
     const slow: SlowPartition = {
-      member: random.chance(0.7) ? random.pick(seats).member : null,
+      member: random.chance(0.7) ? this.#anySeat().member : null,
       topic,
       partition: topic === names.ingest('traces') ? random.integer(0, partitions() - 1) : 0,
       delayMs: random.integer(50, 3_000),
