@@ -6,7 +6,8 @@
  * 3. writes LeaderElected in a transaction,
  * 4. reads read_committed until it meets that record, so that all that earlier leaders have written is folded; the record's offset is the
  *    leader epoch,
- * 5. and only then acts. Everything it writes is fenced from then on, however long it was paused.
+ * 5. and only then acts. Everything it writes is fenced from then on, however long it was paused. What commits an offset, as each answer to a request
+ *    does, is fenced by the group, too: refused once that has dropped the leader, before there is another.
  *
  * A leader that was fenced, or does not know what became of a transaction, leaves the group and joins again: it opens its sink again only under a
  * newer generation, or it and the rightful leader would fence each other for ever.
@@ -168,7 +169,7 @@ class Candidate implements Election {
     if (!(await partition.confirm()))
       throw new TermFailed('the candidate came too late', { cause: new Error('the group has gone on without us') });
     const sink = await port
-      .openSink({ fencingKey, groupId, transactionTimeoutMs, signal: partition.signal })
+      .openSink({ fencingKey, groupId, tenure: partition, transactionTimeoutMs, signal: partition.signal })
       .catch((cause: unknown) => Promise.reject(new TermFailed('the sink could not be opened', { cause })));
     const ending = new AbortController();
     const end = (reason: unknown) => ending.abort(reason);

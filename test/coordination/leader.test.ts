@@ -94,6 +94,15 @@ describe('electLeader', () => {
     expect(second.state.leaders.get('control')!.leaderEpoch).toBe(second.leaderEpoch);
   });
 
+  it('cannot answer a request any more once the group has dropped it, also before there is another', async () => {
+    const lead = await (await candidate('a')).next();
+    const answer = { events: [cleared('x')], offsets: [{ topic: names.requests, partition: 0, offset: 1n }] };
+    expect(await lead.write(answer)).toEqual({ kind: 'committed' });
+    kafka.expireMember(names.controlGroup, lead.state.leaders.get('control')!.memberId);
+    expect(await lead.write(answer)).toMatchObject({ kind: 'fenced' });
+    expect(lead.signal.aborted).toBe(true);
+  });
+
   it('has read everything that earlier leaders wrote before it acts', async () => {
     const a = await candidate('a');
     const first = await a.next();
