@@ -3,6 +3,7 @@
  *
  *   npm run simulate -- --seeds 10000            seeds from a fresh one on; it is printed
  *   npm run simulate -- --seeds 500 --from 1     seeds 1 to 500
+ *   npm run simulate -- --seeds 500 --workers 1  on one core
  *   npm run simulate -- --seed 4711              one seed once more, with its log
  *   npm run simulate -- --bug unfenced-leader    with a planted bug, which it should find
  */
@@ -14,7 +15,7 @@ import { simulateSeeds } from '../test/simulation/seeds.ts';
 import { type SimulationResult, simulate } from '../test/simulation/simulate.ts';
 
 const MOST_SEED = 2 ** 31;
-const TOLD_EVERY = 250;
+const TOLD_EVERY_MS = 20_000;
 
 const { values } = parseArgs({
   options: {
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     from: { type: 'string' },
     seed: { type: 'string' },
     bug: { type: 'string' },
+    workers: { type: 'string' },
   },
 });
 if (values.bug !== undefined && !Object.hasOwn(PLANTED_BUGS, values.bug))
@@ -40,21 +42,27 @@ async function many(): Promise<number> {
   const from = values.from === undefined ? randomInt(MOST_SEED - count) : whole('from', values.from);
   process.stdout.write(`seeds ${from} to ${from + count - 1}\n`);
   const beganMs = performance.now();
+  let toldMs = beganMs;
   const happened: Record<string, number> = {};
   let [done, bad] = [0, 0];
   await simulateSeeds(
     Array.from({ length: count }, (_, i) => from + i),
     {
       bug,
+      workers: values.workers === undefined ? undefined : whole('workers', values.workers),
       onResult(result) {
         done++;
         for (const [what, times] of Object.entries(result.happened)) happened[what] = (happened[what] ?? 0) + times;
         if (result.violations.length > 0) bad++;
         if (result.violations.length > 0) process.stdout.write(`${complaint(result)}\n`);
-        if (done % TOLD_EVERY === 0 || done === count) {
-          const seconds = Math.round((performance.now() - beganMs) / 1_000);
-          process.stdout.write(`${done} of ${count} seeds, ${bad} failed, ${seconds} s\n`);
-        }
+        const nowMs = performance.now();
+        if (nowMs - toldMs < TOLD_EVERY_MS && done < count) return undefined;
+        toldMs = nowMs;
+        const seconds = (nowMs - beganMs) / 1_000;
+        const left = Math.round((seconds / done) * (count - done));
+        process.stdout.write(
+          `${done} of ${count} seeds, ${bad} failed, ${Math.round(seconds)} s; about ${left} s to go\n`,
+        );
         return undefined;
       },
     },

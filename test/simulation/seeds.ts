@@ -7,8 +7,8 @@ import type { Order } from './worker.ts';
 
 export interface SeedsOptions {
   readonly bug?: PlantedBug;
-  /** Default: one a core. */
-  readonly threads?: number;
+  /** Threads. Default: one a core. */
+  readonly workers?: number | undefined;
   /** Told of each result as it comes; no more seeds are begun once it says 'stop'. */
   onResult?(result: SimulationResult): 'stop' | undefined;
 }
@@ -16,7 +16,7 @@ export interface SeedsOptions {
 /** In the order of the seeds. Rejects when a simulation itself fails. */
 export async function simulateSeeds(
   seeds: readonly number[],
-  { bug, threads = availableParallelism(), onResult }: SeedsOptions = {},
+  { bug, workers = availableParallelism(), onResult }: SeedsOptions = {},
 ): Promise<SimulationResult[]> {
   const results: SimulationResult[] = [];
   let next = 0;
@@ -37,6 +37,6 @@ export async function simulateSeeds(
       await worker.terminate();
     }
   };
-  await Promise.all(Array.from({ length: Math.min(threads, seeds.length) }, run));
+  await Promise.all(Array.from({ length: Math.min(workers, seeds.length) }, run));
   return results.filter(Boolean);
 }

@@ -3,21 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { PLANTED_BUGS, type PlantedBug } from './planted.ts';
 import { simulateSeeds } from './seeds.ts';
 
-/**
- * Always the same, and one that nobody has seen before. `npm run simulate` has the thousands. They end before seed 240, one of 700, which shows a fault that
- * is not mended yet: the copies of a change that is taken back while it copies stay in the new shard, and the same move made again copies them again.
- */
-const FIXED_SEEDS = 200;
+/** Always the same, and one that nobody has seen before. `npm run simulate` has the thousands. */
+const FIXED_SEEDS = 300;
 const fresh = randomInt(2 ** 31);
 const seedsFrom1 = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 
-/** Seeds, from 1 on, of which one finds it: the rarest at about the sixtieth, whose order of events any change of the code makes another. */
+/** Seeds, from 1 on, of which one finds it; most are found by the tenth, but any change of the code makes another order of events. */
 const FOUND_WITHIN: Readonly<Record<PlantedBug, number>> = {
   'adopts-silently': 20,
   'forgets-epochs': 250,
-  'skips-a-partition': 100,
-  'trusts-old-tokens': 60,
-  'unfenced-leader': 250,
+  'skips-a-partition': 150,
+  'trusts-old-tokens': 20,
+  'unfenced-leader': 150,
   'unkept-offsets': 20,
 };
 
@@ -30,9 +27,21 @@ describe('the simulation', { timeout: 600_000 }, () => {
     ).toEqual([]);
     const happened = (what: string) => results.reduce((sum, result) => sum + (result.happened[what] ?? 0), 0);
     // What never happens proves nothing.
-    for (const what of ['kills', 'pauses', 'clock jumps', 'slow partitions', 'doubled reports', 'leader changes'])
+    for (const what of ['kills', 'pauses', 'clock jumps', 'slow partitions', 'doubled reports', 'added partitions'])
       expect(happened(what), what).toBeGreaterThan(FIXED_SEEDS / 2);
-    expect(happened('ring epochs')).toBeGreaterThan(FIXED_SEEDS);
+    for (const what of [
+      'leader changes',
+      'ring epochs',
+      'kills during adoption',
+      'writes under a token',
+      'items copied',
+    ])
+      expect(happened(what), what).toBeGreaterThan(FIXED_SEEDS);
+    for (const what of [
+      ...['kills during copying', 'changes taken back', 'changes cut short', 'changes over leaders'],
+      ...['writes under an old token', 'late topics', 'decisions'],
+    ])
+      expect(happened(what), what).toBeGreaterThan(FIXED_SEEDS / 10);
   });
 
   it('replays a seed exactly', async () => {
