@@ -63,6 +63,7 @@ async function main(options: SenderOptions): Promise<void> {
           connections,
           gzip: false,
           headers: {},
+          tls: null,
           timeoutMs: TIMEOUT_MS,
         });
   const say = (line: SenderLine) => process.stdout.write(`${JSON.stringify(line)}\n`);

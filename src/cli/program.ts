@@ -215,27 +215,38 @@ function addLoad(program: Command): void {
     )
     .option('--gzip', 'compress', false)
     .option('--header <name=value>', 'a header of each request; may come more than once', addHeader)
+    .option('--tls', 'over TLS; the target must have a certificate that Node trusts', false)
+    .addOption(new Option('--tls-ca <file>', 'or one of these authorities (PEM)').implies({ tls: true }))
+    .addOption(new Option('--tls-cert <file>', "the client's certificate (PEM), for mutual TLS").implies({ tls: true }))
+    .addOption(new Option('--tls-key <file>', 'and its key').implies({ tls: true }))
     .option('--services <n>', 'services that seem to send', positiveNumber, 48)
     .option('--skew <n>', '0: all services send alike; 1.1: a few send most', fraction, 0)
     .option('--seed <n>', 'the same seed makes the same traffic', wholeNumber, 1)
     .addHelpText(
       'after',
-      '\nExamples:\n  weir load --rate 50000 --seconds 30\n  weir load --protocol http --signal logs --gzip --target collector:4318 --header tenant=acme',
+      '\nExamples:\n  weir load --rate 50000 --seconds 30\n  weir load --protocol http --signal logs --gzip --target collector:4318 --header tenant=acme' +
+        "\n  weir load --tls-ca authority.pem --header 'authorization=Bearer 4Yl2hQx0d7pTq1mB'",
     )
     .action(async ({ perRequest: itemsPerRequest, header: headers = {}, target, ...rest }: LoadFlags) => {
       const { describeSummary, runLoad } = await import('../loadgen/command.ts');
       const usual = rest.protocol === 'grpc' ? '127.0.0.1:4317' : '127.0.0.1:4318';
-      const wanted = { ...rest, itemsPerRequest, headers, target: target ?? usual };
+      const { tlsCa: caFile, tlsCert: certFile, tlsKey: keyFile } = rest;
+      const tls = rest.tls ? { caFile, certFile, keyFile } : null;
+      const wanted = { ...rest, itemsPerRequest, headers, tls, target: target ?? usual };
       const summary = await runLoad(wanted, { stdout: process.stdout, signal: stopSignal() });
       process.stdout.write(`${describeSummary(summary, wanted.signal)}\n`);
     });
 }
 
 /** As commander names them. */
-interface LoadFlags extends Omit<LoadOptions, 'itemsPerRequest' | 'headers' | 'target'> {
+interface LoadFlags extends Omit<LoadOptions, 'itemsPerRequest' | 'headers' | 'target' | 'tls'> {
   readonly perRequest: number;
   readonly header?: Record<string, string>;
   readonly target?: string;
+  readonly tls: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 function fraction(text: string): number {

@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WeirError } from '../errors.ts';
 import { ITEM_NAMES, type Signal } from '../signals.ts';
+import { type ClientTls, openClientTls } from './client-tls.ts';
 import { createCorpus } from './corpus.ts';
 import { openTransport, type Sent } from './transports.ts';
 
@@ -23,6 +24,8 @@ export interface LoadOptions {
   readonly maxInFlight: number;
   readonly gzip: boolean;
   readonly headers: Readonly<Record<string, string>>;
+  /** null: in the clear. */
+  readonly tls: ClientTls | null;
   readonly services: number;
   /** 0: all services send alike; 1.1: a few send most. */
   readonly skew: number;
@@ -62,7 +65,8 @@ export async function runLoad(
     shape: { serviceSkew: options.skew },
   });
   const requests = corpus.requests(DISTINCT_REQUESTS);
-  const transport = openTransport({ ...options, timeoutMs: TIMEOUT_MS });
+  const tls = options.tls && (await openClientTls(options.tls));
+  const transport = openTransport({ ...options, tls, timeoutMs: TIMEOUT_MS });
   const latenciesMs: number[] = [];
   const refusals = new Map<string, number>();
   let sent = 0;
@@ -104,7 +108,7 @@ export async function runLoad(
     throw new WeirError(
       'LOAD_TARGET',
       `load: none of ${sent} requests to ${options.protocol}://${options.target} was accepted (${reasons}); ` +
-        'start the bridge there, or name another with --target HOST:PORT',
+        'see that a bridge is there (--target HOST:PORT), and gets what it asks for (--tls, --header)',
     );
   }
   return summarise();

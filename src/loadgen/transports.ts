@@ -1,4 +1,5 @@
 /** How the load generator speaks OTLP: gRPC through grpc-js, HTTP through undici. Bodies are sent as they are. */
+import type { SecureContext } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { Pool } from 'undici';
@@ -23,6 +24,8 @@ export interface TransportOptions {
   readonly connections: number;
   readonly gzip: boolean;
   readonly headers: Readonly<Record<string, string>>;
+  /** null: in the clear. */
+  readonly tls: SecureContext | null;
   readonly timeoutMs: number;
 }
 
@@ -32,14 +35,15 @@ export function openTransport(options: TransportOptions): Transport {
 
 const SERVICES: Readonly<Record<Signal, string>> = { traces: 'trace', metrics: 'metrics', logs: 'logs' };
 
-function openGrpc({ target, signal, connections, gzip, headers, timeoutMs }: TransportOptions): Transport {
+function openGrpc({ target, signal, connections, gzip, headers, tls, timeoutMs }: TransportOptions): Transport {
   const service = SERVICES[signal];
   const name = `${service[0]!.toUpperCase()}${service.slice(1)}Service`;
   const path = `/opentelemetry.proto.collector.${service}.v1.${name}/Export`;
+  const channel = tls ? credentials.createFromSecureContext(tls) : credentials.createInsecure();
   const clients = Array.from(
     { length: connections },
     () =>
-      new Client(target, credentials.createInsecure(), {
+      new Client(target, channel, {
         'grpc.use_local_subchannel_pool': 1,
         'grpc.max_send_message_length': -1,
         ...(gzip ? { 'grpc.default_compression_algorithm': 2 } : {}),
@@ -75,8 +79,13 @@ function openGrpc({ target, signal, connections, gzip, headers, timeoutMs }: Tra
   };
 }
 
-function openHttp({ target, signal, connections, gzip, headers, timeoutMs }: TransportOptions): Transport {
-  const pool = new Pool(`http://${target}`, { connections, pipelining: 1, headersTimeout: timeoutMs });
+function openHttp({ target, signal, connections, gzip, headers, tls, timeoutMs }: TransportOptions): Transport {
+  const pool = new Pool(`${tls ? 'https' : 'http'}://${target}`, {
+    connections,
+    pipelining: 1,
+    headersTimeout: timeoutMs,
+    ...(tls && { connect: { secureContext: tls } }),
+  });
   const fixed = {
     'content-type': 'application/x-protobuf',
     ...(gzip ? { 'content-encoding': 'gzip' } : {}),

@@ -64,7 +64,7 @@ describeOnKafka('at low load', ({ brokers }) => {
       const stdout = new Writable({ write: (_chunk, _encoding, done) => done() });
       const rate = (1_000 / INTERVAL_MS) * ITEMS;
       const corpus = { signal: 'traces', itemsPerRequest: ITEMS, services: 48, skew: 0, seed: 1 } as const;
-      const sending = { rate, seconds: SECONDS, connections: 2, maxInFlight: 64, gzip: false, headers: {} };
+      const sending = { rate, seconds: SECONDS, connections: 2, maxInFlight: 64, gzip: false, headers: {}, tls: null };
       const excessesMs: number[] = [];
       for (let round = 0; round < ROUNDS; round++) {
         const loading = runLoad(

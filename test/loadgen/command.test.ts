@@ -1,9 +1,13 @@
 /** `weir load` against a running bridge: what it says it sent is what Kafka holds. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../src/kafka/embedded.ts';
 import { describeSummary, type LoadOptions, runLoad } from '../../src/loadgen/command.ts';
 import { type Rig, startRig } from '../bridge/rig.ts';
+import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 
 const OPTIONS: LoadOptions = {
@@ -17,6 +21,7 @@ const OPTIONS: LoadOptions = {
   maxInFlight: 64,
   gzip: false,
   headers: {},
+  tls: null,
   services: 12,
   skew: 0,
   seed: 1,
@@ -91,6 +96,69 @@ describe('weir load', () => {
       await expect(runLoad({ ...OPTIONS, protocol, target, seconds }, io)).rejects.toMatchObject({
         code: 'LOAD_TARGET',
         message: expect.stringContaining(target),
+      });
+    }
+  });
+});
+
+describe('weir load, to a bridge with TLS and credentials', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-load-tls-'));
+  const TOKEN = 'acme-token-0123456789';
+  const credentialsFile = join(folder, 'credentials.yaml');
+  const few = { ...OPTIONS, rate: 500, seconds: 0.2 };
+  let authority: Certificate;
+  let client: Certificate;
+  let bridgeTls: { enabled: true; certFile: string; keyFile: string; clientCaFile: string };
+  beforeAll(async () => {
+    authority = await makeAuthority(folder, 'authority');
+    client = await makeCertificate(folder, 'client', authority);
+    const { certFile, keyFile } = await makeCertificate(folder, 'server', authority, 'IP:127.0.0.1');
+    bridgeTls = { enabled: true, certFile, keyFile, clientCaFile: authority.certFile };
+    writeFileSync(credentialsFile, `tokens: [{ token: ${TOKEN}, tenant: acme }]`);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  for (const protocol of ['grpc', 'http'] as const) {
+    it(`sends over ${protocol}, with its own certificate and a token`, async () => {
+      rig = await startRig({ config: { bridge: { tls: bridgeTls, auth: { credentialsFile } } } });
+      const target = protocol === 'grpc' ? rig.bridge.grpcAddress : rig.bridge.httpAddress;
+      const { lines: _, ...io } = screen();
+      const tls = { caFile: authority.certFile, certFile: client.certFile, keyFile: client.keyFile };
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      const summary = await runLoad({ ...few, protocol, target, tls, headers }, io);
+      expect(summary.refusals).toEqual(new Map());
+      const stored = await rig.stored('traces');
+      expect(stored).toHaveLength(summary.sent);
+      expect(stored[0]!.headers).toEqual([['tenant', 'acme']]);
+
+      const untrusting = runLoad({ ...few, protocol, target, tls: { ...tls, caFile: undefined }, headers }, io);
+      await expect(untrusting).rejects.toMatchObject({
+        code: 'LOAD_TARGET',
+        message: expect.stringMatching(/UNAVAILABLE|SELF_SIGNED|UNABLE/),
+      });
+      const unknown = runLoad({ ...few, protocol, target, tls }, io);
+      await expect(unknown).rejects.toMatchObject({
+        code: 'LOAD_TARGET',
+        message: expect.stringMatching(protocol === 'grpc' ? /UNAUTHENTICATED/ : /401/),
+      });
+    });
+  }
+
+  it('names a file that it cannot use, before anything is sent', async () => {
+    const { lines: _, ...io } = screen();
+    const { certFile } = client;
+    const { keyFile } = authority;
+    const cases = [
+      [{ caFile: join(folder, 'nowhere.pem') }, '--tls-ca: .*nowhere.pem cannot be used: there is no such file'],
+      [{ caFile: credentialsFile }, '--tls-ca: .*credentials.yaml cannot be used: it holds nothing in PEM'],
+      [{ certFile }, '--tls-cert and --tls-key .* give both, or neither'],
+      [{ certFile, keyFile }, 'cannot use .*client.pem, .*authority.key: .*key values mismatch'],
+    ] as const;
+    for (const [tls, message] of cases) {
+      const failed = runLoad({ ...few, target: '127.0.0.1:1', tls }, io);
+      await expect(failed).rejects.toMatchObject({
+        code: 'CONFIG_INVALID',
+        message: expect.stringMatching(new RegExp(message)),
       });
     }
   });
