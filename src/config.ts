@@ -270,6 +270,9 @@ export const configSchema = z
           .max(256 * MiB)
           .default(64 * MiB)
           .describe('largest request, also after decompression'),
+        maxInflationRatio: positive(100).describe(
+          'most bytes that a compressed one becomes, in a request that is over 16 MiB decompressed',
+        ),
         lingerMs: z
           .number()
           .min(0)

@@ -17,6 +17,7 @@ export type GrpcFault =
   | 'too-large'
   | 'no-room'
   | 'malformed'
+  | 'bomb'
   | 'misframed'
   | 'unknown-compression'
   | 'bad-timeout'
@@ -40,6 +41,8 @@ export interface CallOptions {
   readonly stream: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
   readonly budget: ByteBudget;
+  /** Of bytes decompressed to compressed, see `inflate`. */
+  readonly maxInflationRatio: number;
   /** Its connection has shown a client certificate that is trusted. */
   readonly certified: boolean;
   readonly onEnd: (call: GrpcCall) => void;
@@ -56,18 +59,20 @@ export class GrpcCall {
   readonly #stream: ServerHttp2Stream;
   readonly #method: GrpcMethod;
   readonly #budget: ByteBudget;
+  readonly #maxInflationRatio: number;
   readonly #reader: MessageReader;
   readonly #onEnd: (call: GrpcCall) => void;
   #deadlineAt = Number.POSITIVE_INFINITY;
   #state: 'reading' | 'serving' | 'ended' = 'reading';
   #status: GrpcStatus = OK;
 
-  constructor({ method, stream, headers, budget, certified, onEnd }: CallOptions) {
+  constructor({ method, stream, headers, budget, maxInflationRatio, certified, onEnd }: CallOptions) {
     this.headers = headers;
     this.certified = certified;
     this.#stream = stream;
     this.#method = method;
     this.#budget = budget;
+    this.#maxInflationRatio = maxInflationRatio;
     this.#reader = new MessageReader(budget, method.maxMessageBytes);
     this.#onEnd = onEnd;
   }
@@ -172,7 +177,7 @@ export class GrpcCall {
 
   async #inflate(compression: Compression, body: BodyBuffer, serve: (body: BodyBuffer) => void): Promise<void> {
     const inflated = new BodyBuffer(this.#budget, this.#method.maxMessageBytes);
-    const outcome = await inflate(compression, body.view(), inflated);
+    const outcome = await inflate(compression, body.view(), inflated, this.#maxInflationRatio);
     body.recycle();
     if (outcome === 'ok' && this.#state === 'serving') {
       serve(inflated);

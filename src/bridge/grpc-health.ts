@@ -34,6 +34,7 @@ const FAULTS: Readonly<Record<GrpcFault, number>> = {
   'too-large': status.RESOURCE_EXHAUSTED,
   'no-room': status.UNAVAILABLE,
   malformed: status.INVALID_ARGUMENT,
+  bomb: status.RESOURCE_EXHAUSTED,
   misframed: status.INTERNAL,
   'unknown-compression': status.UNIMPLEMENTED,
   'bad-timeout': status.INTERNAL,

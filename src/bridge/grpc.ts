@@ -15,6 +15,7 @@ import { GrpcCall, type GrpcFault, type GrpcMethod, isGrpc, metadataValue } from
 import { createHealth, type Health } from './grpc-health.ts';
 import { GrpcSession } from './grpc-session.ts';
 import { OK, statusHeaders, statusOf } from './grpc-status.ts';
+import { bombText } from './inflate.ts';
 import type { Transport } from './intake.ts';
 import { type Endpoint, type EndpointOptions, listen } from './listen.ts';
 import { responseToProtobuf } from './partial-success.ts';
@@ -41,6 +42,7 @@ export interface GrpcEndpoint extends Endpoint {
 export async function startGrpc(options: EndpointOptions): Promise<GrpcEndpoint> {
   const { intake, tls, budget } = options;
   const { bridge } = options.config;
+  const { maxInflationRatio } = bridge;
   const health = createHealth(Object.values(SERVICES));
   const methods = new Map(health.methods);
   for (const [signal, service] of Object.entries(SERVICES)) {
@@ -68,7 +70,7 @@ export async function startGrpc(options: EndpointOptions): Promise<GrpcEndpoint>
       const method = methodOf(stream, headers);
       if (method === null) return;
       const onEnd = (ended: GrpcCall) => session.ended(ended);
-      const call = new GrpcCall({ method, stream, headers, budget, certified, onEnd });
+      const call = new GrpcCall({ method, stream, headers, budget, maxInflationRatio, certified, onEnd });
       session.began(call);
       call.start();
     });
@@ -170,6 +172,7 @@ const FAULTS: Readonly<Record<GrpcFault, (limits: Limits) => [RefusalReason, str
     `requests being read and waiting for Kafka have reached bridge.queueBytes (${queueBytes})`,
   ],
   malformed: () => ['malformed', 'the message cannot be decompressed'],
+  bomb: (limits) => ['too_large', bombText(limits)],
   misframed: () => ['misframed', 'the request is not one length-prefixed message, compressed as grpc-encoding says'],
   'unknown-compression': () => ['unsupported', 'of compressions the bridge takes gzip, deflate and none'],
   'bad-timeout': () => ['misframed', 'grpc-timeout is no timeout'],

@@ -9,7 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Signal } from '../signals.ts';
 import { type Appended, BodyBuffer } from './body-buffer.ts';
 import { type Cors, createCors } from './cors.ts';
-import { inflate, isCompression } from './inflate.ts';
+import { bombText, inflate, isCompression } from './inflate.ts';
 import type { Transport } from './intake.ts';
 import { type Endpoint, type EndpointOptions, listen } from './listen.ts';
 import { otlpJsonToProtobuf } from './otlp-json.ts';
@@ -75,7 +75,7 @@ interface Exchange extends EndpointOptions {
 
 async function serve(exchange: Exchange): Promise<void> {
   const { request, response, intake, admission, config, budget, cors } = exchange;
-  const { maxRequestBytes, queueBytes } = config.bridge;
+  const { maxRequestBytes, maxInflationRatio, queueBytes } = config.bridge;
   if (cors?.answered(request, response)) return;
   const transport = transportOf(request);
   const path = pathOf(request);
@@ -121,10 +121,11 @@ async function serve(exchange: Exchange): Promise<void> {
     if (read !== 'ok') return refuseBody(read);
     let body = sent.view();
     if (encoding !== 'identity' && body.length > 0) {
-      const outcome = await inflate(encoding, body, inflated);
+      const outcome = await inflate(encoding, body, inflated, maxInflationRatio);
       sent.recycle();
       if (outcome === 'malformed')
         return refuse('malformed', `the body is not ${encoding}, though Content-Encoding says so`);
+      if (outcome === 'bomb') return refuse('too_large', bombText(config.bridge));
       if (outcome !== 'ok') return refuseBody(outcome);
       body = inflated.view();
     }

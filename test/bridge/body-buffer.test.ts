@@ -70,13 +70,14 @@ describe('a body', () => {
 });
 
 describe('inflating', () => {
+  const ANY_RATIO = Number.POSITIVE_INFINITY;
   const COMPRESS = { gzip: gzipSync, deflate: deflateSync };
   const zeros = Buffer.alloc(20 * MiB);
 
   it.each(['gzip', 'deflate'] as const)('%s gives back what was compressed, small and large', async (compression) => {
     for (const length of [0, 10, 100_000, 3 * MiB]) {
       const into = new BodyBuffer(new ByteBudget(8 * MiB), 4 * MiB);
-      expect(await inflate(compression, COMPRESS[compression](letters(length)), into)).toBe('ok');
+      expect(await inflate(compression, COMPRESS[compression](letters(length)), into, ANY_RATIO)).toBe('ok');
       expect(Buffer.compare(into.view(), letters(length))).toBe(0);
       into.recycle();
     }
@@ -93,7 +94,7 @@ describe('inflating', () => {
         most = Math.max(most, budget.heldBytes);
       };
       const into = new BodyBuffer(budget, limit);
-      expect(await inflate(compression, bomb, into)).toBe('too-large');
+      expect(await inflate(compression, bomb, into, ANY_RATIO)).toBe('too-large');
       expect(most).toBeLessThanOrEqual(limit);
       into.recycle();
       expect(budget.heldBytes).toBe(0);
@@ -101,7 +102,7 @@ describe('inflating', () => {
     const crowded = new ByteBudget(4 * MiB);
     crowded.hold(2 * MiB);
     const into = new BodyBuffer(crowded, 64 * MiB);
-    expect(await inflate(compression, bomb, into)).toBe('no-room');
+    expect(await inflate(compression, bomb, into, ANY_RATIO)).toBe('no-room');
     expect(crowded.heldBytes).toBeLessThanOrEqual(4 * MiB);
   });
 
@@ -111,6 +112,23 @@ describe('inflating', () => {
     ['a wrong checksum', wrongChecksum(gzipSync(letters(1_000)))],
     ['a large body with a cut end', gzipSync(letters(3 * MiB)).subarray(0, -9)],
   ])('says of %s that it is malformed', async (_, body) => {
-    expect(await inflate('gzip', body, new BodyBuffer(new ByteBudget(8 * MiB), 4 * MiB))).toBe('malformed');
+    const into = new BodyBuffer(new ByteBudget(8 * MiB), 4 * MiB);
+    expect(await inflate('gzip', body, into, ANY_RATIO)).toBe('malformed');
+  });
+
+  it.each(['gzip', 'deflate'] as const)('%s stops where a few bytes become too many', async (compression) => {
+    const body = COMPRESS[compression](zeros);
+    const ratio = zeros.length / body.length;
+    const inflated = async (maxRatio: number, small = body) => {
+      const into = new BodyBuffer(new ByteBudget(64 * MiB), 64 * MiB);
+      return { outcome: await inflate(compression, small, into, maxRatio), bytes: into.length };
+    };
+    expect(await inflated(ratio + 1)).toEqual({ outcome: 'ok', bytes: zeros.length });
+    const stopped = await inflated(100);
+    expect(stopped.outcome).toBe('bomb');
+    expect(stopped.bytes).toBeLessThanOrEqual(16 * MiB);
+    // What stays small may come from as few bytes as it likes.
+    const small = zeros.subarray(0, 16 * MiB);
+    expect(await inflated(1, COMPRESS[compression](small))).toEqual({ outcome: 'ok', bytes: small.length });
   });
 });

@@ -50,19 +50,23 @@ async function answerTo(rig: Rig, bytes: string): Promise<{ status: number; head
 }
 
 describe('a gzip bomb', () => {
-  it('stops at bridge.maxRequestBytes by gRPC and HTTP, and the bridge stays small', async () => {
-    const rig = await start({ maxRequestBytes: 8 * MiB });
+  it.each([
+    ['maxRequestBytes', 8 * MiB],
+    ['maxInflationRatio', 50],
+  ])('stops at bridge.%s by gRPC and HTTP, and the bridge stays small', async (setting, limit) => {
+    const rig = await start({ [setting]: limit });
     // 1 GiB, in two layers of zeros that a compressor makes quickly.
     const bomb = Buffer.concat(Array(64).fill(gzipSync(Buffer.alloc(16 * MiB))));
     const before = process.memoryUsage.rss();
     const byHttp = await rig.post('/v1/traces', bomb, { ...PROTOBUF, 'content-encoding': 'gzip' });
     expect(byHttp.status).toBe(413);
-    expect(decodeStatus(byHttp.body)).toMatchObject({ code: status.RESOURCE_EXHAUSTED, retryAfterMs: null });
+    const message = expect.stringContaining(`bridge.${setting} (${limit})`);
+    expect(decodeStatus(byHttp.body)).toEqual({ code: status.RESOURCE_EXHAUSTED, message, retryAfterMs: null });
     const wire = await wireTo(rig);
     const call = wire.call({ 'grpc-encoding': 'gzip' });
     call.end(prefixed(bomb, { flag: 1 }));
     const answer = await call.answer;
-    expect(answer.code).toBe(status.RESOURCE_EXHAUSTED);
+    expect(answer).toMatchObject({ code: status.RESOURCE_EXHAUSTED, message });
     expect(answer.headers['grpc-status-details-bin']).toBeUndefined();
     expect(process.memoryUsage.rss() - before).toBeLessThan(100 * MiB);
   });
