@@ -225,7 +225,7 @@ export async function ensureTopics(admin: Admin, options: EnsureTopicsOptions): 
   const topics = new Map(found.map((topic) => [topic.name, topic]));
   const problems = mismatches(wanted, topics);
   if (problems.length > 0) throw new WeirError('TOPIC_MISMATCH', problems.join('\n  '));
-  const maxMessageBytes = (name: string) => numberOf(topics.get(name), 'max.message.bytes');
+  const maxMessageBytes = (name: string) => maxMessageBytesOf(topics.get(name));
   const bySignal = <T>(value: (signal: Signal) => T) =>
     Object.fromEntries(SIGNALS.map((signal) => [signal, value(signal)])) as Record<Signal, T>;
   return {
@@ -327,6 +327,9 @@ function mismatches(wanted: readonly WeirTopic[], topics: ReadonlyMap<string, To
   }
   return problems;
 }
+
+/** Bytes that a record batch may have; Kafka's default for a topic that is unknown. */
+export const maxMessageBytesOf = (topic: TopicDescription | undefined): number => numberOf(topic, 'max.message.bytes');
 
 const settingOf = (topic: TopicDescription | undefined, name: string): string =>
   topic?.config[name] ?? KAFKA_DEFAULTS[name] ?? '';

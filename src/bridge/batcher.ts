@@ -12,6 +12,7 @@
 import type { Headers, Producer, ProducerRecord, SendOutcome } from '../kafka/port.ts';
 import type { Signal } from '../signals.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import type { IngestTopic } from './ingest-topics.ts';
 
 export interface Submission {
   readonly signal: Signal;
@@ -26,20 +27,13 @@ export interface Submission {
 
 export type SubmitOutcome =
   | { readonly kind: 'stored' }
-  | { readonly kind: 'refused'; readonly cause: Error }
+  /** `pieces`: those that were, in order; the others are stored. */
+  | { readonly kind: 'refused'; readonly cause: Error; readonly pieces: readonly Uint8Array[] }
   /** At least one piece may or may not be stored. */
   | { readonly kind: 'unknown'; readonly cause: Error }
   | { readonly kind: 'full' }
   | { readonly kind: 'closing' }
   | { readonly kind: 'abandoned' };
-
-/** A topic as it is on the cluster. */
-export interface IngestTopic {
-  readonly topic: string;
-  readonly partitions: number;
-  /** Its `max.message.bytes`, which in Kafka bounds a whole batch. */
-  readonly maxMessageBytes: number;
-}
 
 export interface BatcherOptions {
   readonly producer: Producer;
@@ -83,16 +77,19 @@ function recordBytes(valueBytes: number, headers: Headers): number {
   return bytes;
 }
 
+type PieceOutcome = SendOutcome | { readonly kind: 'abandoned' };
+
 /** A submission whose outcome is not yet known. */
 interface Waiting {
   left: number;
-  outcome: SubmitOutcome;
+  outcome: PieceOutcome;
+  readonly refused: Uint8Array[];
   readonly abandoned: () => boolean;
   readonly resolve: (outcome: SubmitOutcome) => void;
 }
 
 interface Piece {
-  readonly record: ProducerRecord;
+  readonly record: ProducerRecord & { readonly value: Uint8Array };
   readonly bytes: number;
   readonly waiting: Waiting;
   settled: boolean;
@@ -144,7 +141,7 @@ class LaneBatcher implements Batcher {
     if (!this.options.budget.hasRoomFor(bytes)) return Promise.resolve({ kind: 'full' });
     const lane = signal === 'traces' ? this.laneForTraces() : this.laneForHash(signal, orderHash);
     return new Promise((resolve) => {
-      const waiting: Waiting = { left: pieces.length, outcome: { kind: 'stored' }, abandoned, resolve };
+      const waiting: Waiting = { left: pieces.length, outcome: { kind: 'stored' }, refused: [], abandoned, resolve };
       for (const value of pieces) {
         const record = { topic: lane.topic, partition: lane.partition, value, headers };
         this.enqueue(lane, { record, bytes: recordBytes(value.length, headers), waiting, settled: false });
@@ -306,35 +303,37 @@ class LaneBatcher implements Batcher {
     else if (filled.length > 0) this.wake();
   }
 
-  private settle(piece: Piece, outcome: SubmitOutcome): void {
+  private settle(piece: Piece, outcome: PieceOutcome): void {
     if (piece.settled) return;
     piece.settled = true;
     this.unsettled.delete(piece);
     this.queuedBytes -= piece.bytes;
     this.options.budget.release(piece.bytes);
     this.options.onBacklog(this.queuedBytes, outcome.kind === 'stored' ? piece.bytes : 0);
-    const { waiting } = piece;
+    const { waiting, record } = piece;
+    if (outcome.kind === 'refused') waiting.refused.push(record.value);
     if (RANK[outcome.kind] > RANK[waiting.outcome.kind]) waiting.outcome = outcome;
-    if (--waiting.left === 0) waiting.resolve(waiting.outcome);
+    if (--waiting.left === 0) {
+      const { outcome: whole, refused: pieces } = waiting;
+      waiting.resolve(whole.kind === 'refused' ? { ...whole, pieces } : whole);
+    }
     if (this.unsettled.size === 0) this.onDrained?.();
   }
 }
 
-/** Of the outcomes of a submission's pieces the highest stands for all. */
-const RANK: Readonly<Record<SubmitOutcome['kind'], number>> = {
-  stored: 0,
-  abandoned: 1,
-  full: 1,
-  closing: 1,
-  unknown: 2,
-  refused: 3,
-};
+/**
+ * Of the outcomes of a submission's pieces the highest stands for all. What is unknown must be sent again, whatever became of the
+ * others: a refusal alone would make the exporter drop it.
+ */
+const RANK: Readonly<Record<PieceOutcome['kind'], number>> = { stored: 0, abandoned: 1, refused: 2, unknown: 3 };
 
-function lanesOf({ topic, partitions, maxMessageBytes }: IngestTopic, batchBytes: number): Lane[] {
-  return Array.from({ length: partitions }, (_, partition) => ({
-    topic,
+function lanesOf(of: IngestTopic, batchBytes: number): Lane[] {
+  return Array.from({ length: of.partitions }, (_, partition) => ({
+    topic: of.topic,
     partition,
-    batchBytes: Math.min(batchBytes, maxMessageBytes - BATCH_OVERHEAD_BYTES),
+    get batchBytes() {
+      return Math.min(batchBytes, of.maxMessageBytes - BATCH_OVERHEAD_BYTES);
+    },
     queue: [],
     queueBytes: 0,
     inFlight: false,

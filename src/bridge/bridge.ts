@@ -5,14 +5,15 @@
  */
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Producer } from '../kafka/port.ts';
+import type { Admin, Producer } from '../kafka/port.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Signal } from '../signals.ts';
 import { openAdmission } from './admission.ts';
-import { createBatcher, type IngestTopic } from './batcher.ts';
+import { createBatcher } from './batcher.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { type GrpcEndpoint, startGrpc } from './grpc.ts';
 import { startHttp } from './http.ts';
+import { followIngestTopics, type IngestTopic } from './ingest-topics.ts';
 import { createIntake } from './intake.ts';
 import { type Endpoint, type EndpointOptions, warnOfOpenDoor } from './listen.ts';
 import { loadRequestKernel } from './request-kernel.ts';
@@ -33,7 +34,8 @@ export interface Bridge {
 export interface BridgeDeps {
   readonly config: Config;
   readonly producer: Producer;
-  /** The ingest topics as they are on the cluster. */
+  readonly admin: Pick<Admin, 'describeTopics'>;
+  /** The ingest topics as they are on the cluster now. */
   readonly topics: Readonly<Record<Signal, IngestTopic>>;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -48,7 +50,7 @@ const CONNECTION_GRACE_MS = 1_000;
 
 /** Listens before it returns. A taken port is WeirError PORT_TAKEN. */
 export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
-  const { config, producer, topics, metrics, log, onAccepted, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
+  const { config, producer, admin, metrics, log, onAccepted, drainTimeoutMs = DRAIN_TIMEOUT_MS } = deps;
   const kernel = await loadRequestKernel((seconds) => metrics.kernelSeconds.inc(seconds));
   const tls = await openServerTls(config, log);
   const admission = await openAdmission(config, log).catch((error: unknown) => {
@@ -57,6 +59,7 @@ export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
   });
   const budget = new ByteBudget(config.bridge.queueBytes, (bytes) => metrics.bridgeQueueBytes.set(bytes));
   const retryDelay = createRetryDelay();
+  const topics = followIngestTopics(deps.topics, { admin, log });
   const batcher = createBatcher({
     producer,
     topics,
@@ -68,12 +71,13 @@ export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
   });
   const intake = createIntake({ config, topics, kernel, batcher, budget, retryDelay, metrics, log, onAccepted });
   const shared = { config, intake, admission, budget, tls, metrics, log };
-  const closeFiles = () => {
+  const stopFollowing = () => {
     tls?.close();
     admission.close();
+    topics.stop();
   };
   const [grpc, http] = await startEndpoints(shared).catch((error: unknown) => {
-    closeFiles();
+    stopFollowing();
     throw error;
   });
   log.info({ grpc: grpc.address, http: http.address, ...(tls && { tls: true }) }, 'OTLP bridge listens');
@@ -84,7 +88,7 @@ export async function startBridge(deps: BridgeDeps): Promise<Bridge> {
     grpc.health.stopServing();
     await batcher.close(drainTimeoutMs);
     await Promise.all([grpc.close(CONNECTION_GRACE_MS), http.close(CONNECTION_GRACE_MS)]);
-    closeFiles();
+    stopFollowing();
     log.info('OTLP bridge closed');
   }
   let closing: Promise<void> | undefined;

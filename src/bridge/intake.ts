@@ -8,8 +8,9 @@ import type { Headers } from '../kafka/port.ts';
 import { CALL_BOUNDS, type FaultReason, type RequestCounts } from '../kernels/split/kernel.ts';
 import type { Metrics } from '../metrics.ts';
 import { ITEM_NAMES, type Signal } from '../signals.ts';
-import { type Batcher, type IngestTopic, maxValueBytes, type SubmitOutcome } from './batcher.ts';
+import { type Batcher, maxValueBytes, type SubmitOutcome } from './batcher.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import type { IngestTopics } from './ingest-topics.ts';
 import type { PartialSuccess } from './partial-success.ts';
 import { REFUSALS, type Refusal, type RefusalReason } from './refusal.ts';
 import { createRefusalLog } from './refusal-log.ts';
@@ -51,7 +52,7 @@ export interface Intake {
 
 export interface IntakeDeps {
   readonly config: Config;
-  readonly topics: Readonly<Record<Signal, IngestTopic>>;
+  readonly topics: IngestTopics;
   readonly kernel: RequestKernel;
   readonly batcher: Batcher;
   readonly budget: ByteBudget;
@@ -123,37 +124,51 @@ export function createIntake(deps: IntakeDeps): Intake {
     const startedAt = performance.now();
     const away = turnedAway(signal, transport, body.length);
     if (away) return away;
-    // Held from now on, so that what is being looked at leaves less room for others.
-    budget.hold(body.length);
-    const read = await readWhole(request).finally(() => budget.release(body.length));
+    const read = await holding(body, () => readWhole(request));
     if (read.kind === 'refused') return read;
-
-    const { pieces, headers, counts, partial } = read;
-    const hash = signal === 'traces' ? 0 : orderHash(firstResource(body));
-    const outcome = await batcher.submit({ signal, pieces, headers, orderHash: hash, abandoned: request.abandoned });
-    const doubtful = outcome.kind === 'unknown' || (outcome.kind === 'stored' && request.abandoned());
-    if (doubtful) metrics.bridgeUnknownItems.inc({ signal, transport }, counts.items);
-    if (outcome.kind !== 'stored') return refuseOutcome(request, outcome);
+    const stored = await store(request, read);
+    if (stored.kind === 'refused') return stored;
+    const { pieces, items, partial } = stored;
     metrics.bridgeRequests.inc({ signal, transport, outcome: 'ok' });
     metrics.bridgeBytes.inc({ signal, transport }, body.length);
-    metrics.bridgeItems.inc({ signal, transport }, counts.items);
-    onAccepted?.(counts.items, body.length);
+    metrics.bridgeItems.inc({ signal, transport }, items);
+    if (partial) {
+      metrics.bridgeRejected.inc({ signal, transport }, partial.rejected);
+      refusals.note({ signal, transport, reason: 'partial_success', message: partial.message });
+    }
+    onAccepted?.(items, body.length);
     if (pieces.length > 0) {
       metrics.bridgeAckSeconds.observe({ signal, transport }, (performance.now() - startedAt) / 1_000);
     }
     return { kind: 'accepted', partial };
   }
 
-  interface ReadRequest {
-    readonly kind: 'read';
-    readonly pieces: readonly Uint8Array[];
-    readonly headers: Headers;
-    /** Of what is in the pieces. */
-    readonly counts: RequestCounts;
-    readonly partial: PartialSuccess | null;
+  /** Held while it is being looked at, so that it leaves less room for others. */
+  async function holding<T>({ length }: Uint8Array, work: () => Promise<T>): Promise<T> {
+    budget.hold(length);
+    try {
+      return await work();
+    } finally {
+      budget.release(length);
+    }
   }
 
-  async function readWhole({ signal, transport, body, header }: IncomingRequest): Promise<ReadRequest | Refusal> {
+  /** A request as records, each within the limit of its topic. */
+  interface CutRequest {
+    readonly kind: 'cut';
+    readonly pieces: readonly Uint8Array[];
+    readonly headers: Headers;
+    /** Of the whole request. */
+    readonly counts: RequestCounts;
+    /** How many items are in the pieces. */
+    readonly items: number;
+    readonly partial: PartialSuccess | null;
+    /** The limit of the topic, as it was known. */
+    readonly maxMessageBytes: number;
+  }
+
+  async function readWhole(request: IncomingRequest): Promise<CutRequest | Refusal> {
+    const { signal, transport, body, header } = request;
     const validation = await kernel.validate(signal, body);
     if (validation.kind === 'malformed') {
       const { at, reason } = validation.fault;
@@ -169,25 +184,74 @@ export function createIntake(deps: IntakeDeps): Intake {
     }
     const headers = keptHeaders(header);
     if (typeof headers === 'string') return refuse(signal, transport, 'header_too_long', headers);
+    return cut(request, headers, counts);
+  }
 
-    const limit = maxValueBytes(topics[signal].maxMessageBytes, headers);
+  async function cut(
+    { signal, transport, body }: IncomingRequest,
+    headers: Headers,
+    counts: RequestCounts,
+  ): Promise<CutRequest | Refusal> {
+    const { maxMessageBytes } = topics[signal];
+    const limit = maxValueBytes(maxMessageBytes, headers);
+    const whole = { kind: 'cut', headers, counts, items: counts.items, partial: null, maxMessageBytes } as const;
     // An empty request is valid and holds nothing: it succeeds without a record.
-    if (body.length <= limit) {
-      return { kind: 'read', pieces: body.length === 0 ? [] : [body], headers, counts, partial: null };
-    }
-    const cut = await kernel.cut(signal, body, limit);
-    if (cut.kind === 'too-large') {
+    if (body.length <= limit) return { ...whole, pieces: body.length === 0 ? [] : [body] };
+    const pieces = await kernel.cut(signal, body, limit);
+    if (pieces.kind === 'too-large') {
       const message =
         `a Kafka record takes ${limit} bytes, and the request's resources are so large, beside the ${ITEM_NAMES[signal]} in them, ` +
         'that repeating them in each record would multiply it: send smaller resources';
       return refuse(signal, transport, 'too_large', message);
     }
-    const { pieces, large } = cut;
-    if (large.length === 0) return { kind: 'read', pieces, headers, counts, partial: null };
-    const partial = partialOf(signal, large, counts, limit);
-    metrics.bridgeRejected.inc({ signal, transport }, partial.rejected);
-    refusals.note({ signal, transport, reason: 'partial_success', message: partial.message });
-    return { kind: 'read', pieces, headers, counts: { ...counts, items: counts.items - large.length }, partial };
+    const { large } = pieces;
+    const partial = large.length === 0 ? null : partialOf(signal, large, counts, limit);
+    return { ...whole, pieces: pieces.pieces, items: counts.items - large.length, partial };
+  }
+
+  /** Until Kafka has it. What Kafka finds too large is cut again, where the topic's limit was lowered meanwhile. */
+  async function store(request: IncomingRequest, read: CutRequest): Promise<CutRequest | Refusal> {
+    const { signal, transport, body, abandoned } = request;
+    const { headers } = read;
+    const hash = signal === 'traces' ? 0 : orderHash(firstResource(body));
+    let whole = read;
+    let { pieces } = read;
+    let partly = false;
+    for (;;) {
+      const outcome = await batcher.submit({ signal, pieces, headers, orderHash: hash, abandoned });
+      if (outcome.kind === 'refused' && isTooLarge(outcome.cause) && (await hasLowerLimit(whole, signal))) {
+        partly ||= outcome.pieces.length < pieces.length;
+        const again = await holding(body, () => cutAgain(request, whole, outcome.pieces));
+        if (again.kind === 'refused') return again;
+        ({ whole, pieces } = again);
+        continue;
+      }
+      const doubtful = outcome.kind === 'unknown' || (outcome.kind === 'stored' ? abandoned() : partly);
+      if (doubtful) metrics.bridgeUnknownItems.inc({ signal, transport }, whole.items);
+      return outcome.kind === 'stored' ? whole : refuseOutcome(request, outcome);
+    }
+  }
+
+  async function hasLowerLimit({ maxMessageBytes }: CutRequest, signal: Signal): Promise<boolean> {
+    if (topics[signal].maxMessageBytes >= maxMessageBytes) await topics.lookAgain();
+    return topics[signal].maxMessageBytes < maxMessageBytes;
+  }
+
+  /** The pieces that Kafka has refused, smaller; what was stored of the request is not sent again. */
+  async function cutAgain(
+    request: IncomingRequest,
+    { headers, counts }: CutRequest,
+    refused: readonly Uint8Array[],
+  ): Promise<{ readonly kind: 'cut'; readonly whole: CutRequest; readonly pieces: readonly Uint8Array[] } | Refusal> {
+    const whole = await cut(request, headers, counts);
+    if (whole.kind === 'refused') return whole;
+    const pieces: Uint8Array[] = [];
+    for (const body of refused) {
+      const smaller = await cut({ ...request, body }, headers, counts);
+      if (smaller.kind === 'refused') return smaller;
+      pieces.push(...smaller.pieces);
+    }
+    return { kind: 'cut', whole, pieces };
   }
 
   function partialOf(
@@ -222,13 +286,10 @@ export function createIntake(deps: IntakeDeps): Intake {
       case 'refused':
         if (isTooLarge(outcome.cause)) {
           const { topic, maxMessageBytes } = topics[signal];
-          return refuse(
-            signal,
-            transport,
-            'too_large',
-            `Kafka finds the request too large (${body.length} bytes): max.message.bytes of ${topic} was ${maxMessageBytes} when ` +
-              'the bridge started, and is less now; start the bridge again',
-          );
+          const message =
+            `Kafka finds the request too large (${body.length} bytes), though max.message.bytes of ${topic} is ${maxMessageBytes}; ` +
+            'see that its segment.bytes is no less';
+          return refuse(signal, transport, 'too_large', message);
         }
         return refuse(signal, transport, 'kafka_refused', `Kafka refuses the request: ${outcome.cause.message}`);
     }

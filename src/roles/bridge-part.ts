@@ -7,12 +7,11 @@ export async function startBridgePart(context: RoleContext): Promise<Part & { re
   const producer = await kafka.port.producer({ deliveryTimeoutMs: config.bridge.ackTimeoutMs });
   const reporter = await startMemberReporter(context, 'bridge');
   const onAccepted = (items: number, bytes: number) => reporter.accept(items, bytes);
-  const bridge = await startBridge({ config, producer, topics: topics.ingest, metrics, log, onAccepted }).catch(
-    async (error: unknown) => {
-      await reporter.close();
-      throw error;
-    },
-  );
+  const deps = { config, producer, admin: kafka.port.admin, topics: topics.ingest, metrics, log, onAccepted };
+  const bridge = await startBridge(deps).catch(async (error: unknown) => {
+    await reporter.close();
+    throw error;
+  });
   return {
     bridge,
     waitsFor: () => null,

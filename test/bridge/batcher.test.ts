@@ -207,20 +207,23 @@ describe('outcomes', () => {
     expect(await outcome).toEqual({ kind: 'stored' });
   });
 
-  it('of pieces: refused stands for all, then unknown, then stored', async () => {
+  it('of pieces: unknown stands for all, then refused, with those that were, then stored', async () => {
     const cause = new Error('no');
     for (const [kinds, expected] of [
       [['stored', 'unknown', 'stored'], 'unknown'],
-      [['unknown', 'refused', 'stored'], 'refused'],
+      [['unknown', 'refused', 'stored'], 'unknown'],
+      [['refused', 'stored', 'refused'], 'refused'],
     ] as const) {
       const { producer, batcher } = setUp({ batchBytes: 10 });
-      const outcome = batcher.submit(submission({ pieces: [Buffer.alloc(99), Buffer.alloc(99), Buffer.alloc(99)] }));
+      const pieces = [Buffer.alloc(99), Buffer.alloc(99), Buffer.alloc(99)];
+      const outcome = batcher.submit(submission({ pieces }));
       for (const [index, kind] of kinds.entries()) {
         await producer.called(index + 1);
         expect(await pending(outcome)).toBe(true);
         producer.calls[index]!.answer(kind === 'stored' ? { kind } : { kind, cause });
       }
-      expect(await outcome).toEqual({ kind: expected, cause });
+      const refused = expected === 'refused' && { pieces: [pieces[0], pieces[2]] };
+      expect(await outcome).toEqual({ kind: expected, cause, ...refused });
       expect(batcher.queuedBytes).toBe(0);
     }
   });

@@ -60,6 +60,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const bridge = await startBridge({
     config,
     producer: options.wrap?.(producer) ?? producer,
+    admin: kafka.admin,
     topics: { traces: ingest('traces'), metrics: ingest('metrics'), logs: ingest('logs') },
     metrics,
     log: pino({ level: 'debug' }, { write: (line: string) => logLines.push(JSON.parse(line)) }),

@@ -1,0 +1,68 @@
+/** `max.message.bytes` of an ingest topic that is altered while the bridge runs, on real Kafka. */
+import kafkajs from 'kafkajs';
+import { pino } from 'pino';
+import { expect, it } from 'vitest';
+import { followIngestTopics } from '../../src/bridge/ingest-topics.ts';
+import { defaultConfig } from '../../src/config.ts';
+import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
+import { namesFor } from '../../src/names.ts';
+import { describeOnKafka } from '../support/real-kafka.ts';
+import { exportByGrpc } from './grpc-client.ts';
+import { decodePartialSuccess, startRig } from './rig.ts';
+import { namesIn, requestOf } from './sample-requests.ts';
+
+const PROTOBUF = { 'content-type': 'application/x-protobuf' };
+
+describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ brokers }) => {
+  const connect = () => connectKafka(defaultConfig({ kafka: { brokers } }).kafka, pino({ level: 'silent' }));
+
+  async function alter(topic: string, maxMessageBytes: number): Promise<void> {
+    const admin = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
+    const type = kafkajs.ConfigResourceTypes.TOPIC;
+    const configEntries = [{ name: 'max.message.bytes', value: String(maxMessageBytes) }];
+    await admin.alterConfigs({ validateOnly: false, resources: [{ type, name: topic, configEntries }] });
+    await admin.disconnect();
+  }
+
+  it('lowered: what Kafka finds too large is cut again, and all of it stored once', async () => {
+    const config = { prefix: `altered-${process.pid}-`, topics: { maxMessageBytes: 1_000_000 } };
+    const rig = await startRig({ kafka: await connect(), config });
+    const topic = namesFor(config.prefix).ingest('logs');
+    await alter(topic, 300_000);
+    // Three records for the limit that the bridge has read, of which Kafka takes the last.
+    const sizes = [450_000, 450_000, 250_000, 250_000, 250_000, 250_000, 10];
+    const request = requestOf('logs', sizes);
+    const answer = await rig.post('/v1/logs', request, PROTOBUF);
+    expect(answer.status).toBe(200);
+    const errorMessage = expect.stringMatching(/^2 of 7 .*max\.message\.bytes of \S+ is 300000.*: 0, 1$/);
+    expect(decodePartialSuccess(answer.body)).toEqual({ rejected: 2, errorMessage });
+    const fitting = ['item 2', 'item 3', 'item 4', 'item 5', 'item 6'];
+    const names = async () => (await rig.stored('logs')).flatMap(({ value }) => namesIn('logs', value)).sort();
+    expect(await names()).toEqual(fitting);
+
+    // From now on the limit is known.
+    expect(await exportByGrpc(rig, 'logs', requestOf('logs', [250_000, 250_000]))).toMatchObject({ code: 0 });
+    expect(await names()).toEqual(['item 0', 'item 1', ...fitting]);
+    expect(rig.logLines.filter(({ msg }) => msg === 'max.message.bytes was altered')).toMatchObject([
+      { topic, from: 1_000_000, to: 300_000 },
+    ]);
+    await rig.close();
+  });
+
+  it('lowered or raised: is seen without a request that tells', async () => {
+    const kafka = await connect();
+    const topic = `altered-${process.pid}.traces`;
+    await kafka.admin.createTopics([{ name: topic, partitions: 1, config: { 'max.message.bytes': '500000' } }]);
+    const found = { topic, partitions: 1, maxMessageBytes: 500_000 };
+    const { admin } = kafka;
+    const log = pino({ level: 'silent' });
+    const topics = followIngestTopics({ traces: found, metrics: found, logs: found }, { admin, log, intervalMs: 20 });
+    for (const bytes of [400_000, 900_000]) {
+      await alter(topic, bytes);
+      await expect.poll(() => topics.traces.maxMessageBytes, { timeout: 5_000 }).toBe(bytes);
+    }
+    topics.stop();
+    await admin.deleteTopics([topic]);
+    await kafka.close();
+  });
+});
