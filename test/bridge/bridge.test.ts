@@ -1,7 +1,7 @@
 /** A running bridge as an exporter meets it, before the in-process log. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { deflateSync, gzipSync } from 'node:zlib';
 import grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { freePort } from '../../src/kafka/embedded.ts';
@@ -85,20 +85,23 @@ describe('a request by HTTP', () => {
   });
   afterAll(() => rig.close());
 
-  it.each(SIGNALS)('of %s as protobuf is stored byte for byte, gzip or not', async (signal) => {
+  it.each(SIGNALS)('of %s as protobuf is stored byte for byte, compressed or not', async (signal) => {
     const plain = request(`http ${signal}`);
     const zipped = request(`http gzip ${signal}`);
+    const deflated = request(`http deflate ${signal}`);
     for (const [body, headers] of [
       [plain, PROTOBUF],
       [gzipSync(zipped), { 'content-type': 'Application/X-Protobuf; v=1', 'content-encoding': 'gzip' }],
+      [deflateSync(deflated), { ...PROTOBUF, 'content-encoding': 'deflate' }],
     ] as const) {
       const answer = await rig.post(`/v1/${signal}`, body, headers);
       expect(answer.status).toBe(200);
       expect(answer.headers.get('content-type')).toBe('application/x-protobuf');
       expect(answer.body).toHaveLength(0);
     }
-    expect(await values(rig, signal)).toEqual(expect.arrayContaining([plain.toString('hex'), zipped.toString('hex')]));
-    expect(await rig.counted()).toMatchObject({ [`${signal} http/protobuf ok`]: 2 });
+    const sent = [plain, zipped, deflated].map((body) => body.toString('hex'));
+    expect(await values(rig, signal)).toEqual(expect.arrayContaining(sent));
+    expect(await rig.counted()).toMatchObject({ [`${signal} http/protobuf ok`]: 3 });
   });
 
   it('as JSON is stored as protobuf and answered in JSON', async () => {
