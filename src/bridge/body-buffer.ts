@@ -1,7 +1,9 @@
 /**
- * The bytes of one body as they arrive, copied into one piece. Kept as chunks, a body that comes in thousands of small frames
- * would take many times its length in objects, and would have to be copied at its end anyway. What it takes is held in the
- * bridge's byte budget from before it is allocated until `release`.
+ * The bytes of one body as they arrive, copied into one piece, also where they come in one. Kept as chunks, a body that comes in
+ * thousands of small frames would take many times its length in objects, and would have to be copied at its end anyway; and a chunk
+ * that waits for Kafka outlives the young generation, after which its buffer, which is what the socket was read into, is
+ * freed by full collections only: 45 MB of such buffers of HTTP requests waited for those, and copying costs no CPU time that shows.
+ * What a body takes is held in the bridge's byte budget from before it is allocated until `release`.
  */
 import { BufferPool } from './buffer-pool.ts';
 import type { ByteBudget } from './byte-budget.ts';
@@ -41,14 +43,8 @@ export class BodyBuffer {
   append(chunk: Uint8Array): Appended {
     const length = this.#length + chunk.length;
     if (length > this.limitBytes) return 'too-large';
-    if (this.#length === 0 && chunk.length === this.#declaredBytes) {
-      // Whole in one chunk: nothing to copy.
-      if (!this.#hold(length)) return 'no-room';
-      this.#bytes = chunk;
-    } else {
-      if (length > this.#bytes.length && !this.#grow(length)) return 'no-room';
-      this.#bytes.set(chunk, this.#length);
-    }
+    if (length > this.#bytes.length && !this.#grow(length)) return 'no-room';
+    this.#bytes.set(chunk, this.#length);
     this.#length = length;
     return 'ok';
   }

@@ -44,10 +44,7 @@ export async function inflate(
   if (body.length <= SYNC_INPUT_BYTES) {
     const inflated = inflateAtOnce(compression, body, Math.min(into.limitBytes, SYNC_OUTPUT_BYTES));
     if (inflated === 'malformed') return inflated;
-    if (inflated !== 'too-large') {
-      into.declare(inflated.length);
-      return into.append(inflated);
-    }
+    if (inflated !== 'too-large') return into.append(inflated);
     if (into.limitBytes <= SYNC_OUTPUT_BYTES) return 'too-large';
   }
   return inflateAsStream(compression, body, into, Math.max(ANY_RATIO_BYTES, body.length * maxRatio));

@@ -1,8 +1,11 @@
 import type { Config } from '../config.ts';
-import { startBridgePart } from './bridge-part.ts';
-import { type RoleOptions, runParts } from './run.ts';
+import type { RoleOptions } from './run.ts';
+import { keepYoungGeneration } from './young-generation.ts';
 
 /** `weir bridge` */
-export function runBridge(config: Config, options: RoleOptions): Promise<void> {
-  return runParts('bridge', config, options, [startBridgePart]);
+export async function runBridge(config: Config, options: RoleOptions): Promise<void> {
+  // Before the modules are loaded, which alone would make it grow.
+  keepYoungGeneration();
+  const [{ runParts }, { startBridgePart }] = await Promise.all([import('./run.ts'), import('./bridge-part.ts')]);
+  await runParts('bridge', config, options, [startBridgePart]);
 }
