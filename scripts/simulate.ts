@@ -11,7 +11,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { PLANTED_BUGS, type PlantedBug } from '../test/simulation/planted.ts';
-import { simulateSeeds } from '../test/simulation/seeds.ts';
+import { SeedRunner } from '../test/simulation/seeds.ts';
 import { type SimulationResult, simulate } from '../test/simulation/simulate.ts';
 
 const MOST_SEED = 2 ** 31;
@@ -45,11 +45,11 @@ async function many(): Promise<number> {
   let toldMs = beganMs;
   const happened: Record<string, number> = {};
   let [done, bad] = [0, 0];
-  await simulateSeeds(
+  const runner = new SeedRunner(values.workers === undefined ? undefined : whole('workers', values.workers));
+  await runner.run(
     Array.from({ length: count }, (_, i) => from + i),
     {
       bug,
-      workers: values.workers === undefined ? undefined : whole('workers', values.workers),
       onResult(result) {
         done++;
         for (const [what, times] of Object.entries(result.happened)) happened[what] = (happened[what] ?? 0) + times;
@@ -67,6 +67,7 @@ async function many(): Promise<number> {
       },
     },
   );
+  await runner.close();
   const what = Object.entries(happened).map(([name, times]) => `${times} ${name}`);
   process.stdout.write(`in them: ${what.sort().join(', ')}\n`);
   return bad;

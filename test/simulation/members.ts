@@ -104,12 +104,11 @@ export class Seat {
       kind: 'memory',
       brokers: 'memory',
       embedded: false,
-      lost: never,
+      // Of its own: what waits for one that all members have is kept for ever.
+      lost: new Promise<never>(() => {}),
       close: () => port.close(),
     } as const;
     const { signal } = new AbortController();
     return startProcessPart({ ...shared, kafka, topics, member: name, stdout: process.stdout, signal });
   }
 }
-
-const never = new Promise<never>(() => {});

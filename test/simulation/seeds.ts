@@ -5,38 +5,45 @@ import type { PlantedBug } from './planted.ts';
 import type { SimulationResult } from './simulate.ts';
 import type { Order } from './worker.ts';
 
-export interface SeedsOptions {
-  readonly bug?: PlantedBug;
-  /** Threads. Default: one a core. */
-  readonly workers?: number | undefined;
+export interface RunOptions {
+  readonly bug?: PlantedBug | undefined;
   /** Told of each result as it comes; no more seeds are begun once it says 'stop'. */
   onResult?(result: SimulationResult): 'stop' | undefined;
 }
 
-/** In the order of the seeds. Rejects when a simulation itself fails. */
-export async function simulateSeeds(
-  seeds: readonly number[],
-  { bug, workers = availableParallelism(), onResult }: SeedsOptions = {},
-): Promise<SimulationResult[]> {
-  const results: SimulationResult[] = [];
-  let next = 0;
-  const run = async () => {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url));
-    const failed = new Promise<never>((_, reject) => worker.once('error', reject));
-    try {
+/** Its threads stay until it is closed: one takes longer to begin than a seed to run. */
+export class SeedRunner {
+  readonly #workers: readonly Worker[];
+
+  /** `workers`: threads. Default: one a core. */
+  constructor(workers: number = availableParallelism()) {
+    this.#workers = Array.from({ length: workers }, () => new Worker(new URL('./worker.ts', import.meta.url)));
+  }
+
+  /** In the order of the seeds. Rejects when a simulation itself fails. */
+  async run(seeds: readonly number[], { bug, onResult }: RunOptions = {}): Promise<SimulationResult[]> {
+    const results: SimulationResult[] = [];
+    let next = 0;
+    const runOn = async (worker: Worker) => {
       while (next < seeds.length) {
         const index = next++;
-        const order: Order = { seed: seeds[index]!, bug };
-        const answer = new Promise<SimulationResult>((resolve) => worker.once('message', resolve));
-        worker.postMessage(order);
-        const result = await Promise.race([answer, failed]);
+        const result = await simulateOn(worker, { seed: seeds[index]!, bug });
         results[index] = result;
         if (onResult?.(result) === 'stop') next = seeds.length;
       }
-    } finally {
-      await worker.terminate();
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(workers, seeds.length) }, run));
-  return results.filter(Boolean);
+    };
+    await Promise.all(this.#workers.map(runOn));
+    return results.filter(Boolean);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+}
+
+function simulateOn(worker: Worker, order: Order): Promise<SimulationResult> {
+  const { promise, resolve, reject } = Promise.withResolvers<SimulationResult>();
+  worker.once('message', resolve).once('error', reject);
+  worker.postMessage(order);
+  return promise.finally(() => worker.off('message', resolve).off('error', reject));
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PLANTED_BUGS, type PlantedBug } from './planted.ts';
-import { simulateSeeds } from './seeds.ts';
+import { SeedRunner } from './seeds.ts';
 
 /** Always the same, and one that nobody has seen before. `npm run simulate` has the thousands. */
 const FIXED_SEEDS = 300;
@@ -19,8 +19,14 @@ const FOUND_WITHIN: Readonly<Record<PlantedBug, number>> = {
 };
 
 describe('the simulation', { timeout: 600_000 }, () => {
+  let runner: SeedRunner;
+  beforeAll(() => {
+    runner = new SeedRunner();
+  });
+  afterAll(() => runner.close());
+
   it(`keeps all that must hold through kills, pauses, lost replies and clock jumps, with a fresh seed: ${fresh}`, async () => {
-    const results = await simulateSeeds([...seedsFrom1(FIXED_SEEDS), fresh]);
+    const results = await runner.run([...seedsFrom1(FIXED_SEEDS), fresh]);
     const broken = results.filter(({ violations }) => violations.length > 0);
     expect(
       broken.map(({ seed, violations }) => `npm run simulate -- --seed ${seed}: ${violations.join('; ')}`),
@@ -46,17 +52,20 @@ describe('the simulation', { timeout: 600_000 }, () => {
 
   it('replays a seed exactly', async () => {
     const seeds = [11, 12, 13];
-    const traces = async () => (await simulateSeeds(seeds)).map(({ traceHash, steps }) => ({ traceHash, steps }));
-    const first = await traces();
+    const traces = async (by: SeedRunner) =>
+      (await by.run(seeds)).map(({ traceHash, steps }) => ({ traceHash, steps }));
+    const first = await traces(runner);
     expect(new Set(first.map(({ traceHash }) => traceHash)).size).toBe(seeds.length);
-    expect(await traces()).toEqual(first);
+    const fresh = new SeedRunner(1);
+    expect(await traces(fresh)).toEqual(first);
+    await fresh.close();
   });
 
   for (const [bug, what] of Object.entries(PLANTED_BUGS) as [PlantedBug, string][])
     it(`finds a planted bug: ${what}`, async () => {
       const onResult = ({ violations }: { violations: readonly string[] }) =>
         violations.length > 0 ? ('stop' as const) : undefined;
-      const results = await simulateSeeds(seedsFrom1(FOUND_WITHIN[bug]), { bug, onResult });
+      const results = await runner.run(seedsFrom1(FOUND_WITHIN[bug]), { bug, onResult });
       expect(results.flatMap(({ violations }) => violations)).not.toEqual([]);
     });
 });

@@ -136,7 +136,7 @@ export class VirtualTime {
       setInterval: globalThis.setInterval,
       clearInterval: globalThis.clearInterval,
     };
-    const realTimeout = AbortSignal.timeout;
+    const realSignals = { timeout: AbortSignal.timeout, any: AbortSignal.any };
     const realNow = {
       date: Date.now,
       performance: performance.now,
@@ -157,6 +157,7 @@ export class VirtualTime {
       this.schedule(() => controller.abort(new DOMException('the time is over', 'TimeoutError')), ms);
       return controller.signal;
     };
+    AbortSignal.any = anyOf;
     Date.now = () => this.#nowMs + (this.#owner.getStore()?.skewMs ?? 0);
     performance.now = () => this.elapsedMs;
     Math.random = () => this.random.unit();
@@ -165,7 +166,7 @@ export class VirtualTime {
     syncBuiltinESMExports();
     return () => {
       Object.assign(globalThis, real);
-      AbortSignal.timeout = realTimeout;
+      Object.assign(AbortSignal, realSignals);
       Date.now = realNow.date;
       performance.now = realNow.performance;
       Math.random = realNow.random;
@@ -201,6 +202,16 @@ export class VirtualTime {
     heap[i] = last;
     return top;
   }
+}
+
+/** Node keeps those of AbortSignal.any that are listened to until they are aborted, and with them all of a simulation that has ended. */
+function anyOf(signals: Iterable<AbortSignal>): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of signals) {
+    if (signal.aborted) controller.abort(signal.reason);
+    else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
+  }
+  return controller.signal;
 }
 
 /** What setTimeout and setInterval answer. */
