@@ -54,7 +54,8 @@ export function groupByKeptHeaders(poll: Poll, from: number, kept: readonly stri
       alone = large;
       id = headers.length;
       ids.set(combination, id);
-      headers.push(pairs);
+      // Copies: they go out with the outputs, when the poll may have been released.
+      headers.push(pairs.map(([name, value]) => [name, Uint8Array.from(value)]));
     }
     groups[i] = id;
   }

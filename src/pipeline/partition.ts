@@ -9,12 +9,13 @@ import type { AssignedPartition, CommitOutcome, CorruptBatch, KafkaPort, Transac
 import type { SplitKernel } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import { mayPass, transactCorruptBatch } from './corrupt-batch.ts';
+import { pollsAhead, type SplitPoll } from './polls-ahead.ts';
 import { stageMarkers } from './ring-marker.ts';
 import type { RingSource } from './ring-source.ts';
 import { type Committed, type TransactSettings, transactPoll } from './transact.ts';
 
-/** How long a poll waits for records. */
-const IDLE_WAIT_MS = 500;
+/** How often a partition that stands still looks for a new ring epoch. */
+const STANDING_CHECK_MS = 500;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
 
@@ -96,46 +97,23 @@ async function workUntilTrouble(
   onProgress: () => void,
 ): Promise<CommitOutcome | { kind: 'returned' }> {
   const open = await openPartition(assigned, deps);
-  const { sink } = open;
+  const polls = pollsAhead(assigned, deps.kernel, deps.rings, deps.settings);
   try {
     while (!assigned.signal.aborted) {
-      const polled = await assigned.poll(IDLE_WAIT_MS);
-      if (polled.kind === 'ended') return { kind: 'returned' };
-      if (polled.kind === 'idle') {
-        const outcome = await adoptIdle(open, deps);
-        if (outcome.kind !== 'committed') return outcome;
-        continue;
-      }
-      if (polled.kind === 'out-of-range') {
-        const outcome = await standOrSkip(open, polled, deps, log);
-        if (outcome.kind !== 'committed') return outcome;
-        continue;
-      }
-      if (polled.kind === 'corrupt') {
-        const outcome = await standOrPass(open, polled.batch, deps, log);
-        if (outcome.kind !== 'committed') return outcome;
-        continue;
-      }
-      const { poll } = polled;
-      const startedAt = performance.now();
-      try {
-        if (poll.count === 0) continue;
-        // Once a poll: all of it goes by one ring epoch, whatever the control log says meanwhile.
-        const ring = deps.rings.newest;
-        if (ring.epoch > open.adopted)
-          stageMarkers(sink, deps.names, deps.settings.signal, ring, assigned, poll.offset(0));
-        const outcome = await transactPoll(poll, sink, deps.kernel, ring, deps.settings, deps.onCommitted);
-        deps.onPollDone(outcome.kind, (performance.now() - startedAt) / 1e3);
-        if (outcome.kind !== 'committed') return outcome;
-        open.adopted = ring.epoch;
-        onProgress();
-      } finally {
-        poll.release();
-      }
+      const next = await polls.next();
+      if (next.kind === 'ended') return { kind: 'returned' };
+      let outcome: CommitOutcome;
+      if (next.kind === 'poll') outcome = await writePoll(next, open, deps, polls.begin);
+      else if (next.kind === 'idle') outcome = await adoptIdle(open, deps);
+      else if (next.kind === 'out-of-range') outcome = await standOrSkip(open, next, deps, log);
+      else outcome = await standOrPass(open, next.batch, deps, log);
+      if (outcome.kind !== 'committed') return outcome;
+      if (next.kind === 'poll') onProgress();
     }
     return { kind: 'returned' };
   } finally {
-    await sink.close();
+    // What was split ahead of a transaction that failed goes with it: it is read anew from the committed offset.
+    await Promise.all([open.sink.close(), polls.close()]);
   }
 }
 
@@ -167,6 +145,22 @@ async function openPartition(
     await sink.close();
     throw error;
   }
+}
+
+/** `onLast` is called while the last transaction is under way. */
+async function writePoll(
+  { poll, first, since }: SplitPoll,
+  open: OpenPartition,
+  { kernel, names, settings, onCommitted, onPollDone }: PartitionDeps,
+  onLast: () => void,
+): Promise<CommitOutcome> {
+  const { assigned, sink, adopted } = open;
+  const { ring } = first;
+  if (ring.epoch > adopted) stageMarkers(sink, names, settings.signal, ring, assigned, poll.offset(0));
+  const outcome = await transactPoll(poll, first, sink, kernel, settings, onCommitted, onLast);
+  onPollDone(outcome.kind, (performance.now() - since) / 1e3);
+  if (outcome.kind === 'committed') open.adopted = ring.epoch;
+  return outcome;
 }
 
 /** A partition without records has nothing to carry the new ring epoch, and the leader waits for it like for any other. */
@@ -210,7 +204,7 @@ async function standStill(open: OpenPartition, deps: PartitionDeps): Promise<Com
   while (!signal.aborted) {
     const outcome = await adoptIdle(open, deps);
     if (outcome.kind !== 'committed') return outcome;
-    await pause(IDLE_WAIT_MS, signal);
+    await pause(STANDING_CHECK_MS, signal);
   }
   return { kind: 'committed' };
 }

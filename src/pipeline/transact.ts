@@ -1,6 +1,7 @@
 /**
  * A poll, split and written: the part between a poll in hand and the outcome of its transactions. One poll is one
- * transaction unless a bound (output bytes, header groups) cuts it into several.
+ * transaction unless a bound (output bytes, header groups) cuts it into several. Splitting needs no transaction: the first part of
+ * a poll is split while the poll before it is being committed.
  */
 import { offsetMetadata } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, Headers, Poll, TransactionalSink } from '../kafka/port.ts';
@@ -39,43 +40,71 @@ export interface Committed {
   readonly nextOffset: bigint;
 }
 
+/** The records of a poll that one transaction takes, split, and not written yet. Holds memory of the kernel until its result is released. */
+export interface SplitPart {
+  /** Records [from, to) of the poll. */
+  readonly from: number;
+  readonly to: number;
+  readonly ring: PollRing;
+  readonly result: SplitResult;
+  readonly bytesIn: number;
+  /** Kept headers of each group. */
+  readonly headers: readonly Headers[];
+}
+
 /**
- * Splits the poll, all of it by one ring epoch, and writes it through the sink, reporting each committed transaction. Ends at the first outcome that is
- * not `committed`; what was reported until then stands. The poll stays leased: the caller releases it.
+ * Writes the poll through the sink, all of it by the ring epoch of its first part, reporting each committed transaction. Ends at the
+ * first outcome that is not `committed`; what was reported until then stands. Releases the poll, as soon as nothing reads it any
+ * more, and its parts. `onLast` is called once while the last transaction is under way.
  */
 export async function transactPoll(
   poll: Poll,
+  first: SplitPart,
   sink: TransactionalSink,
+  kernel: SplitKernel,
+  settings: TransactSettings,
+  onCommitted: (committed: Committed) => void,
+  onLast: () => void,
+): Promise<CommitOutcome> {
+  const { topic, partition, count } = poll;
+  try {
+    for (let part = first; ; part = await splitPart(poll, part.to, kernel, first.ring, settings)) {
+      const { from, to, ring, result, bytesIn } = part;
+      try {
+        const nextOffset = to === count ? poll.nextOffset : poll.offset(to);
+        const bytesOut = stageOutputs(poll, part, sink, settings);
+        const deadLetters = stageDeadLetters(poll, from, result, sink, settings);
+        const committing = sink.commit([
+          { topic, partition, offset: nextOffset, metadata: offsetMetadata(ring.epoch) },
+        ]);
+        if (to === count) {
+          // Only dead letters are views of it. Held longer it would keep its partition's next ones from being fetched.
+          if (deadLetters.length === 0) poll.release();
+          onLast();
+        }
+        const outcome = await committing;
+        if (outcome.kind !== 'committed') return outcome;
+        const { aggregates } = result;
+        onCommitted({ records: result.taken, bytesIn, bytesOut, aggregates, deadLetters, nextOffset });
+        if (to === count) return outcome;
+      } finally {
+        // Only here: the sink reads the outputs until the outcome is known.
+        result.release();
+      }
+    }
+  } finally {
+    poll.release();
+  }
+}
+
+/** As many records from `from` on as one transaction takes. */
+export async function splitPart(
+  poll: Poll,
+  from: number,
   kernel: SplitKernel,
   ring: PollRing,
   settings: TransactSettings,
-  onCommitted: (committed: Committed) => void,
-): Promise<CommitOutcome> {
-  let from = 0;
-  do {
-    const { result, bytesIn, headers } = await splitFrom(poll, from, kernel, ring, settings);
-    try {
-      const to = from + result.taken;
-      const nextOffset = to === poll.count ? poll.nextOffset : poll.offset(to);
-      const bytesOut = stageOutputs(poll, from, to, result, headers, sink, ring.epoch, settings);
-      const deadLetters = stageDeadLetters(poll, from, result, sink, settings);
-      const { topic, partition } = poll;
-      const outcome = await sink.commit([
-        { topic, partition, offset: nextOffset, metadata: offsetMetadata(ring.epoch) },
-      ]);
-      if (outcome.kind !== 'committed') return outcome;
-      const { aggregates } = result;
-      onCommitted({ records: result.taken, bytesIn, bytesOut, aggregates, deadLetters, nextOffset });
-      from = to;
-    } finally {
-      // Only here: the sink reads the outputs until the outcome is known.
-      result.release();
-    }
-  } while (from < poll.count);
-  return { kind: 'committed' };
-}
-
-async function splitFrom(poll: Poll, from: number, kernel: SplitKernel, ring: PollRing, settings: TransactSettings) {
+): Promise<SplitPart> {
   const { count, groups, headers } = groupByKeptHeaders(poll, from, settings.keepHeaders);
   const values = Array.from({ length: count }, (_, i) => poll.value(from + i));
   const inputBytes = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
@@ -93,23 +122,19 @@ async function splitFrom(poll: Poll, from: number, kernel: SplitKernel, ring: Po
     result = await kernel.split(signal, input, limits, routing);
   }
   const bytesIn = values.slice(0, result.taken).reduce((sum, value) => sum + (value?.length ?? 0), 0);
-  return { result, bytesIn, headers };
+  return { from, to: from + result.taken, ring, result, bytesIn, headers };
 }
 
 function stageOutputs(
   poll: Poll,
-  from: number,
-  to: number,
-  result: SplitResult,
-  kept: readonly Headers[],
+  { from, to, ring, result, headers: kept }: SplitPart,
   sink: TransactionalSink,
-  ringEpoch: number,
   { names, signal }: TransactSettings,
 ): number {
   if (result.outputs.length === 0) return 0;
   const source = `${poll.topic}/${poll.partition}/${poll.offset(from)}-${poll.offset(to - 1)}`;
   const own: Headers = [
-    ['weir-ring-epoch', text.encode(String(ringEpoch))],
+    ['weir-ring-epoch', text.encode(String(ring.epoch))],
     ['weir-source', text.encode(source)],
   ];
   const headersOf = kept.map((headers) => (headers.length === 0 ? own : [...own, ...headers]));
