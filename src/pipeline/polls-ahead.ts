@@ -1,7 +1,8 @@
 /**
  * Polls of one partition, split one ahead of who writes them: the kernel works on the next poll while the transaction of the one before it
- * is on its way. At most one, so it holds a poll's bytes and its outputs in the kernel's bounded memory, and who waits for that memory is never
- * waited for by who has it: a transaction under way needs no more of it.
+ * is on its way. At most one, and only while the kernel's memory for outputs is less than half full: where several partitions fill it, the
+ * transactions of one overlap with the splits of the others already. Who waits for that memory is never waited for by who has it: a transaction
+ * under way needs no more of it.
  */
 import type { PartitionReader, Poll, PollOutcome } from '../kafka/port.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
@@ -25,7 +26,7 @@ export type NextPoll = SplitPoll | Exclude<PollOutcome, { kind: 'poll' }>;
 export interface PollsAhead {
   /** The next poll, by the newest ring epoch that is known now. */
   next(): Promise<NextPoll>;
-  /** Begins with the next poll, before anyone asks for it. */
+  /** Begins with the next poll, before anyone asks for it, if the kernel has room: other partitions' transactions come first. */
   begin(): void;
   /** Gives back what was begun and not asked for. Nothing may be asked for after. */
   close(): Promise<void>;
@@ -68,6 +69,7 @@ export function pollsAhead(
       return split(taken.poll, taken.since);
     },
     begin() {
+      if (!kernel.hasRoom) return;
       begun = take();
       // What it fails with is for who asks for it.
       begun.catch(() => {});

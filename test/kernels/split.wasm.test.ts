@@ -98,6 +98,23 @@ describe('leases of outputs', () => {
     }
   });
 
+  it('has room as long as results take less than half of their memory', async () => {
+    const { split } = await openSplit({ outputBytes: 2 * MiB });
+    const held: SplitResult[] = [];
+    const rooms: boolean[] = [];
+    for (
+      let bytes = 0;
+      bytes < 1.5 * MiB;
+      bytes += held.at(-1)!.outputs.reduce((sum, { value }) => sum + value.length, 0)
+    ) {
+      held.push(await split.split('traces', { values: requestsOf('traces', 10) }, LIMITS));
+      rooms.push(split.hasRoom);
+    }
+    expect([rooms[0], rooms.at(-1)]).toEqual([true, false]);
+    for (const result of held) result.release();
+    expect(split.hasRoom).toBe(true);
+  });
+
   it('make the next calls wait when the arena is full, in order of call, and go on with each release', async () => {
     const { split } = await openSplit({ outputBytes: MiB });
     const values = requestsOf('traces', 30);

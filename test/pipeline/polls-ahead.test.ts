@@ -30,6 +30,7 @@ describe('polls that are split ahead', () => {
   const corpus = createCorpus({ seed: 11, signal: 'traces', itemsPerRequest: 5 });
   let held: { polls: number; results: number };
   let splits: number;
+  let hasRoom: boolean;
   let rings: { newest: PollRing; activeEpoch: number; reach(): Promise<void> };
   let outcomes: PollOutcome[];
   let polls: PollsAhead;
@@ -57,8 +58,12 @@ describe('polls that are split ahead', () => {
     splits = 0;
     outcomes = [];
     rings = { newest: ringOf(1, 1), activeEpoch: 1, reach: async () => {} };
+    hasRoom = true;
     const kernel: SplitKernel = {
       ...kernels.split,
+      get hasRoom() {
+        return hasRoom;
+      },
       async split(...call) {
         const result = await kernels.split.split(...call);
         splits++;
@@ -115,6 +120,14 @@ describe('polls that are split ahead', () => {
     await polls.close();
     expect(splits).toBe(1);
     expect(held).toEqual({ polls: 0, results: 0 });
+  });
+
+  it('are not begun where the outputs of others fill the memory', async () => {
+    outcomes.push(pollOf(corpus.requests(3), 0n));
+    hasRoom = false;
+    polls.begin();
+    expect(outcomes).toHaveLength(1);
+    expect((await polls.next()).kind).toBe('poll');
   });
 
   it('pass over what holds no records', async () => {

@@ -21,6 +21,10 @@ export class Extents {
     return this.#leased;
   }
 
+  get freeBytes(): number {
+    return this.#free.reduce((sum, { at, end }) => sum + end - at, 0);
+  }
+
   /** Begins with an arena of which nothing is leased out. */
   cover(at: number, bytes: number): void {
     if (this.#leased > 0) throw new Error(`${this.#leased} outputs are still leased out of the old arena`);

@@ -224,6 +224,8 @@ export interface SplitKernel {
    * bridge, which has to know before it acknowledges. At most CALL_BOUNDS.inputBytes. Waits for its turn, as a split does.
    */
   validate(signal: Signal, request: Uint8Array): Promise<Validation>;
+  /** Whether less than half of the memory for results is leased out: who splits something that could wait takes it from nobody. */
+  readonly hasRoom: boolean;
   /** Seconds spent in the kernel, copies in included. */
   readonly busySeconds: number;
   /** Bytes of memory that the kernel holds. */

@@ -74,6 +74,7 @@ export function createReferenceSplit(): SplitKernel {
     get busySeconds() {
       return busyMs / 1000;
     },
+    hasRoom: true,
     get memoryBytes() {
       let tableBytes = 0;
       for (const routing of routings.values()) tableBytes += routing.slots.byteLength;

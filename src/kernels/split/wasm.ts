@@ -88,6 +88,10 @@ class WasmSplit implements SplitKernel {
     return this.#busyMs / 1_000;
   }
 
+  get hasRoom(): boolean {
+    return this.#extents.freeBytes > this.#host.output.bytes / 2;
+  }
+
   get memoryBytes(): number {
     return this.#host.memoryBytes;
   }
