@@ -4,7 +4,7 @@
  * hashes are 16 hex digits, as JSON numbers hold 53 bits. The names of a shard's fields are those of the design.
  */
 import type { Decision } from '../control/decision.ts';
-import type { Wish } from '../coordination/requests.ts';
+import type { ChangeWish, Wish } from '../coordination/wishes.ts';
 import type { Signal } from '../signals.ts';
 
 /** GET /api/v1/topology: what the ring epoch in force says, and who leads. */
@@ -19,6 +19,19 @@ export interface TopologyDocument {
   readonly signals: readonly SignalDocument[];
   /** The ring epoch that is to follow; null: no change is in flight. */
   readonly change: RingChangeDocument | null;
+  /** Changes that were asked for meanwhile, the next one first; at most 16. */
+  readonly waiting: readonly WaitingChangeDocument[];
+}
+
+export interface WaitingChangeDocument {
+  /** By which it can be cancelled. */
+  readonly id: string;
+  /** Who asked. */
+  readonly member: string;
+  readonly wish: ChangeWish;
+  readonly since: string;
+  /** When it lapses. */
+  readonly until: string;
 }
 
 export interface RingChangeDocument {
@@ -68,11 +81,11 @@ export interface DestinationDocument {
   readonly topic: string;
 }
 
-/** POST /api/v1/shards/{create,split,merge,retire,move,abandon}: the leader has taken the request; 202. */
+/** POST /api/v1/shards/{create,split,merge,retire,move,abandon,cancel}: the leader has taken the request; 202. */
 export interface AcceptedDocument {
   readonly text: string;
-  /** Proposed by it. `change` of /api/v1/topology shows how far it is. */
-  readonly ringEpoch: number;
+  /** Proposed by it: `change` of /api/v1/topology shows how far it is. null: none, as by a cancel. */
+  readonly ringEpoch: number | null;
 }
 
 export interface LeaderDocument {

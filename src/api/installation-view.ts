@@ -4,10 +4,11 @@ import type { Config } from '../config.ts';
 import { type Decision, decodeDecision } from '../control/decision.ts';
 import { followControlLog } from '../coordination/control-log.ts';
 import type { Asker } from '../coordination/locks.ts';
-import { askLeader, type Request, type Wish } from '../coordination/requests.ts';
+import { askLeader, type Request } from '../coordination/requests.ts';
 import { readRingAcks } from '../coordination/ring-acks.ts';
 import { type RingEpoch, ringEpochOf } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
+import type { Wish } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort, Poll } from '../kafka/port.ts';
 import { createReferenceHash } from '../kernels/hash/reference.ts';
@@ -27,7 +28,7 @@ import type {
 } from './documents.ts';
 import { lockDocuments } from './lock-documents.ts';
 import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
-import { ringChangeDocument, routeDocument } from './ring-documents.ts';
+import { ringChangeDocument, routeDocument, waitingChangeDocument } from './ring-documents.ts';
 import { hashText, shardDocuments } from './shard-documents.ts';
 
 /** Decisions kept. Each has its transaction's marker beside it on the topic. */
@@ -103,7 +104,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
   return {
     asker,
     async topology() {
-      const { ring, proposed } = controlLog.state;
+      const { ring, proposed, waitingChanges } = controlLog.state;
       return {
         prefix: config.prefix,
         kafka: port.description,
@@ -111,6 +112,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
         leader: leaderOf(controlLog.state),
         signals: signalsOf(ring, names),
         change: proposed && ringChangeDocument(proposed, await acks(proposed.ring.epoch), ownersOf(window, now())),
+        waiting: waitingChanges.map(waitingChangeDocument),
       };
     },
     shards: async () => ({
@@ -132,7 +134,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     async ask(wish, { signal, fence } = {}) {
       const { member } = asker;
       const { text, ringEpoch } = await askLeader(port, names, controlLog, wish, { member, signal, fence });
-      return { text, ringEpoch: ringEpoch! };
+      return { text, ringEpoch: ringEpoch ?? null };
     },
     subscribe(listener) {
       listeners.add(listener);

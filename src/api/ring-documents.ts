@@ -1,13 +1,14 @@
-/** A ring change in flight, and where a key goes, as the API and the command line show them. */
+/** A ring change in flight, those that wait behind it, and where a key goes, as the API and the command line show them. */
 import { keyBytes } from '../coordination/first-ring.ts';
 import type { RingAcks } from '../coordination/ring-acks.ts';
 import { slotCount } from '../coordination/ring-change.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ControlState, ProposedRing } from '../coordination/state.ts';
+import type { WaitingChange } from '../coordination/subjects/waiting-changes.ts';
 import { WeirError } from '../errors.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import type { DestinationDocument, RingChangeDocument, RouteDocument } from './documents.ts';
+import type { DestinationDocument, RingChangeDocument, RouteDocument, WaitingChangeDocument } from './documents.ts';
 import { hashText } from './shard-documents.ts';
 
 export function ringChangeDocument(
@@ -28,6 +29,16 @@ export function ringChangeDocument(
     }),
     partitions,
     waitingFor: waiting.map((of) => ({ ...of, member: owners.get(`${of.topic}/${of.partition}`) ?? null })),
+  };
+}
+
+export function waitingChangeDocument({ requestId, member, wish, since, until }: WaitingChange): WaitingChangeDocument {
+  return {
+    id: requestId,
+    member,
+    wish,
+    since: new Date(since).toISOString(),
+    until: new Date(until).toISOString(),
   };
 }
 

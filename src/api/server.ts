@@ -2,7 +2,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
-import { wishSchema } from '../coordination/requests.ts';
+import { wishSchema } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';

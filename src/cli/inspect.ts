@@ -11,6 +11,8 @@ import type {
 } from '../api/documents.ts';
 import { openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
+import type { Decision, RebalanceDecision } from '../control/decision.ts';
+import { wishText } from '../coordination/wishes.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
@@ -100,7 +102,7 @@ export function shardsText({ ringEpoch, windowSeconds, shards }: ShardsDocument)
   return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}`;
 }
 
-export function ringText({ kafka, prefix, ringEpoch, leader, signals, change }: TopologyDocument): string {
+export function ringText({ kafka, prefix, ringEpoch, leader, signals, change, waiting }: TopologyDocument): string {
   const lines = [
     `Kafka       ${kafka}`,
     `prefix      ${prefix === '' ? '(none)' : prefix}`,
@@ -109,7 +111,8 @@ export function ringText({ kafka, prefix, ringEpoch, leader, signals, change }: 
   ];
   const head = ['signal', 'topic', 'key', 'shards', 'slots', 'overrides'];
   const rows = signals.map((of) => [of.signal, of.ingestTopic, of.key, of.shards, of.slots, of.overrides.length]);
-  return `${lines.join('\n')}\n${ringEpoch === null ? '' : `\n${table(rows, head)}`}${change ? changeText(change) : ''}`;
+  const shown = ringEpoch === null ? '' : `\n${table(rows, head)}`;
+  return `${lines.join('\n')}\n${shown}${change ? changeText(change) : ''}${waitingChangesText(waiting)}`;
 }
 
 function changeText(change: RingChangeDocument): string {
@@ -127,6 +130,12 @@ function changeText(change: RingChangeDocument): string {
     `  ${partitions - waitingFor.length} of ${partitions} input partitions have adopted it; ${changeWaits(change)}`,
     '',
   ].join('\n');
+}
+
+function waitingChangesText(waiting: TopologyDocument['waiting']): string {
+  if (waiting.length === 0) return '';
+  const rows = waiting.map(({ wish, member, since, until, id }) => [wishText(wish), member, since, until, id]);
+  return `\nWaiting, the next one first (weir shards cancel ID):\n${table(rows, ['change', 'asked by', 'since', 'lapses', 'id'])}`;
 }
 
 export function membersText({ leader, members, departed }: MembersDocument): string {
@@ -190,18 +199,31 @@ export function decisionsText({ decisions }: DecisionsDocument): string {
   return [...decisions]
     .reverse()
     .map((of) => {
-      const what =
-        of.kind === 'scaling'
-          ? `${of.subject}: ${of.action === 'scale_out' ? 'scale out' : 'scale in'} from ${of.from} to ${of.to}`
-          : of.action === 'reverse'
-            ? `${of.subject}: take back the ${of.slotsMoved} slots of ${of.reverses}, hottest shard from ${of.from.toFixed(2)} to ${of.to.toFixed(2)} times its fair share`
-            : of.action === 'move_slots'
-              ? `${of.subject}: move ${of.slotsMoved} slots, hottest shard from ${of.from.toFixed(2)} to ${of.to.toFixed(2)} times its fair share`
-              : `${of.subject}: cannot be balanced by moving slots (hottest shard ${of.from.toFixed(2)} times its fair share)`;
       const priority = of.priority === 'high' ? ' [high]' : '';
-      return `${of.at}  ${of.kind}  ${what}${priority}  (${of.status})\n    ${of.reasons.map(({ text }) => text).join('; ')}\n`;
+      return `${of.at}  ${of.kind}  ${of.subject}: ${whatText(of)}${priority}  (${of.status})\n    ${of.reasons.map(({ text }) => text).join('; ')}\n`;
     })
     .join('');
+}
+
+function whatText(of: Decision): string {
+  switch (of.kind) {
+    case 'scaling':
+      return `${of.action === 'scale_out' ? 'scale out' : 'scale in'} from ${of.from} to ${of.to}`;
+    case 'rebalance':
+      return rebalanceText(of);
+  }
+}
+
+function rebalanceText({ action, from, to, slotsMoved, reverses }: RebalanceDecision): string {
+  const hottest = `hottest shard from ${from.toFixed(2)} to ${to.toFixed(2)} times its fair share`;
+  switch (action) {
+    case 'reverse':
+      return `take back the ${slotsMoved} slots of ${reverses}, ${hottest}`;
+    case 'move_slots':
+      return `move ${slotsMoved} slots, ${hottest}`;
+    case 'cannot_balance':
+      return `cannot be balanced by moving slots (hottest shard ${from.toFixed(2)} times its fair share)`;
+  }
 }
 
 export function lagText({ group, totalRecords, partitions }: LagDocument): string {

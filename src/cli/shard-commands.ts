@@ -1,6 +1,6 @@
 /** `weir shards …` and `weir route` on the command line. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Wish } from '../coordination/requests.ts';
+import type { Wish } from '../coordination/wishes.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { stopSignal } from './exit.ts';
 import { positiveNumber } from './numbers.ts';
@@ -57,6 +57,7 @@ export function addShards(program: Command): void {
     .requiredOption('--to <shard>', 'that gains them')
     .requiredOption('--slots <n>', 'how many', positiveNumber);
   add('abandon', 'take the change in flight back', () => ({ kind: 'abandon' }));
+  add('cancel <id>', 'take a change back that waits behind the one in flight', ([id]) => ({ kind: 'cancel', id: id! }));
 }
 
 /** As commander names them. */

@@ -4,7 +4,7 @@ import type { AcceptedDocument, RingChangeDocument, RouteDocument } from '../api
 import { type InstallationView, openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
 import { coordinate, type OperationOptions } from '../coordination/operations.ts';
-import type { Wish } from '../coordination/requests.ts';
+import { type Wish, wishText } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
@@ -25,7 +25,7 @@ interface ShardsCommand {
 const LOCK_TTL_MS = 30_000;
 
 /**
- * One change of the ring is in flight at a time; commands line up for it by a lock. `abandon` does not: it is for the one that holds it up.
+ * One change of the ring is in flight at a time; commands line up for it by a lock. `abandon` and `cancel` do not: they are for those that hold it up.
  * Throws REQUEST_REFUSED, REQUEST_UNANSWERED and, when it was to be waited for, RING_STUCK.
  */
 export async function askForShards(wish: Wish, wait: boolean, command: ShardsCommand): Promise<void> {
@@ -33,15 +33,19 @@ export async function askForShards(wish: Wish, wait: boolean, command: ShardsCom
   await withView(command, async (view) => {
     const change: Change = async (under) => {
       const accepted = await view.ask(wish, { signal, fence: under?.fence });
-      if (!json) stdout.write(`Ring epoch ${accepted.ringEpoch} is proposed: ${accepted.text}.\n`);
+      const { ringEpoch, text } = accepted;
+      if (ringEpoch === null) return { accepted, active: false };
+      if (!json) stdout.write(`Ring epoch ${ringEpoch} is proposed: ${text}.\n`);
       const stop = under ? AbortSignal.any([signal, under.signal]) : signal;
       return {
         accepted,
-        active: wait && (await becomesActive(view, accepted.ringEpoch, { ...command, signal: stop })),
+        active: wait && (await becomesActive(view, ringEpoch, { ...command, signal: stop })),
       };
     };
-    const { accepted, active } = wish.kind === 'abandon' ? await change() : await inLine(view, wish, change, command);
+    const alone = wish.kind === 'abandon' || wish.kind === 'cancel';
+    const { accepted, active } = alone ? await change() : await inLine(view, wish, change, command);
     if (json) stdout.write(`${JSON.stringify({ ...accepted, active })}\n`);
+    else if (accepted.ringEpoch === null) stdout.write(`It is done: ${accepted.text}.\n`);
     else if (active) stdout.write(`Ring epoch ${accepted.ringEpoch} is active.\n`);
     else stdout.write('It becomes active once every input partition has adopted it: `weir inspect ring`.\n');
   });
@@ -57,10 +61,7 @@ async function inLine(
   change: Change,
   { config, signal }: ShardsCommand,
 ): Promise<Changed> {
-  const { kind, ...of } = wish;
-  const what = `${kind} ${Object.entries(of)
-    .map(([name, value]) => `${name}=${value}`)
-    .join(' ')}`;
+  const what = wishText(wish);
   const { ackTimeoutMs } = config.control.ring;
   const outcome = await coordinate<null, Changed>(view.asker, {
     resource: 'ring',

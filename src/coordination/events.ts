@@ -10,6 +10,7 @@
  * | RingProposed | 1 | on a request or a decision, one at a time | what changes from the ring epoch in force to the next; or that the proposal before it is taken back |
  * | RingAdopted | 1 | once all have adopted a proposal that something is to be copied for | that it cannot be taken back any more: from here on there are copies |
  * | RequestAnswered | 1 | with the consumed offset of the request, in one transaction | what became of a request |
+ * | ChangeQueued | 1 | with the offset of a request for a change while another is in flight | its place: changes go by the order of these |
  * | DecisionMade | 1 | with each record on `weir.decisions`, in one transaction | what a later leader needs so as not to repeat it |
  * | PlanVerified | 1 | a load window after a decision's moves became active | that they are judged, and need not be again |
  * | ConditionCleared | 1 | when the condition of a decision is gone | that the same decision may be made again |
@@ -30,6 +31,7 @@ import { lockSchemas } from './subjects/locks.ts';
 import { memberSchemas } from './subjects/members.ts';
 import { requestSchemas } from './subjects/requests.ts';
 import { ringSchemas } from './subjects/rings.ts';
+import { waitingChangeSchemas } from './subjects/waiting-changes.ts';
 
 export { ringOf } from './ring-encoding.ts';
 export type { ConditionCleared, DecisionMade } from './subjects/decisions.ts';
@@ -57,6 +59,7 @@ const SCHEMAS = {
   ...leaderSchemas,
   ...ringSchemas,
   ...requestSchemas,
+  ...waitingChangeSchemas,
   ...decisionSchemas,
   ...memberSchemas,
   ...lockSchemas,

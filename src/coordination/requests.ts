@@ -8,29 +8,10 @@ import { z } from 'zod';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
-import { SIGNALS } from '../signals.ts';
 import type { ControlLogFollower } from './control-log.ts';
 import { OPERATION_ENDS } from './events.ts';
 import type { Answer } from './state.ts';
-
-const name = z.string().min(1).max(200);
-
-/** What can be asked. */
-export const wishSchema = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('create'),
-    signal: z.enum(SIGNALS),
-    name,
-    capacity: z.number().positive().max(1_000).default(1),
-  }),
-  z.strictObject({ kind: z.literal('split'), shard: name }),
-  z.strictObject({ kind: z.literal('merge'), shard: name, into: name }),
-  z.strictObject({ kind: z.literal('retire'), shard: name }),
-  z.strictObject({ kind: z.literal('move'), from: name, to: name, slots: z.int().min(1) }),
-  /** Takes the proposed ring epoch back. */
-  z.strictObject({ kind: z.literal('abandon') }),
-]);
-export type Wish = z.infer<typeof wishSchema>;
+import { fenceSchema, type Wish, wishSchema } from './wishes.ts';
 
 const resource = z.string().min(1).max(200);
 const token = z.int().min(0);
@@ -68,9 +49,8 @@ const requestSchema = z.object({
   at: z.int(),
   /** Unix ms: not to be granted any more from then on. */
   expiresAt: z.int(),
-  /** What is asked under the protection of a lock: refused unless the token is the resource's latest. */
-  fence: z.strictObject({ resource, token }).optional(),
-  wish: z.union([wishSchema, lockWishSchema, z.strictObject({ kind: z.literal('cancel'), id: z.string() })]),
+  fence: fenceSchema.optional(),
+  wish: z.union([wishSchema, lockWishSchema]),
 });
 export type Request = z.infer<typeof requestSchema>;
 

@@ -6,6 +6,7 @@ import { type LocksState, lockFolds } from './subjects/locks.ts';
 import { type MembersState, memberFolds } from './subjects/members.ts';
 import { type RequestsState, requestFolds } from './subjects/requests.ts';
 import { type RingsState, ringFolds } from './subjects/rings.ts';
+import { type WaitingChangesState, waitingChangeFolds } from './subjects/waiting-changes.ts';
 
 export { MAX_SUBJECTS } from './subjects/decisions.ts';
 export type { Leader } from './subjects/leaders.ts';
@@ -18,6 +19,7 @@ export interface ControlState
   extends LeadersState,
     RingsState,
     RequestsState,
+    WaitingChangesState,
     DecisionsState,
     MembersState,
     LocksState {
@@ -33,6 +35,7 @@ export const EMPTY_STATE: ControlState = {
   changes: [],
   nextShard: { traces: 0, metrics: 0, logs: 0 },
   answers: new Map(),
+  waitingChanges: [],
   decisions: new Map(),
   members: new Map(),
   departed: new Map(),
@@ -49,7 +52,15 @@ const FOLDS: {
     event: Extract<ControlEvent, { type: Type }>,
     offset: bigint,
   ) => Partial<ControlState>;
-} = { ...leaderFolds, ...ringFolds, ...requestFolds, ...decisionFolds, ...memberFolds, ...lockFolds };
+} = {
+  ...leaderFolds,
+  ...ringFolds,
+  ...requestFolds,
+  ...waitingChangeFolds,
+  ...decisionFolds,
+  ...memberFolds,
+  ...lockFolds,
+};
 
 export function fold(state: ControlState, event: ControlEvent, offset: bigint): ControlState {
   const foldEvent = FOLDS[event.type] as (...of: [ControlState, ControlEvent, bigint]) => Partial<ControlState>;

@@ -94,7 +94,16 @@ describe('weir inspect', () => {
           { topic: 'otlp_logs', partition: 4, ringEpoch: null, member: null },
         ],
       },
+      waiting: [
+        {
+          ...{ id: 'r-1', member: 'm-2', wish: { kind: 'merge', shard: 'logs-0001', into: 'logs-0002' } },
+          ...{ since: '2026-01-01T00:01:10.000Z', until: '2026-01-01T00:01:40.000Z' },
+        },
+      ],
     });
+    expect(text).toMatch(
+      /^Waiting, the next one first .*\nchange .*\nmerge shard=logs-0001 into=logs-0002 +m-2 +2026-01-01T00:01:10.000Z +2026-01-01T00:01:40.000Z +r-1$/m,
+    );
     expect(text).toContain(
       'Ring epoch 3 is in flight since 2026-01-01T00:01:00.000Z: half of shard logs-0001 goes to the new shard logs-0016.\n' +
         '  logs: 2048 slots move, new shards 16\n' +

@@ -30,6 +30,13 @@ const full: ControlState = {
     decisionId: null,
     planned: null,
   },
+  waitingChanges: [
+    {
+      ...{ requestId: 'c', member: 'n', since: 3, until: 9 },
+      wish: { kind: 'split', shard: 's' },
+      fence: { resource: 'r', token: 3 },
+    },
+  ],
   changes: [
     {
       abandons: null,

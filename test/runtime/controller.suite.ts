@@ -12,7 +12,8 @@ import { encodeLoadReport } from '../../src/load/codec.ts';
 import type { InstanceLoad, SignalLoad, SlotLoad } from '../../src/load/load-report.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import type { Names } from '../../src/names.ts';
-import { type Controller, startController, type Tick } from '../../src/runtime/controller.ts';
+import { type Controller, startController } from '../../src/runtime/controller.ts';
+import type { Tick } from '../../src/runtime/leader-duty.ts';
 import { createControlTopics, kernels, produce, readAll } from '../coordination/cluster.ts';
 import { instanceLoad, report, shardLoad } from '../load/reports.ts';
 

@@ -2,15 +2,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { aborted } from '../../src/abortable.ts';
 import { decodeDecision } from '../../src/control/decision.ts';
-import { askLeader, encodeRequest, type Wish } from '../../src/coordination/requests.ts';
+import { acquireLock } from '../../src/coordination/locks.ts';
+import { askLeader, encodeRequest, type Request } from '../../src/coordination/requests.ts';
 import { readRingAcks } from '../../src/coordination/ring-acks.ts';
 import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
+import type { Wish } from '../../src/coordination/wishes.ts';
 import type { KafkaPort, OffsetToCommit } from '../../src/kafka/port.ts';
 import { encodeLoadReport } from '../../src/load/codec.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { pastMovesOf } from '../../src/runtime/past-moves.ts';
 import { SIGNALS } from '../../src/signals.ts';
-import { readAll } from '../coordination/cluster.ts';
+import { produce, readAll } from '../coordination/cluster.ts';
 import { report, shardLoad } from '../load/reports.ts';
 import { gatePort } from '../support/gated-port.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
@@ -139,30 +141,94 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       ];
       for (const [wish, message] of refused)
         await expect(ask(wish)).rejects.toMatchObject({ code: 'REQUEST_REFUSED', message });
-      // Nobody adopts it: the next one has to wait.
+      expect(rig.control.state.ring!.epoch).toBe(1);
+    });
+
+    /** As anybody could send it, with an id of one's own. */
+    async function send(id: string, wish: Wish, over: Partial<Request> = {}): Promise<void> {
+      const [at, expiresAt] = [Date.now(), Date.now() + 60_000];
+      const value = encodeRequest({ version: 1, id, member: 'test', at, expiresAt, wish, ...over });
+      const producer = await rig.port.producer();
+      await producer.send([{ topic: rig.names.requests, partition: 0, value }]);
+      await producer.close();
+    }
+    const answered = async (id: string) =>
+      (await rig.control.waitFor(({ answers }) => answers.has(id))).answers.get(id)!;
+
+    it('lets changes wait for the one in flight, in order, and does each under whoever leads when its turn has come', async () => {
+      const first = await rig.startController();
+      // Nobody adopts it.
       await ask({ kind: 'split', shard: 'traces-0000' });
-      await expect(ask({ kind: 'split', shard: 'traces-0001' })).rejects.toThrow(/ring epoch 2 is in flight/);
+      const asker = { port: rig.port, names: rig.names, log: rig.control, member: 'test' };
+      const locked = await acquireLock(asker, 'ring', { ttlMs: 60_000 });
+      if (locked.kind === 'refused') throw new Error(locked.why);
+      const fence = { resource: 'ring', token: locked.lock.token };
+      await send('makes it', { kind: 'create', signal: 'traces', name: 'made', capacity: 1 });
+      await send('splits it', { kind: 'split', shard: 'made' });
+      await send('splits nobody', { kind: 'split', shard: 'nobody' });
+      await send('under a lock', { kind: 'split', shard: 'traces-0001' }, { fence });
+      await send('retires it', { kind: 'retire', shard: 'made' });
+      const waiting = (count: number) => rig.control.waitFor(({ waitingChanges }) => waitingChanges.length === count);
+      await waiting(5);
+      await locked.lock.release();
+      await first.close();
+
+      await rig.startController();
+      await rig.startProcessor();
+      expect(await answered('makes it')).toMatchObject({ outcome: 'accepted', ringEpoch: 3 });
+      expect(await answered('splits it')).toMatchObject({ outcome: 'accepted', ringEpoch: 4 });
+      expect(await answered('splits nobody')).toMatchObject({ outcome: 'refused', text: /there is no shard nobody/ });
+      expect(await answered('under a lock')).toMatchObject({ outcome: 'refused', text: /nobody holds it now/ });
+      expect(await answered('retires it')).toMatchObject({ outcome: 'accepted', ringEpoch: 5 });
+      await active(5);
+      expect(rig.control.state.waitingChanges).toEqual([]);
+      expect(traces(5).shards.map((shard) => shard.name)).toEqual(
+        ['0000', '0001', '0002', '0003', '0005'].map((number) => `traces-${number}`),
+      );
+    });
+
+    it('lets 16 changes wait and no more, and none that is cancelled or has lapsed', async () => {
+      await rig.startController();
+      await ask({ kind: 'split', shard: 'traces-0000' });
+      for (let i = 0; i < 15; i++) await send(`wish-${i}`, { kind: 'split', shard: 'traces-0001' });
+      await send('short', { kind: 'split', shard: 'traces-0001' }, { expiresAt: Date.now() + 1_000 });
+      await expect(ask({ kind: 'split', shard: 'traces-0002' })).rejects.toThrow(
+        /ring epoch 2 is in flight .*16 more wait, which is as many as may/,
+      );
+      expect(await answered('short')).toMatchObject({ outcome: 'expired', text: /ring epoch 2 is in flight/ });
+      await ask({ kind: 'cancel', id: 'wish-3' });
+      expect(await answered('wish-3')).toMatchObject({ outcome: 'cancelled' });
+      await expect(ask({ kind: 'cancel', id: 'short' })).rejects.toThrow(/answered already: expired/);
+      await expect(ask({ kind: 'cancel', id: 'unheard' })).rejects.toThrow(/no request unheard waits/);
+      // Sent twice, it waits once.
+      await send('wish-4', { kind: 'split', shard: 'traces-0001' });
+      const giveUp = new AbortController();
+      const regretted = askLeader(
+        rig.port,
+        rig.names,
+        rig.control,
+        { kind: 'split', shard: 'traces-0002' },
+        {
+          member: 'test',
+          signal: giveUp.signal,
+        },
+      );
+      const { waitingChanges } = await rig.control.waitFor((state) => state.waitingChanges.length === 15);
+      expect(waitingChanges.map(({ requestId }) => requestId).slice(0, 14)).toEqual(
+        [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14].map((i) => `wish-${i}`),
+      );
+      giveUp.abort();
+      await expect(regretted).rejects.toThrow(/cancelled/);
       expect(rig.control.state.ring!.epoch).toBe(1);
     });
 
     it('answers a request that comes twice without granting it twice, and one that has lapsed or is taken back not at all', async () => {
-      const producer = await rig.port.producer();
-      const send = (id: string, wish: Wish | { kind: 'cancel'; id: string }, expiresAt = Date.now() + 60_000) =>
-        producer.send([
-          {
-            topic: rig.names.requests,
-            partition: 0,
-            value: encodeRequest({ version: 1, id, member: 'test', at: 0, expiresAt, wish }),
-          },
-        ]);
-      await send('late', { kind: 'split', shard: 'traces-0002' }, 1);
+      await send('late', { kind: 'split', shard: 'traces-0002' }, { expiresAt: 1 });
       await send('regretted', { kind: 'split', shard: 'traces-0002' });
       await send('regret', { kind: 'cancel', id: 'regretted' });
       await send('once', { kind: 'split', shard: 'traces-0000' });
       await send('once', { kind: 'split', shard: 'traces-0000' });
-      await producer.send([
-        { topic: rig.names.requests, partition: 0, value: Buffer.from('{"id":"odd","version":9}') },
-      ]);
+      await produce(rig.port, rig.names.requests, Buffer.from('{"id":"odd","version":9}'));
       await rig.startController();
       const { answers, proposed } = await rig.control.waitFor((state) => state.answers.has('odd'));
       expect([...answers].map(([id, { outcome, ringEpoch }]) => [id, outcome, ringEpoch])).toEqual([
@@ -173,7 +239,6 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
         ['odd', 'refused', undefined],
       ]);
       expect(proposed!.ring.epoch).toBe(2);
-      await producer.close();
     });
 
     /** Reports shard 0 of the traces as hot, by 40 of its slots, until that has led to something. */

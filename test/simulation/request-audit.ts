@@ -26,11 +26,13 @@ export class RequestAudit {
     else this.#asked.set(request.id, { request, times: 1 });
   }
 
-  /** Requests whose answers are not as many as they were sent. */
+  /** Requests without an answer, or with more than they were sent: one that comes again while it waits is answered with the first. */
   get unanswered(): readonly string[] {
     return [...this.#asked].flatMap(([id, { times }]) => {
       const answers = this.#answers.get(id)?.times ?? 0;
-      return answers === times ? [] : [`request ${id} was sent ${times} times and answered ${answers} times`];
+      return answers >= 1 && answers <= times
+        ? []
+        : [`request ${id} was sent ${times} times and answered ${answers} times`];
     });
   }
 

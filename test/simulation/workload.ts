@@ -1,6 +1,7 @@
 /** What an installation has to do: spans that come in, and wishes about its shards. */
-import { encodeRequest, type Wish } from '../../src/coordination/requests.ts';
+import { encodeRequest } from '../../src/coordination/requests.ts';
 import type { ControlState } from '../../src/coordination/state.ts';
+import type { Wish } from '../../src/coordination/wishes.ts';
 import type { Producer } from '../../src/kafka/port.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import type { Names } from '../../src/names.ts';

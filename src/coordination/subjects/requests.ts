@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { led, whole } from './envelope.ts';
 import type { LocksState } from './locks.ts';
+import type { WaitingChangesState } from './waiting-changes.ts';
 
 export const REQUEST_OUTCOMES = ['accepted', 'refused', 'cancelled', 'expired'] as const;
 
@@ -30,15 +31,17 @@ export interface RequestsState {
 /** Answers remembered: a request that comes again within the next so many is answered again, not granted again. */
 export const MAX_ANSWERS = 1_000;
 
+/** Those who wait for an answer. */
+type WaitingState = Pick<LocksState, 'waiting'> & WaitingChangesState;
+
 export const requestFolds = {
-  RequestAnswered(
-    state: RequestsState & Pick<LocksState, 'waiting'>,
-    event: RequestAnswered,
-  ): RequestsState & Pick<LocksState, 'waiting'> {
+  RequestAnswered(state: RequestsState & WaitingState, event: RequestAnswered): RequestsState & WaitingState {
     const { id, outcome, text, ringEpoch } = event;
     const answers = new Map(state.answers).set(id, { outcome, text, ringEpoch });
     if (answers.size > MAX_ANSWERS) answers.delete(answers.keys().next().value!);
-    // Answered without a grant: it does not wait any more.
-    return { answers, waiting: state.waiting.filter(({ requestId }) => requestId !== id) };
+    // Whatever the answer, it does not wait any more.
+    const isAnother = ({ requestId }: { readonly requestId: string }) => requestId !== id;
+    const waitingChanges = state.waitingChanges.filter(isAnother);
+    return { answers, waiting: state.waiting.filter(isAnother), waitingChanges };
   },
 };
