@@ -416,6 +416,57 @@ export const configSchema = z
               });
           })
           .prefault({}),
+        capacity: z
+          .strictObject({
+            apply: z
+              .boolean()
+              .default(false)
+              .describe('carry out the splits and merges of a decision; false: only decide'),
+            bytesPerSecond: z
+              .number()
+              .positive()
+              .default(10_000_000)
+              .describe('item bytes a second that a shard of capacity 1 can carry'),
+            minShards: z
+              .int()
+              .min(1)
+              .max(4_096)
+              .default(16)
+              .describe('a signal is not merged down to fewer shards than this'),
+            maxShards: z
+              .int()
+              .min(1)
+              .max(4_096)
+              .default(256)
+              .describe('a signal is not split into more shards than this'),
+            splitAfterMs: z
+              .int()
+              .min(0)
+              .default(60_000)
+              .describe('a split is decided when a shard of the signal has been above its capacity for this'),
+            mergeAfterMs: z
+              .int()
+              .min(0)
+              .default(600_000)
+              .describe('a merge is decided when two shards would have fitted into half of one for this'),
+            holdMs: z
+              .int()
+              .min(0)
+              .default(900_000)
+              .describe('a shard that came to be, was split or took in another is not merged for this'),
+            cooldownMs: positive(60_000).describe(
+              'after such a decision a signal is neither split nor merged for this',
+            ),
+          })
+          .superRefine((value, context) => {
+            if (value.minShards > value.maxShards)
+              context.addIssue({
+                code: 'custom',
+                path: ['minShards'],
+                message: `at most maxShards (${value.maxShards})`,
+              });
+          })
+          .prefault({}),
       })
       .prefault({}),
     api: z

@@ -1,6 +1,6 @@
 /** What is compared: who decides, second by second, which shard a key belongs to. */
 import { defaultConfig } from '../../src/config.ts';
-import { type Condition, decide } from '../../src/control/decide.ts';
+import { type Condition, decide, type PastShards } from '../../src/control/decide.ts';
 import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
 import type { PastMoves } from '../../src/control/rebalance.ts';
 import type { PlanInForce } from '../../src/control/verify.ts';
@@ -112,6 +112,7 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
 
   const last = new Map<string, LastDecision>();
   const pastMoves: PastMoves[] = [];
+  let pastShards = UNCHANGED;
   let conditions: ReadonlyMap<string, Condition> = new Map();
   let epoch = 1;
   let moved = 0;
@@ -129,9 +130,12 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
       while (pending.length > 0 && pending[0]!.at <= now) pending.shift()!.apply();
       if (pending.length > 0 || now % tickMs !== 0) return;
       const ring = ringEpoch(epoch, slots, shards);
-      const past = { traces: pastMoves, metrics: [], logs: [] };
+      const past = {
+        pastMoves: { traces: pastMoves, metrics: [], logs: [] },
+        pastShards: { traces: pastShards, metrics: UNCHANGED, logs: UNCHANGED },
+      };
       const decided = decide(
-        { ring, load: window.view(now), last, conditions, pastMoves: past, plan },
+        { ring, load: window.view(now), last, conditions, ...past, plan },
         control,
         kernels.score,
         now,
@@ -162,6 +166,7 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
             for (const move of moves) for (const slot of move.slots) slots[slot] = move.to;
             moved += proposal.slotsMoved;
             epoch++;
+            pastShards = { ...UNCHANGED, changedAt: now + ACTIVATION_MS };
             const judged = proposal.action === 'move_slots';
             const { from, to } = proposal;
             plan = judged
@@ -174,6 +179,8 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
     },
   };
 }
+
+const UNCHANGED: PastShards = { changedAt: null, reshapedAt: new Map() };
 
 const NO_LOAD = {
   errors: 0,

@@ -11,7 +11,7 @@ import type {
 } from '../api/documents.ts';
 import { openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
-import type { Decision, RebalanceDecision } from '../control/decision.ts';
+import type { CapacityDecision, Decision, RebalanceDecision } from '../control/decision.ts';
 import { wishText } from '../coordination/wishes.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
@@ -211,6 +211,8 @@ function whatText(of: Decision): string {
       return `${of.action === 'scale_out' ? 'scale out' : 'scale in'} from ${of.from} to ${of.to}`;
     case 'rebalance':
       return rebalanceText(of);
+    case 'capacity':
+      return capacityText(of);
   }
 }
 
@@ -223,6 +225,18 @@ function rebalanceText({ action, from, to, slotsMoved, reverses }: RebalanceDeci
       return `move ${slotsMoved} slots, ${hottest}`;
     case 'cannot_balance':
       return `cannot be balanced by moving slots (hottest shard ${from.toFixed(2)} times its fair share)`;
+  }
+}
+
+function capacityText({ action, shard, into, from, to, shards, slotsMoved, alternatives }: CapacityDecision): string {
+  const fuller = `from ${from.toFixed(2)} to ${to.toFixed(2)} times what it can carry`;
+  switch (action) {
+    case 'split':
+      return `split shard ${shard}, ${fuller}: ${slotsMoved} slots go to a new one, ${shards.after} shards`;
+    case 'merge':
+      return `merge shard ${shard} into ${into}, which then has ${to.toFixed(2)} times what it can carry: ${slotsMoved} slots move, ${shards.after} shards`;
+    case 'cannot_split':
+      return `shard ${shard} has ${from.toFixed(2)} times what it can carry and is not split: ${alternatives.map(({ text }) => text).join('; ')}`;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * decide(state, policy, now) -> actions and reasons: pure, so that history can be run through it again. The concerns say what they wish for
- * at this moment (`scaling.ts`, `rebalance.ts`); here a wish becomes a decision:
+ * at this moment (`scaling.ts`, `rebalance.ts`, `capacity.ts`); here a wish becomes a decision:
  *
  * 1. It has to hold for the stabilisation time without a break.
  * 2. No decision on its subject was made within the cooldown.
@@ -15,6 +15,7 @@ import type { Config } from '../config.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
+import { capacityFingerprint, capacityIsNews, capacityWish } from './capacity.ts';
 import {
   type DecisionKind,
   decisionKey,
@@ -27,7 +28,7 @@ import { type PastMoves, rebalanceFingerprint, rebalanceIsNews, rebalanceWish } 
 import { scalingFingerprint, scalingIsNews, scalingWish } from './scaling.ts';
 import { type PlanInForce, type Verification, verifyPlan } from './verify.ts';
 
-export type Policy = Pick<Config['control'], 'scaling' | 'rebalance'>;
+export type Policy = Pick<Config['control'], 'scaling' | 'rebalance' | 'capacity' | 'ring'>;
 
 /** What one tick hands to the next. */
 export interface Condition {
@@ -48,8 +49,17 @@ export interface DecideState {
   readonly conditions: ReadonlyMap<string, Condition>;
   /** From the control log. */
   readonly pastMoves: Readonly<Record<Signal, readonly PastMoves[]>>;
+  /** From the control log. */
+  readonly pastShards: Readonly<Record<Signal, PastShards>>;
   /** From the control log; null: none is to be judged. */
   readonly plan: PlanInForce | null;
+}
+
+export interface PastShards {
+  /** Unix ms from which every partition was routed by the signal's last change; null: it is as it was made. */
+  readonly changedAt: number | null;
+  /** See CapacityState. */
+  readonly reshapedAt: ReadonlyMap<number, number>;
 }
 
 export interface Action {
@@ -82,6 +92,8 @@ interface Wish {
   readonly proposal: Proposal;
   readonly fingerprint: string;
   readonly cooldownMs: number;
+  /** How long it has to hold. Default: scaling.stabilisationMs. */
+  readonly stabilisationMs?: number;
   /** Is made at once. */
   readonly atOnce?: true;
   isNews(lastFingerprint: string): boolean;
@@ -99,7 +111,7 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
   const reversal = verification?.reversal ? [reversalWish(verification.reversal, policy)] : [];
   const wishes = new Map<string, Wish>();
   // A reversal goes first: the others follow it, and none of its signal beside it.
-  for (const wish of [...reversal, ...scalingWishes(state, policy), ...rebalanceWishes(state, policy, score, now)]) {
+  for (const wish of [...reversal, ...scalingWishes(state, policy), ...shardWishes(state, policy, score, now)]) {
     const key = decisionKey(wish.proposal.kind, wish.proposal.subject);
     if (!wishes.has(key)) wishes.set(key, wish);
   }
@@ -117,7 +129,7 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
     const last = state.last.get(key);
     let verdict: Verdict['verdict'] = 'decided';
     if (wish.atOnce) verdict = 'decided';
-    else if (now - since < stabilisationMs) verdict = 'stabilising';
+    else if (now - since < (wish.stabilisationMs ?? stabilisationMs)) verdict = 'stabilising';
     else if (last && now < last.until) verdict = 'cooling-down';
     else if (last && !last.cleared && !wish.isNews(last.fingerprint)) verdict = 'no-news';
     reasons.push({ kind, subject, verdict, wish: wish.proposal });
@@ -158,28 +170,43 @@ function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> 
   }
 }
 
-function* rebalanceWishes(
-  { ring, load, pastMoves }: DecideState,
+/** Slot moves, and what changes the number of shards where they do not help. */
+function* shardWishes(
+  { ring, load, pastMoves, pastShards }: DecideState,
   policy: Policy,
   score: ScoreKernel,
   now: number,
 ): Generator<Wish> {
   if (!ring) return;
   for (const signal of SIGNALS) {
+    const { changedAt, reshapedAt } = pastShards[signal];
+    // What was measured under the shards before says nothing of these.
+    if (changedAt !== null && now - changedAt < load.windowMs) continue;
     const state = {
       signal,
       ring: ring.signals[signal],
       view: load.signals[signal],
       windowMs: load.windowMs,
+      unitCapacity: policy.capacity.bytesPerSecond,
       pastMoves: pastMoves[signal],
     };
-    const proposal = rebalanceWish(state, policy.rebalance, score, now);
-    if (!proposal) continue;
-    yield {
-      proposal,
-      fingerprint: rebalanceFingerprint(proposal, ring.epoch),
-      cooldownMs: policy.rebalance.cooldownMs,
-      isNews: (last) => rebalanceIsNews(proposal, ring.epoch, last),
-    };
+    const rebalance = rebalanceWish(state, policy.rebalance, score, now);
+    if (rebalance)
+      yield {
+        proposal: rebalance,
+        fingerprint: rebalanceFingerprint(rebalance, ring.epoch),
+        cooldownMs: policy.rebalance.cooldownMs,
+        isNews: (last) => rebalanceIsNews(rebalance, ring.epoch, last),
+      };
+    const { cooldownMs, splitAfterMs, mergeAfterMs } = policy.capacity;
+    const capacity = capacityWish({ ...state, reshapedAt, rebalance }, policy, now);
+    if (capacity)
+      yield {
+        proposal: capacity,
+        fingerprint: capacityFingerprint(capacity, ring.epoch),
+        cooldownMs,
+        stabilisationMs: capacity.action === 'merge' ? mergeAfterMs : splitAfterMs,
+        isNews: (last) => capacityIsNews(capacity, ring.epoch, last),
+      };
   }
 }

@@ -4,12 +4,16 @@
  */
 import { z } from 'zod';
 
-export const DECISION_KINDS = ['scaling', 'rebalance'] as const;
+export const DECISION_KINDS = ['scaling', 'rebalance', 'capacity'] as const;
 export type DecisionKind = (typeof DECISION_KINDS)[number];
 
 /** Why: one rule that spoke, in the order of their weight. */
 const reason = z.object({
-  rule: z.string().describe('name of the rule, such as cpu-high: the table in src/control/scaling.ts and rebalance.ts'),
+  rule: z
+    .string()
+    .describe(
+      'name of the rule, such as cpu-high: the table in src/control/scaling.ts, rebalance.ts, verify.ts and capacity.ts',
+    ),
   observed: z.number().describe('what was measured, as a mean over the window'),
   threshold: z.number().describe('the limit that it was held against, from the configuration'),
   window: z.number().describe('ms over which it was measured'),
@@ -20,7 +24,7 @@ const reason = z.object({
 const common = {
   version: z.literal(1).describe('of this schema'),
   id: z.string().describe('unique: leader epoch, dash, number of the decision under it'),
-  subject: z.string().describe('scaling: the service.name; rebalance: the signal'),
+  subject: z.string().describe('scaling: the service.name; rebalance, capacity: the signal'),
   priority: z.enum(['normal', 'high']).describe('high: memory runs out'),
   reasons: z.array(reason).min(1),
   at: z.iso.datetime().describe('the tick that decided; decide() saw this time as now'),
@@ -88,10 +92,37 @@ const rebalance = z.object({
     .describe('shards that stay above targetRatio times their fair share whatever is moved'),
 });
 
-export const decisionSchema = z.discriminatedUnion('kind', [scaling, rebalance]);
+const capacity = z.object({
+  ...common,
+  kind: z.literal('capacity'),
+  action: z
+    .enum(['split', 'merge', 'cannot_split'])
+    .describe(
+      'split: half of the load of shard goes to a new one; merge: all that shard has goes to into; cannot_split: shard is above its capacity, and alternatives say why nothing helps',
+    ),
+  shard: z.number().describe('that is split, or goes'),
+  into: z.number().optional().describe('merge: that takes over'),
+  from: z.number().describe('load over capacity: of shard now; merge: of both together, by what into can carry'),
+  to: z.number().describe('the same after it, of the fuller one of the two; cannot_split: as now'),
+  shards: z.object({ before: z.number(), after: z.number() }).describe('how many the signal has'),
+  fill: z
+    .object({ before: z.number(), after: z.number() })
+    .describe('load of all shards of the signal over all that they can carry'),
+  distribution: z.object({ before: distribution, after: distribution }).describe('of the load over the shards'),
+  overCapacity: z.array(z.number()).describe('shards above their capacity, the fullest first'),
+  slotsMoved: z.number(),
+  bytesPerSecond: z.number().describe('measured load of the slots that move'),
+  copiedBytes: z.number().describe('about what is copied with them: their load over control.ring.carryMs'),
+  alternatives: z
+    .array(z.object({ action: z.string(), text: z.string() }))
+    .describe('what else was looked at, and why it was not taken'),
+});
+
+export const decisionSchema = z.discriminatedUnion('kind', [scaling, rebalance, capacity]);
 export type Decision = z.infer<typeof decisionSchema>;
 export type ScalingDecision = z.infer<typeof scaling>;
 export type RebalanceDecision = z.infer<typeof rebalance>;
+export type CapacityDecision = z.infer<typeof capacity>;
 export type Reason = z.infer<typeof reason>;
 
 /** What the runtime adds to what decide() says. */
@@ -104,6 +135,7 @@ type Unstamped<D> = D extends Decision ? Omit<D, keyof DecisionStamp> : never;
 export type Proposal = Unstamped<Decision>;
 export type ScalingProposal = Unstamped<ScalingDecision>;
 export type RebalanceProposal = Unstamped<RebalanceDecision>;
+export type CapacityProposal = Unstamped<CapacityDecision>;
 
 export function encodeDecision(decision: Decision): Uint8Array {
   return Buffer.from(JSON.stringify(decision));

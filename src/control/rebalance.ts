@@ -4,6 +4,7 @@
  * | rule | when | then |
  * |---|---|---|
  * | hot-shard | a shard's load > hotRatio * its fair share of the signal's load | move_slots; cannot_balance when not one slot can move |
+ * | over-capacity | a shard's load > its capacity, and all have room enough together that moves can help | the same |
  *
  * What keeps a plan from being followed by its contrary: the gap between hotRatio and targetRatio, the slots that moved within `holdMs` and stay
  * where they are, and the churn budget, which moves of the last `churnWindowMs` have used up in part.
@@ -34,13 +35,15 @@ export interface RebalanceState {
   readonly ring: SignalRing;
   readonly view: SignalView;
   readonly windowMs: number;
+  /** Bytes/s that a shard of weight 1 can carry. */
+  readonly unitCapacity: number;
   /** Of the longer of holdMs and churnWindowMs, at least. */
   readonly pastMoves: readonly PastMoves[];
 }
 
 /** null: no shard is hot, or the signal has too little load to judge. */
 export function rebalanceWish(
-  { signal, ring, view, windowMs, pastMoves }: RebalanceState,
+  { signal, ring, view, windowMs, unitCapacity, pastMoves }: RebalanceState,
   policy: RebalancePolicy,
   score: ScoreKernel,
   now: number,
@@ -49,28 +52,31 @@ export function rebalanceWish(
   const total = loads.reduce((sum, load) => sum + load, 0);
   if (ring.shards.length < 2 || total === 0 || total < policy.minBytesPerSecond) return null;
   const fair = fairShares(ring.shards, total);
+  const capacity = ring.shards.map(({ weight }) => weight * unitCapacity);
+  // Beyond that, shards that are even would be above their capacity, too: what helps then is another one (`capacity.ts`).
+  const movesHelp = hasRoom(total, capacity, policy);
+  const hotFrom = fair.map((share, i) => Math.min(policy.hotRatio * share, movesHelp ? capacity[i]! : Infinity));
   const hot = ring.shards
-    .map(({ id }, i) => ({ shard: id, load: loads[i]!, times: loads[i]! / fair[i]! }))
-    .filter(({ times }) => times > policy.hotRatio)
+    .map(({ id }, i) => ({ shard: id, load: loads[i]!, times: loads[i]! / fair[i]!, capacity: capacity[i]! }))
+    .filter(({ load }, i) => load > hotFrom[i]!)
     .sort((a, b) => b.times - a.times || a.shard - b.shard);
   if (hot.length === 0) return null;
 
   const aimRatio = 1 + AIMED_SHARE * (policy.targetRatio - 1);
-  const slotsMovedWithin = (ms: number) => pastMoves.filter(({ at }) => now - at < ms).flatMap(({ slots }) => slots);
-  const budget = Math.max(0, policy.churnSlots - slotsMovedWithin(policy.churnWindowMs).length);
+  const budget = Math.max(0, policy.churnSlots - slotsMovedWithin(policy.churnWindowMs, pastMoves, now).length);
   const shards = ring.shards.map(
     ({ id }, i): PlannedShard => ({
       shard: id,
       load: loads[i]!,
       limit: policy.targetRatio * fair[i]!,
       aim: aimRatio * fair[i]!,
-      hotFrom: policy.hotRatio * fair[i]!,
+      hotFrom: hotFrom[i]!,
     }),
   );
   const { moves, unmovable } = planSlotMoves(shards, {
     ring,
     view,
-    held: new Set(slotsMovedWithin(policy.holdMs)),
+    held: new Set(slotsMovedWithin(policy.holdMs, pastMoves, now)),
     maxMoves: Math.min(policy.maxMoves, budget),
     whyNoMore:
       budget < policy.maxMoves
@@ -95,14 +101,27 @@ export function rebalanceWish(
     slotsMoved: moves.reduce((count, move) => count + move.slots.length, 0),
     moves,
     unmovable,
-    reasons: hot.map(({ shard, load, times }) => ({
-      rule: 'hot-shard',
-      observed: times,
-      threshold: policy.hotRatio,
-      window: windowMs,
-      text: `shard ${shard} has ${Math.round(load)} B/s, ${times.toFixed(2)} times its fair share among ${shards.length} shards`,
-    })),
+    reasons: hot.map(({ shard, load, times, capacity: full }) => {
+      const has = `shard ${shard} has ${Math.round(load)} B/s, ${times.toFixed(2)} times its fair share among ${shards.length} shards`;
+      if (times > policy.hotRatio)
+        return { rule: 'hot-shard', observed: times, threshold: policy.hotRatio, window: windowMs, text: has };
+      const text = `${has}, and more than the ${Math.round(full)} B/s that it can carry; the others have room`;
+      return { rule: 'over-capacity', observed: load, threshold: full, window: windowMs, text };
+    }),
   };
+}
+
+export function slotsMovedWithin(ms: number, pastMoves: readonly PastMoves[], now: number): number[] {
+  return pastMoves.filter(({ at }) => now - at < ms).flatMap(({ slots }) => slots);
+}
+
+/** Whether moves among the shards can bring every one below its capacity: they bring them to targetRatio times the fair share. */
+export function hasRoom(
+  total: number,
+  capacity: readonly number[],
+  { targetRatio }: Pick<RebalancePolicy, 'targetRatio'>,
+): boolean {
+  return total * targetRatio <= capacity.reduce((sum, one) => sum + one, 0);
 }
 
 /** The hot shards, under which slots' owners they are (`epoch` is the ring epoch). */

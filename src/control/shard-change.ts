@@ -5,6 +5,7 @@
 import { type RingChange, runsOf, type SignalChange, type SlotMove } from '../coordination/ring-change.ts';
 import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
+import { ownedSlots, upperHalf } from './shard-slots.ts';
 
 /** Shards are named by their names, which are unique in an installation. */
 export type ShardWish =
@@ -25,8 +26,8 @@ export interface ShardPlanning {
   topicOf(signal: Signal, shard: number): string;
   /** Slot table of a consistent-hash ring of these shards. */
   assign(shards: readonly ShardState[], slotBits: SignalRing['slotBits']): Uint16Array;
-  /** Measured; empty where nothing is known. */
-  slotLoad(signal: Signal): ReadonlyMap<number, number>;
+  /** Measured, of a slot, in any unit; 0 where nothing is known. */
+  slotLoad(signal: Signal): (slot: number) => number;
 }
 
 export type ShardPlan =
@@ -85,11 +86,10 @@ function create({ signal, name, capacity }: Extract<ShardWish, { kind: 'create' 
 
 function split(name: string, planning: ShardPlanning): Planned {
   const { signal, ring, shard } = find(name, planning.ring);
-  const slots = slotsOf(ring, shard.id);
+  const slots = ownedSlots(ring, shard.id);
   if (slots.length < 2) throw new Refusal(`shard ${name} has ${slots.length} slots: there is nothing to split`);
   const added = newShard(signal, freeName(signal, planning), shard.weight, planning);
-  const load = planning.slotLoad(signal);
-  const runs = runsOf(slots.slice(halfOf(slots, load)));
+  const runs = runsOf(upperHalf(slots, planning.slotLoad(signal)));
   const move = { from: shard.id, to: added.id, runs };
   return {
     change: one(signal, { moves: [move], added: [added] }),
@@ -102,7 +102,7 @@ function merge(name: string, intoName: string, planning: ShardPlanning): Planned
   const { signal: other, shard: into } = find(intoName, planning.ring);
   if (name === intoName) throw new Refusal(`shard ${name} cannot be merged into itself`);
   if (signal !== other) throw new Refusal(`shard ${name} is one of ${signal}, ${intoName} of ${other}`);
-  const slots = slotsOf(ring, shard.id);
+  const slots = ownedSlots(ring, shard.id);
   const moves = slots.length === 0 ? [] : [{ from: shard.id, to: into.id, runs: runsOf(slots) }];
   const overrides = overridesOf(ring, shard.id).map((keyHash) => ({ keyHash, shard: into.id }));
   return {
@@ -117,7 +117,7 @@ function retire(name: string, planning: ShardPlanning): Planned {
   if (others.length === 0) throw new Refusal(`shard ${name} is the last one of ${signal}`);
   const wanted = planning.assign(others, ring.slotBits);
   const given = new Map<number, number[]>();
-  for (const slot of slotsOf(ring, shard.id)) {
+  for (const slot of ownedSlots(ring, shard.id)) {
     const slots = given.get(wanted[slot]!);
     if (slots) slots.push(slot);
     else given.set(wanted[slot]!, [slot]);
@@ -136,7 +136,7 @@ function move({ from, to, slots: count }: Extract<ShardWish, { kind: 'move' }>, 
   const { signal: other, shard: gaining } = find(to, planning.ring);
   if (from === to) throw new Refusal(`shard ${from} has its slots already`);
   if (signal !== other) throw new Refusal(`shard ${from} is one of ${signal}, ${to} of ${other}`);
-  const slots = slotsOf(ring, losing.id);
+  const slots = ownedSlots(ring, losing.id);
   if (count > slots.length) throw new Refusal(`shard ${from} has ${slots.length} slots, and ${count} were to be moved`);
   // The last ones: what stays and what goes then have few gaps.
   const runs = runsOf(slots.slice(-count));
@@ -186,33 +186,8 @@ function find(name: string, ring: RingEpoch): { signal: Signal; ring: SignalRing
   throw new Refusal(`there is no shard ${name}; \`weir inspect shards\` shows those that there are`);
 }
 
-function slotsOf(ring: SignalRing, shard: number): number[] {
-  const slots: number[] = [];
-  ring.slots.forEach((owner, slot) => {
-    if (owner === shard) slots.push(slot);
-  });
-  return slots;
-}
-
 function overridesOf(ring: SignalRing, shard: number): string[] {
   return [...ring.overrides]
     .filter(([, owner]) => owner === shard)
     .map(([hash]) => hash.toString(16).padStart(16, '0'));
-}
-
-/** From which index on the slots have half of the load; without any load half of them. At least one on each side. */
-function halfOf(slots: readonly number[], load: ReadonlyMap<number, number>): number {
-  const total = slots.reduce((sum, slot) => sum + (load.get(slot) ?? 0), 0);
-  if (total === 0) return slots.length >>> 1;
-  let before = 0;
-  for (let i = 0; i < slots.length; i++) {
-    const next = before + (load.get(slots[i]!) ?? 0);
-    if (next >= total / 2) {
-      // Whichever side is then closer to the half.
-      const at = next - total / 2 <= total / 2 - before ? i + 1 : i;
-      return Math.min(Math.max(at, 1), slots.length - 1);
-    }
-    before = next;
-  }
-  return slots.length - 1;
 }

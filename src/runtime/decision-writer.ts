@@ -24,10 +24,15 @@ export interface DecisionWriterOptions {
   readonly proposals: RingProposals;
 }
 
+/** Said again after this. */
+const FAILURE_AGAIN_MS = 60_000;
+
 export class DecisionWriter {
   readonly #options: DecisionWriterOptions;
   /** Decisions of this leadership. */
   #count = 0;
+  /** Unix ms of the last word about one that could not be prepared. */
+  #failureSaidAt = 0;
 
   constructor(options: DecisionWriterOptions) {
     this.#options = options;
@@ -53,7 +58,7 @@ export class DecisionWriter {
       return { kind: 'committed' };
     }
     const stamp = { at, inputOffset, ringEpoch: lead.state.ring!.epoch, leaderEpoch: lead.leaderEpoch };
-    const { made, ringProposed } = this.#made(lead, actions, stamp);
+    const { made, ringProposed } = await this.#made(lead, actions, stamp);
     const decisions = made.map(({ decision }) => decision);
     const events = [
       ...(judged ? [judged.event] : []),
@@ -63,6 +68,7 @@ export class DecisionWriter {
       }),
       ...cleared.map(({ kind, subject }): LedEvent => ({ type: 'ConditionCleared', version: 1, at, kind, subject })),
     ];
+    if (events.length === 0) return { kind: 'committed' };
     const written = judged?.decision ? [judged.decision, ...decisions] : decisions;
     const outcome = await lead.write({ events, records: written.map((decision) => decisionRecord(names, decision)) });
     if (outcome.kind !== 'committed') return outcome;
@@ -78,20 +84,24 @@ export class DecisionWriter {
     return outcome;
   }
 
-  /** At most one of them leads to a ring epoch. */
-  #made(
+  /** At most one of them leads to a ring epoch. One that cannot be prepared now is left out, and so made at a later tick. */
+  async #made(
     lead: Leadership,
     actions: readonly Action[],
     { at, ...stamp }: Pick<DecisionStamp, 'ringEpoch' | 'leaderEpoch' | 'inputOffset'> & { readonly at: number },
-  ): { made: Made[]; ringProposed: Proposed | null } {
-    const { proposals, config } = this.#options;
+  ): Promise<{ made: Made[]; ringProposed: Proposed | null }> {
+    const { proposals } = this.#options;
     const made: Made[] = [];
     let ringProposed: Proposed | null = null;
     for (const action of actions) {
       const { proposal } = action;
       const id = `${lead.leaderEpoch}-${this.#count + 1}`;
-      const carryOut: boolean = ringProposed === null && config.control.rebalance.apply;
-      const outcome: ProposalOutcome | null = carryOut ? proposals.ofDecision(lead.state, proposal, id) : null;
+      const carryOut: boolean = ringProposed === null && this.#applies(action);
+      const outcome: ProposalOutcome | null = carryOut ? await proposals.ofDecision(lead.state, proposal, id) : null;
+      if (outcome?.kind === 'failed') {
+        this.#sayFailed(action, outcome.text, at);
+        continue;
+      }
       this.#count++;
       if (outcome?.kind === 'proposed') ringProposed = outcome.proposal;
       const status = outcome?.kind === 'proposed' ? 'proposed' : 'emitted';
@@ -99,6 +109,17 @@ export class DecisionWriter {
       made.push({ action, decision });
     }
     return { made, ringProposed };
+  }
+
+  #applies({ proposal }: Action): boolean {
+    const { rebalance, capacity } = this.#options.config.control;
+    return proposal.kind === 'capacity' ? capacity.apply : rebalance.apply;
+  }
+
+  #sayFailed({ proposal: { kind, subject, action } }: Action, text: string, at: number): void {
+    if (at - this.#failureSaidAt < FAILURE_AGAIN_MS) return;
+    this.#failureSaidAt = at;
+    this.#options.log.warn({ kind, subject, action }, `what was to be decided waits: ${text}`);
   }
 
   /** The judged decision once more, with what became of it. */

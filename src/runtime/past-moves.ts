@@ -1,5 +1,5 @@
-/** What the control log knows of past changes, as decide() wants to know it: which slots have changed their owner, and which moves are to be judged. */
-import type { DecideState } from '../control/decide.ts';
+/** What the control log knows of past changes, as decide() wants to know it: which slots and shards have changed, and which moves are to be judged. */
+import type { DecideState, PastShards } from '../control/decide.ts';
 import { slotsOf } from '../coordination/ring-change.ts';
 import type { ControlState, PastChange } from '../coordination/state.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
@@ -23,8 +23,31 @@ export function pastMovesOf(changes: readonly PastChange[]): DecideState['pastMo
   return moves;
 }
 
+export function pastShardsOf(changes: readonly PastChange[]): DecideState['pastShards'] {
+  const of = (signal: Signal): PastShards => {
+    let changedAt: number | null = null;
+    const reshapedAt = new Map<number, number>();
+    for (const { change, activeAt, abandons } of changes) {
+      const ofSignal = change[signal];
+      if (!ofSignal) continue;
+      changedAt = activeAt;
+      const { added, retired, moves } = ofSignal;
+      // Slot moves leave the shards what they were, and so does what takes a change back.
+      if (added.length + retired.length === 0 || abandons !== null) continue;
+      for (const id of [...added.map((shard) => shard.id), ...moves.flatMap(({ from, to }) => [from, to])])
+        reshapedAt.set(id, activeAt);
+    }
+    return { changedAt, reshapedAt };
+  };
+  return Object.fromEntries(SIGNALS.map((signal) => [signal, of(signal)])) as Record<Signal, PastShards>;
+}
+
 /** Only the change that led to the ring in force: a later one has changed what the moves brought. */
-export function planInForce({ ring, proposed, changes }: ControlState): DecideState['plan'] {
+export function planInForce({
+  ring,
+  proposed,
+  changes,
+}: Pick<ControlState, 'ring' | 'proposed' | 'changes'>): DecideState['plan'] {
   const past = changes.at(-1);
   if (!ring || proposed || past?.epoch !== ring.epoch || !past.planned || past.decisionId === null) return null;
   const { change, decisionId, epoch, activeAt, planned } = past;

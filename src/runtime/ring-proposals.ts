@@ -1,9 +1,11 @@
 /** How a ring epoch comes to be proposed: for a wish about shards, for a decision, or to take the proposal before it back. */
 import type { Config } from '../config.ts';
-import type { Proposal } from '../control/decision.ts';
+import type { CapacityProposal, Proposal } from '../control/decision.ts';
 import { planShardChange, type ShardWish } from '../control/shard-change.ts';
+import { slotLoadOf } from '../control/slot-plan.ts';
 import type { LedEvent } from '../coordination/events.ts';
 import { type RingChange, runsOf } from '../coordination/ring-change.ts';
+import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
@@ -56,7 +58,7 @@ export class RingProposals {
           config.routing.vnodes,
           slotBits,
         ),
-      slotLoad: (signal) => signals[signal].slotBytesPerSecond,
+      slotLoad: (signal) => slotLoadOf(ring.signals[signal], signals[signal]),
     });
     if (plan.kind === 'refused') return plan;
     try {
@@ -71,11 +73,17 @@ export class RingProposals {
   }
 
   /** null: there is nothing to be carried out, or another is in flight. */
-  ofDecision(state: ControlState, proposal: Proposal, decisionId: string): ProposalOutcome | null {
+  async ofDecision(state: ControlState, proposal: Proposal, decisionId: string): Promise<ProposalOutcome | null> {
     const { ring, proposed } = state;
-    if (!ring || proposed || proposal.kind !== 'rebalance') return null;
+    if (!ring || proposed || proposal.kind === 'scaling') return null;
     const text = `decision ${decisionId}: ${proposal.reasons[0]!.text}`;
     const signal = proposal.subject as Signal;
+    if (proposal.kind === 'capacity') {
+      if (proposal.action === 'cannot_split') return null;
+      const outcome = await this.ofWish(state, wishOf(proposal, ring.signals[signal]));
+      if (outcome.kind !== 'proposed') return outcome;
+      return { ...outcome, proposal: { ...outcome.proposal, reason: text, decisionId } };
+    }
     const { action, moves, from, to } = proposal;
     if (moves.length === 0) return null;
     const ofMoves = { ...this.#proposal(state, changeOfMoves(signal, moves), text), decisionId };
@@ -103,6 +111,13 @@ export class RingProposals {
     const { carryMs } = config.control.ring;
     return { type: 'RingProposed', version: 1, at: now(), epoch, base: ring!.epoch, change, carryMs, reason };
   }
+}
+
+function wishOf({ action, shard, into }: CapacityProposal, { shards }: SignalRing): ShardWish {
+  const nameOf = (id: number) => shards.find((of) => of.id === id)!.name;
+  return action === 'merge'
+    ? { kind: 'merge', shard: nameOf(shard), into: nameOf(into!) }
+    : { kind: 'split', shard: nameOf(shard) };
 }
 
 function changeOfMoves(

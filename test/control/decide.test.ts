@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
-import { type Condition, type Decided, decide } from '../../src/control/decide.ts';
+import { type Condition, type Decided, decide, type PastShards } from '../../src/control/decide.ts';
 import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
 import type { LoadView, ServiceView } from '../../src/control/load-view.ts';
+import { type RingEpoch, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
 
 const policy = defaultConfig().control;
 const { cooldownMs, stabilisationMs } = policy.scaling;
 
+const UNCHANGED = { changedAt: null, reshapedAt: new Map<number, number>() };
 const none = { shardBytesPerSecond: new Map(), slotBytesPerSecond: new Map(), restBytesPerSecond: 0 };
 const view = (...services: ServiceView[]): LoadView => ({
   windowMs: 15_000,
@@ -20,20 +22,37 @@ const cart = (cpu: number, n = 4, service = 'cart'): ServiceView => ({
   instances: Array.from({ length: n }, (_, i) => ({ instance: `i${i}`, cpu, memory: null, requestsPerSecond: 1 })),
 });
 
+function ringOf(shards: number): RingEpoch {
+  const traces = {
+    ...({ key: 'trace_id', slotBits: 16, overrides: new Map<bigint, number>() } as const),
+    slots: Uint16Array.from({ length: 65_536 }, (_, slot) => slot % shards),
+    shards: Array.from({ length: shards }, (_, id) => ({ id, name: `s${id}`, topic: `t${id}`, weight: 1 })),
+  };
+  return { epoch: 1, signals: { traces, metrics: traces, logs: traces }, touched: UNTOUCHED };
+}
+
 /** What the runtime and the control log do between ticks. */
 class Leader {
   conditions: ReadonlyMap<string, Condition> = new Map();
   readonly last = new Map<string, LastDecision>();
   readonly made: [at: number, fingerprint: string][] = [];
+  readonly #ring: RingEpoch | null;
+  readonly #traces: PastShards;
+
+  constructor(ring: RingEpoch | null = null, traces: PastShards = UNCHANGED) {
+    this.#ring = ring;
+    this.#traces = traces;
+  }
 
   tick(now: number, load: LoadView): Decided {
     const decided = decide(
       {
-        ring: null,
+        ring: this.#ring,
         load,
         last: this.last,
         conditions: this.conditions,
         pastMoves: { traces: [], metrics: [], logs: [] },
+        pastShards: { traces: this.#traces, metrics: UNCHANGED, logs: UNCHANGED },
         plan: null,
       },
       policy,
@@ -139,6 +158,35 @@ describe('decide', () => {
     const leader = new Leader();
     leader.ticks(0, 12_000, view(cart(0.9), cart(0.1, 4, 'shipping'), cart(0.9, 4, '')));
     expect(leader.made.map(([, fingerprint]) => fingerprint)).toEqual(['scale_out 4>6', 'scale_in 4>1']);
+  });
+
+  it('splits what stays above its capacity, once moves cannot help, and by what was measured under the shards that there are', () => {
+    const { splitAfterMs, bytesPerSecond } = policy.capacity;
+    const two = ringOf(2);
+    const load = (...loads: number[]): LoadView => ({
+      ...view(),
+      signals: { traces: { ...none, shardBytesPerSecond: new Map(loads.entries()) }, metrics: none, logs: none },
+    });
+    const both = load(1.1 * bytesPerSecond, 0.95 * bytesPerSecond);
+    const leader = new Leader(two);
+    leader.ticks(0, splitAfterMs, both);
+    expect(leader.made).toEqual([]);
+    leader.tick(splitAfterMs, both);
+    expect(leader.made).toEqual([[splitAfterMs, 'epoch 1 split 0']]);
+
+    const changed = new Leader(two, { changedAt: 0, reshapedAt: new Map() });
+    changed.ticks(0, splitAfterMs + 15_000, both);
+    expect(changed.made).toEqual([]);
+    changed.tick(splitAfterMs + 15_000, both);
+    expect(changed.made).toHaveLength(1);
+
+    // The other one has room: now slots are to move, and nothing is split.
+    const one = new Leader(two);
+    const slots = Array.from({ length: 20 }, (_, i): [number, number] => [2 * i, 0.055 * bytesPerSecond]);
+    const uneven = load(1.1 * bytesPerSecond, 0.1 * bytesPerSecond);
+    const traces = { ...uneven.signals.traces, slotBytesPerSecond: new Map(slots) };
+    one.ticks(0, 2 * splitAfterMs, { ...uneven, signals: { ...uneven.signals, traces } });
+    expect(one.made.map(([, fingerprint]) => fingerprint)).toEqual(['epoch 1 hot 0']);
   });
 
   it('decides nothing before the first window is over', () => {

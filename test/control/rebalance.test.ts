@@ -45,9 +45,10 @@ const wish = (
   seen: SignalView,
   over: Partial<typeof policy> = {},
   pastMoves: readonly PastMoves[] = [],
+  unitCapacity = Number.POSITIVE_INFINITY,
 ) =>
   rebalanceWish(
-    { signal: 'traces', ring: of, view: seen, windowMs: WINDOW, pastMoves },
+    { signal: 'traces', ring: of, view: seen, windowMs: WINDOW, unitCapacity, pastMoves },
     { ...policy, ...over },
     createReferenceScore(),
     NOW,
@@ -59,6 +60,28 @@ describe('the rebalance of a signal', () => {
     // Means of 100 KB/s: 150, 100, 80, 70.
     expect(wish(four, view(four, { 0: 150 * KB, 1: 100 * KB, 2: 80 * KB, 3: 70 * KB }))).toBeNull();
     expect(wish(four, view(four, { 0: 151 * KB, 1: 100 * KB, 2: 79 * KB, 3: 70 * KB }))).not.toBeNull();
+  });
+
+  it('relieves a shard that is above its capacity while the others have room, and not when all are full', () => {
+    const four = ring(4);
+    const spread = (total: number, shard: number) =>
+      Object.fromEntries(Array.from({ length: 20 }, (_, i) => [4 * i + shard, total / 20]));
+    const seen = view(four, {
+      ...spread(130 * KB, 0),
+      ...spread(90 * KB, 1),
+      ...spread(90 * KB, 2),
+      ...spread(90 * KB, 3),
+    });
+    expect(wish(four, seen)).toBeNull();
+    const found = wish(four, seen, {}, [], 120 * KB)!;
+    expect(found).toMatchObject({
+      action: 'move_slots',
+      hotShards: [0],
+      reasons: [{ rule: 'over-capacity', observed: expect.closeTo(130 * KB), threshold: 120 * KB, window: WINDOW }],
+    });
+    expect(found.to).toBeLessThanOrEqual(policy.targetRatio);
+    // At the target of 1.15 times 100 KB/s each of them would still be above it.
+    expect(wish(four, seen, {}, [], 114 * KB)).toBeNull();
   });
 
   it('leaves a signal with too little load alone', () => {
@@ -82,6 +105,26 @@ describe('the rebalance of a signal', () => {
     expect(found.to).toBeLessThanOrEqual(policy.targetRatio + 1e-9);
     expect(found.reasons).toMatchObject([{ rule: 'hot-shard', threshold: 1.5, window: WINDOW }]);
     expect(found.unmovable).toEqual([]);
+  });
+
+  it('moves to the shards that the score kernel picks, the emptiest in proportion', () => {
+    const four = ring(4);
+    const light = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [4 * i, 4 * KB]));
+    const kernel = createReferenceScore();
+    const picks: number[] = [];
+    const score = {
+      ...kernel,
+      pick: () => {
+        picks.push(kernel.pick());
+        return picks.at(-1)!;
+      },
+    };
+    const seen = view(four, { ...light, 1: 70 * KB, 2: 20 * KB, 3: 60 * KB });
+    const state = { signal: 'traces', ring: four, view: seen, windowMs: WINDOW, pastMoves: [] } as const;
+    const found = rebalanceWish({ ...state, unitCapacity: Number.POSITIVE_INFINITY }, policy, score, NOW)!;
+    expect(picks[0]).toBe(2);
+    expect(new Set(found.moves.map(({ to }) => to))).toEqual(new Set(picks));
+    expect(picks).toHaveLength(found.slotsMoved);
   });
 
   it('picks the lightest slot that alone is enough', () => {

@@ -18,7 +18,7 @@ function planning(over: Partial<ShardPlanning> = {}): ShardPlanning {
         8,
         slotBits,
       ),
-    slotLoad: () => new Map(),
+    slotLoad: () => () => 0,
     ...over,
   };
 }
@@ -44,7 +44,7 @@ describe('the plan of a change of shards', () => {
     const slots = slotsOf(first, 0);
     // The third slot alone has more than half of the load.
     const load = new Map(slots.map((slot, i) => [slot, i === 2 ? 1_000 : 0.01]));
-    const ring = ringAfter({ kind: 'split', shard: 'traces-0000' }, { slotLoad: () => load });
+    const ring = ringAfter({ kind: 'split', shard: 'traces-0000' }, { slotLoad: () => (slot) => load.get(slot) ?? 0 });
     expect(slotsOf(ring, 0)).toEqual(slots.slice(0, 3));
     expect(slotsOf(ring, 4)).toEqual(slots.slice(3));
     const even = ringAfter({ kind: 'split', shard: 'traces-0000' });
@@ -54,7 +54,10 @@ describe('the plan of a change of shards', () => {
   it('leaves a slot on each side of a split, whoever has the load', () => {
     const slots = slotsOf(first, 0);
     for (const heavy of [slots[0]!, slots.at(-1)!]) {
-      const ring = ringAfter({ kind: 'split', shard: 'traces-0000' }, { slotLoad: () => new Map([[heavy, 5]]) });
+      const ring = ringAfter(
+        { kind: 'split', shard: 'traces-0000' },
+        { slotLoad: () => (slot) => (slot === heavy ? 5 : 0) },
+      );
       expect(slotsOf(ring, 0).length).toBeGreaterThan(0);
       expect(slotsOf(ring, 4).length).toBeGreaterThan(0);
     }

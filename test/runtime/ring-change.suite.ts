@@ -1,6 +1,7 @@
 /** Changes of the ring from the request to the last partition, with controllers and processors at work, on any Kafka. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { aborted } from '../../src/abortable.ts';
+import type { ConfigInput } from '../../src/config.ts';
 import { decodeDecision } from '../../src/control/decision.ts';
 import { acquireLock } from '../../src/coordination/locks.ts';
 import { askLeader, encodeRequest, type Request } from '../../src/coordination/requests.ts';
@@ -30,7 +31,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     /** Every ring epoch that there was, in force or proposed. */
     let rings: Map<number, RingEpoch>;
 
-    async function open(carryMs: number): Promise<void> {
+    async function open(carryMs: number, over: ConfigInput['control'] = {}): Promise<void> {
       rig = await openPipelineRig(await connect(), {
         poll: { maxRecords: 4 },
         routing: { vnodes: 8, traces: { shards: 3 }, metrics: { shards: 1 }, logs: { shards: 1 } },
@@ -40,6 +41,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
           windowMs: 500,
           scaling: { stabilisationMs: 0 },
           rebalance: { minBytesPerSecond: GB },
+          ...over,
         },
       });
       rings = new Map([[1, rig.ring]]);
@@ -317,6 +319,52 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
         [2, null],
         [3, null],
       ]);
+    });
+
+    it('splits shards while they are above their capacity, and merges them when there is little load, losing nothing', async () => {
+      await rig.close();
+      await open(0, {
+        windowMs: 1_000,
+        rebalance: { minBytesPerSecond: 100, hotRatio: 5, holdMs: 1_000, churnSlots: 1_000_000 },
+        capacity: {
+          ...{ apply: true, bytesPerSecond: 50_000, minShards: 3, maxShards: 5 },
+          ...{ splitAfterMs: 300, mergeAfterMs: 1_000, holdMs: 1_000, cooldownMs: 300 },
+        },
+      });
+      await rig.startController();
+      await rig.startProcessor();
+      const corpus = createCorpus({ seed: 9, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
+      let requests = 0;
+      /** A request is some 9 KB. */
+      const feedUntil = async (has: () => boolean, count: number, everyMs: number) => {
+        while (!has()) {
+          await rig.send('traces', corpus.requests(count), { partition: requests % 2 });
+          requests += count;
+          await new Promise((resolve) => setTimeout(resolve, everyMs));
+        }
+      };
+      const shards = () => rig.control.state.ring!.signals.traces.shards.length;
+      await feedUntil(() => shards() > 3, 10, 50);
+      const most = shards();
+      await feedUntil(() => shards() === 3, 1, 400);
+      await rig.drained();
+
+      const made = await decisionsMade();
+      const of = (action: string) => made.filter((decision) => decision.action === action);
+      const [split] = of('split');
+      if (split?.kind !== 'capacity') throw new Error('no decision to split');
+      expect(split.from).toBeGreaterThan(1);
+      expect(split.to).toBeLessThan(split.from);
+      expect(split.shards).toEqual({ before: 3, after: 4 });
+      expect(of('split').filter(({ status }) => status === 'applied').length).toBeGreaterThanOrEqual(most - 3);
+      const [merge] = of('merge');
+      if (merge?.kind !== 'capacity') throw new Error('no decision to merge');
+      expect(merge.to).toBeLessThanOrEqual(0.5);
+      expect(of('merge').at(-1)).toMatchObject({ status: 'applied', shards: { before: 4, after: 3 } });
+      const census = await takeRingCensus(rig.port, rings);
+      const spans = requests * SPANS_PER_REQUEST;
+      expect(census).toMatchObject({ items: spans, misrouted: 0, torn: 0, backwards: 0 });
+      expect(census.spans.size).toBe(spans);
     });
 
     it('says of a decision whose moves were taken back that they were', async () => {

@@ -1,0 +1,35 @@
+/** The slots of a shard, and where a split cuts them. */
+import type { SignalRing } from '../coordination/ring-epoch.ts';
+
+/** Ascending. */
+export function ownedSlots(ring: SignalRing, shard: number): number[] {
+  const slots: number[] = [];
+  ring.slots.forEach((owner, slot) => {
+    if (owner === shard) slots.push(slot);
+  });
+  return slots;
+}
+
+/**
+ * Those with the higher hashes, which have half of the load; without any load half of the slots. At least one on each side: there have to be
+ * two. `slots` ascending; `loadOf` in any unit.
+ */
+export function upperHalf(slots: readonly number[], loadOf: (slot: number) => number): number[] {
+  return slots.slice(middleOf(slots, loadOf));
+}
+
+function middleOf(slots: readonly number[], loadOf: (slot: number) => number): number {
+  const total = slots.reduce((sum, slot) => sum + loadOf(slot), 0);
+  if (total === 0) return slots.length >>> 1;
+  let before = 0;
+  for (let i = 0; i < slots.length; i++) {
+    const next = before + loadOf(slots[i]!);
+    if (next >= total / 2) {
+      // Whichever side is then closer to the half.
+      const at = next - total / 2 <= total / 2 - before ? i + 1 : i;
+      return Math.min(Math.max(at, 1), slots.length - 1);
+    }
+    before = next;
+  }
+  return slots.length - 1;
+}

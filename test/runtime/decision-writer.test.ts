@@ -1,0 +1,65 @@
+import { pino } from 'pino';
+import { expect, it } from 'vitest';
+import { defaultConfig } from '../../src/config.ts';
+import type { Decided } from '../../src/control/decide.ts';
+import { type CapacityProposal, decodeDecision } from '../../src/control/decision.ts';
+import { firstRing } from '../../src/coordination/first-ring.ts';
+import type { Leadership, LeaderWrite } from '../../src/coordination/leader.ts';
+import { EMPTY_STATE } from '../../src/coordination/state.ts';
+import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { namesFor } from '../../src/names.ts';
+import { DecisionWriter } from '../../src/runtime/decision-writer.ts';
+import { LoadWindow } from '../../src/runtime/load-window.ts';
+import { RingProposals } from '../../src/runtime/ring-proposals.ts';
+import { kernels, testConfig } from '../coordination/cluster.ts';
+
+const even = { maxOverMean: 1, coefficientOfVariation: 0, gini: 0 };
+const split: CapacityProposal = {
+  ...{ kind: 'capacity', subject: 'traces', action: 'split', priority: 'normal', shard: 1, from: 2, to: 1 },
+  ...{ shards: { before: 4, after: 5 }, fill: { before: 1, after: 0.8 }, distribution: { before: even, after: even } },
+  ...{ overCapacity: [1], slotsMoved: 8_000, bytesPerSecond: 1, copiedBytes: 30, alternatives: [] },
+  reasons: [{ rule: 'over-capacity', observed: 2, threshold: 1, window: 15_000, text: 'why' }],
+};
+const decided: Decided = {
+  actions: [{ proposal: split, fingerprint: 'f', until: 60_000 }],
+  ...{ cleared: [], conditions: new Map(), reasons: [], verification: null },
+};
+
+it('makes a decision whose topic cannot be created at a later tick, and warns of it once a minute', async () => {
+  const { routing } = testConfig();
+  const config = defaultConfig({ routing, topics: { create: false }, control: { capacity: { apply: true } } });
+  const port = createMemoryKafka().connect();
+  const names = namesFor('');
+  const warnings: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line) => void warnings.push(JSON.parse(line).msg) });
+  const ring = firstRing(config, kernels.ring, kernels.hash);
+  const state = { ...EMPTY_STATE, ring, nextShard: { traces: 4, metrics: 4, logs: 4 } };
+  const written: LeaderWrite[] = [];
+  const lead: Leadership = {
+    ...{ name: 'control', leaderEpoch: 7, state, signal: new AbortController().signal },
+    async write(batch) {
+      written.push(batch);
+      return { kind: 'committed' };
+    },
+  };
+  const window = new LoadWindow({ windowMs: 15_000, slotIntervalMs: 10_000 });
+  const proposals = new RingProposals({ port, names, config, ring: kernels.ring, window, now: () => 5 });
+  const writer = new DecisionWriter({ port, names, config, metrics: createMetrics(), log, proposals });
+  const tick = (at: number) => writer.write(lead, decided, { at, inputOffset: 3 });
+
+  for (const at of [100_000, 101_000, 159_999, 160_000]) expect(await tick(at)).toEqual({ kind: 'committed' });
+  expect(written).toEqual([]);
+  expect(warnings).toHaveLength(2);
+  expect(warnings[0]).toMatch(/waits: its topic cannot be created: .*topics\.create is false/s);
+
+  await port.admin.createTopics([{ name: names.shard('traces', 4), partitions: 1, config: {} }]);
+  await tick(161_000);
+  const [{ events, records } = {}] = written;
+  expect(events).toMatchObject([
+    { type: 'RingProposed', epoch: 2, reason: 'decision 7-1: why', decisionId: '7-1' },
+    { type: 'DecisionMade', id: '7-1', kind: 'capacity', fingerprint: 'f' },
+  ]);
+  expect(decodeDecision(records![0]!.value!)).toMatchObject({ id: '7-1', status: 'proposed', action: 'split' });
+  await port.close();
+});
