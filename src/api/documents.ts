@@ -110,6 +110,24 @@ export interface ShardsDocument {
   readonly ringEpoch: number | null;
   readonly windowSeconds: number;
   readonly shards: readonly ShardDocument[];
+  /** How the load of each signal lies on its shards; empty before the first ring epoch. */
+  readonly signals: readonly SignalLoadDocument[];
+}
+
+export interface SignalLoadDocument {
+  readonly signal: Signal;
+  readonly shards: number;
+  readonly bytesPerSecond: number;
+  /** By what all its shards can carry together; 1 is full. */
+  readonly fill: number;
+  /** Of the shards, each by its fair share, which goes by capacity: of the most loaded one, 1 is even. */
+  readonly maxOverMean: number;
+  /** Standard deviation over mean; 0 is even. */
+  readonly coefficientOfVariation: number;
+  /** 0 is even, near 1 one shard has all. */
+  readonly gini: number;
+  /** Ids, hottest first. */
+  readonly hotShards: readonly number[];
 }
 
 export interface ShardDocument {
@@ -135,9 +153,14 @@ export interface ShardDocument {
     readonly bytes_per_second: number;
     /** Bytes/s by its fair share of the signal's load, which goes by capacity; 1 is just that, 0 when none has load. */
     readonly relative: number;
+    /** Bytes/s by what it can carry: capacity times control.capacity.bytesPerSecond; 1 is full. */
+    readonly fill: number;
+    /** What processors use for it, by its part of the bytes that each routed: CPU, 1 is one core, and resident memory. null where none says. */
+    readonly cpu_cores: number | null;
+    readonly memory_bytes: number | null;
   };
-  /** hot: above control.rebalance.hotRatio times its fair share, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
-  readonly health_status: 'healthy' | 'hot' | 'idle' | 'unknown';
+  /** overloaded: above what it can carry; hot: above control.rebalance.hotRatio times its fair share, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
+  readonly health_status: 'healthy' | 'hot' | 'overloaded' | 'idle' | 'unknown';
 }
 
 /** GET /api/v1/members: who reported load in the window, and who does not any more. */

@@ -29,7 +29,7 @@ import type {
 import { lockDocuments } from './lock-documents.ts';
 import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
 import { ringChangeDocument, routeDocument, waitingChangeDocument } from './ring-documents.ts';
-import { hashText, shardDocuments } from './shard-documents.ts';
+import { hashText, shardsDocument } from './shard-documents.ts';
 
 /** Decisions kept. Each has its transaction's marker beside it on the topic. */
 const MOST_DECISIONS = 200;
@@ -115,11 +115,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
         waiting: waitingChanges.map(waitingChangeDocument),
       };
     },
-    shards: async () => ({
-      ringEpoch: controlLog.state.ring?.epoch ?? null,
-      windowSeconds: window.coveredSeconds(now()),
-      shards: shardDocuments(controlLog.state.ring, window, config.control.rebalance, now()),
-    }),
+    shards: async () => shardsDocument(controlLog.state.ring, window, config.control, now()),
     members: async () => ({
       windowSeconds: window.coveredSeconds(now()),
       leader: leaderOf(controlLog.state),

@@ -1,55 +1,114 @@
-/** Shards as `/api/v1/shards` and `weir inspect shards` show them. */
+/** Shards, and how the load lies on them, as `/api/v1/shards` and `weir inspect shards` show it. */
 import type { Config } from '../config.ts';
-import { fairShares } from '../control/distribution.ts';
-import type { RingEpoch, SignalRing } from '../coordination/ring-epoch.ts';
-import type { LoadWindow } from '../runtime/load-window.ts';
+import { type Distribution, distributionOf, fairShares } from '../control/distribution.ts';
+import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
+import type { Usage } from '../load/load-report.ts';
+import type { LoadWindow, ShardRates } from '../runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import type { ShardDocument } from './documents.ts';
+import type { ShardDocument, ShardsDocument, SignalLoadDocument } from './documents.ts';
 
-type HotPolicy = Pick<Config['control']['rebalance'], 'hotRatio' | 'minBytesPerSecond'>;
+type LoadPolicy = {
+  readonly rebalance: Pick<Config['control']['rebalance'], 'hotRatio' | 'minBytesPerSecond'>;
+  readonly capacity: Pick<Config['control']['capacity'], 'bytesPerSecond'>;
+};
 
-export function shardDocuments(
+export function shardsDocument(
   ring: RingEpoch | null,
   window: LoadWindow,
-  policy: HotPolicy,
+  policy: LoadPolicy,
   nowUnixMs: number,
-): ShardDocument[] {
-  if (!ring) return [];
-  return SIGNALS.flatMap((signal) => shardsOf(signal, ring.signals[signal], window, policy, nowUnixMs));
+): ShardsDocument {
+  const signals = ring ? SIGNALS.map((signal) => analyse(signal, ring.signals[signal], window, policy, nowUnixMs)) : [];
+  const windowSeconds = window.coveredSeconds(nowUnixMs);
+  return {
+    ringEpoch: ring?.epoch ?? null,
+    windowSeconds,
+    shards: signals.flatMap((of) => shardDocuments(of, windowSeconds > 0)),
+    signals: signals.map(signalDocument),
+  };
 }
 
-function shardsOf(
+interface ShardAnalysis {
+  readonly shard: ShardState;
+  readonly rates: ShardRates;
+  /** Of a signal without load 0. */
+  readonly relative: number;
+  readonly fill: number;
+  readonly hot: boolean;
+}
+
+interface SignalAnalysis {
+  readonly signal: Signal;
+  readonly ring: SignalRing;
+  readonly usage: ReadonlyMap<number, Usage>;
+  readonly shards: readonly ShardAnalysis[];
+  /** Bytes/s, of all shards; what they can carry. */
+  readonly total: number;
+  readonly capacity: number;
+  readonly distribution: Distribution;
+}
+
+function analyse(
   signal: Signal,
   ring: SignalRing,
   window: LoadWindow,
-  policy: HotPolicy,
+  policy: LoadPolicy,
   nowUnixMs: number,
-): ShardDocument[] {
-  const reported = window.coveredSeconds(nowUnixMs) > 0;
+): SignalAnalysis {
   const rates = window.shards(signal, nowUnixMs);
-  const total = [...rates.values()].reduce((sum, rate) => sum + rate.bytesPerSecond, 0);
+  const loads = ring.shards.map(({ id }) => rates.get(id)?.bytesPerSecond ?? 0);
+  const total = loads.reduce((sum, load) => sum + load, 0);
   const fair = fairShares(ring.shards, total);
   // As the controller sees it: of a trickle nothing is hot.
-  const hotFrom = total < policy.minBytesPerSecond ? Number.POSITIVE_INFINITY : policy.hotRatio;
+  const hotFrom = total < policy.rebalance.minBytesPerSecond ? Number.POSITIVE_INFINITY : policy.rebalance.hotRatio;
+  const capacities = ring.shards.map(({ weight }) => weight * policy.capacity.bytesPerSecond);
+  const shards = ring.shards.map((shard, i): ShardAnalysis => {
+    const relative = total === 0 ? 0 : loads[i]! / fair[i]!;
+    const ofShard = rates.get(shard.id) ?? { itemsPerSecond: 0, bytesPerSecond: 0 };
+    return { shard, rates: ofShard, relative, fill: loads[i]! / capacities[i]!, hot: relative > hotFrom };
+  });
+  return {
+    ...{ signal, ring, usage: window.shardUsage(signal, nowUnixMs), shards, total },
+    capacity: capacities.reduce((sum, capacity) => sum + capacity, 0),
+    distribution: distributionOf(loads, fair),
+  };
+}
+
+function signalDocument({ signal, shards, total, capacity, distribution }: SignalAnalysis): SignalLoadDocument {
+  const hot = shards.filter((of) => of.hot).sort((a, b) => b.relative - a.relative || a.shard.id - b.shard.id);
+  return {
+    signal,
+    shards: shards.length,
+    bytesPerSecond: total,
+    fill: total / capacity,
+    ...distribution,
+    hotShards: hot.map(({ shard }) => shard.id),
+  };
+}
+
+function shardDocuments({ signal, ring, usage, shards }: SignalAnalysis, reported: boolean): ShardDocument[] {
   const owned = ownershipOf(ring);
-  return ring.shards.map(({ id, name, topic, weight }, i) => {
+  return shards.map(({ shard: { id, name, topic, weight }, rates, relative, fill, hot }) => {
     const { slots = 0, runs = [] } = owned.get(id) ?? {};
-    const { itemsPerSecond = 0, bytesPerSecond = 0 } = rates.get(id) ?? {};
-    const relative = total === 0 ? 0 : bytesPerSecond / fair[i]!;
-    const health = !reported ? 'unknown' : itemsPerSecond === 0 ? 'idle' : relative > hotFrom ? 'hot' : 'healthy';
+    const { cpuCores = null, rssBytes = null } = usage.get(id) ?? {};
     return {
-      id,
-      name,
-      signal,
-      topic,
-      slots,
+      ...{ id, name, signal, topic, slots },
       share: slots / ring.slots.length,
       range: { start_key: runs[0]?.[0] ?? null, end_key: runs.at(-1)?.[1] ?? null, hash_range: runs },
       capacity: weight,
-      current_load: { items_per_second: itemsPerSecond, bytes_per_second: bytesPerSecond, relative },
-      health_status: health,
+      current_load: {
+        items_per_second: rates.itemsPerSecond,
+        bytes_per_second: rates.bytesPerSecond,
+        ...{ relative, fill, cpu_cores: cpuCores, memory_bytes: rssBytes },
+      },
+      health_status: !reported ? 'unknown' : rates.itemsPerSecond === 0 ? 'idle' : healthOf(fill, hot),
     };
   });
+}
+
+function healthOf(fill: number, hot: boolean): ShardDocument['health_status'] {
+  if (fill > 1) return 'overloaded';
+  return hot ? 'hot' : 'healthy';
 }
 
 interface Ownership {

@@ -84,7 +84,7 @@ async function show(
 
 const NO_RING = 'There is no ring epoch yet: the first controller writes it, or `weir topics --create`.\n';
 
-export function shardsText({ ringEpoch, windowSeconds, shards }: ShardsDocument): string {
+export function shardsText({ ringEpoch, windowSeconds, shards, signals }: ShardsDocument): string {
   if (ringEpoch === null) return NO_RING;
   const rows = shards.map(({ name, topic, slots, share, current_load: load, health_status: health }) => [
     name,
@@ -94,12 +94,24 @@ export function shardsText({ ringEpoch, windowSeconds, shards }: ShardsDocument)
     rate(load.items_per_second),
     bytes(load.bytes_per_second),
     load.relative.toFixed(2),
+    percent(load.fill),
+    load.cpu_cores === null ? '-' : percent(load.cpu_cores),
+    load.memory_bytes === null ? '-' : bytes(load.memory_bytes),
     health,
   ]);
-  const head = ['shard', 'topic', 'slots', 'share', 'items/s', 'bytes/s', 'x mean', 'health'];
+  const head = ['shard', 'topic', 'slots', 'share', 'items/s', 'bytes/s', 'x mean', 'full', 'CPU', 'memory', 'health'];
   const since =
     windowSeconds === 0 ? 'no load reports lately' : `load of the last ${windowSeconds.toFixed(0)} s of load reports`;
-  return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}`;
+  return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}\n${table(signals.map(signalRow), SIGNAL_HEAD)}`;
+}
+
+const SIGNAL_HEAD = ['signal', 'shards', 'bytes/s', 'full', 'max/mean', 'variation', 'Gini', 'hot shards'];
+
+function signalRow(of: ShardsDocument['signals'][number]) {
+  const { signal, shards, bytesPerSecond, fill, maxOverMean, coefficientOfVariation, gini, hotShards } = of;
+  const [most, variation, unevenness] = [maxOverMean, coefficientOfVariation, gini].map((value) => value.toFixed(2));
+  const hot = hotShards.length === 0 ? 'none' : hotShards.join(', ');
+  return [signal, shards, bytes(bytesPerSecond), percent(fill), most!, variation!, unevenness!, hot];
 }
 
 export function ringText({ kafka, prefix, ringEpoch, leader, signals, change, waiting }: TopologyDocument): string {

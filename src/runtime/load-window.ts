@@ -5,7 +5,7 @@
  * Reporters' clocks: a report counts at its own `to`, so members' clocks have to agree within the window (NTP does).
  */
 import type { LoadView, SignalView } from '../control/load-view.ts';
-import type { InstanceLoad, LoadReport, ShardLoad } from '../load/load-report.ts';
+import type { InstanceLoad, LoadReport, ShardLoad, Usage } from '../load/load-report.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { type MemberView, ReportingMembers } from './reporting-members.ts';
 import { type ServiceDetails, ServiceInstances } from './service-instances.ts';
@@ -123,6 +123,36 @@ export class LoadWindow {
         { itemsPerSecond: items / seconds, bytesPerSecond: bytes / seconds },
       ]),
     );
+  }
+
+  /**
+   * What processors use for each shard: of what each said last, the part that the shard has of the bytes that it routed in the window. Shards
+   * that no member with such a word routed to are left out. Goes through all reports of the window: for who looks at it, not for each tick.
+   */
+  shardUsage(signal: Signal, nowUnixMs: number): ReadonlyMap<number, Usage> {
+    this.#expire(nowUnixMs);
+    const usageOf = new Map(this.members(nowUnixMs).flatMap(({ id, usage }) => (usage ? [[id, usage] as const] : [])));
+    const routed = new Map<string, { total: number; readonly byShard: Map<number, number> }>();
+    for (const { report } of this.#reports) {
+      if (!usageOf.has(report.reporter.id)) continue;
+      const of = routed.get(report.reporter.id) ?? { total: 0, byShard: new Map<number, number>() };
+      routed.set(report.reporter.id, of);
+      for (const { signal: its, shards } of report.signals)
+        for (const { shard, bytes } of shards) {
+          of.total += bytes;
+          if (its === signal) of.byShard.set(shard, (of.byShard.get(shard) ?? 0) + bytes);
+        }
+    }
+    const used = new Map<number, Usage>();
+    for (const [id, { total, byShard }] of routed) {
+      const { cpuCores, rssBytes } = usageOf.get(id)!;
+      for (const [shard, bytes] of byShard) {
+        const part = total === 0 ? 0 : bytes / total;
+        const before = used.get(shard) ?? { cpuCores: 0, rssBytes: 0 };
+        used.set(shard, { cpuCores: before.cpuCores + part * cpuCores, rssBytes: before.rssBytes + part * rssBytes });
+      }
+    }
+    return used;
   }
 
   services(nowUnixMs: number): ServiceDetails[] {

@@ -103,7 +103,7 @@ describe('the view of an installation', () => {
     it('has no ring, leader, load or decision in the beginning', async () => {
       const view = await open();
       expect(await view.topology()).toMatchObject({ prefix: 'v.', ringEpoch: null, leader: null, signals: [] });
-      expect(await view.shards()).toEqual({ ringEpoch: null, windowSeconds: 0, shards: [] });
+      expect(await view.shards()).toEqual({ ringEpoch: null, windowSeconds: 0, shards: [], signals: [] });
       expect((await view.members()).members).toEqual([]);
       expect((await view.services()).services).toEqual([]);
       expect((await view.decisions(5)).decisions).toEqual([]);
@@ -357,6 +357,22 @@ describe('the view of an installation', () => {
         pending: { ringEpoch: 2, shard: to, slot },
       });
       await expect(view.route('metrics', 'checkout')).rejects.toMatchObject({ code: 'REQUEST_REFUSED' });
+    });
+
+    it('shows the changes that wait, with when they lapse', async () => {
+      const view = await open();
+      const wish = { kind: 'split', shard: 'traces-0001' } as const;
+      const led = { version: 1, at: NOW, leaderEpoch: 0, sequence: 1 } as const;
+      const queued = { ...led, type: 'ChangeQueued', requestId: 'r', member: 'm', wish, until: NOW + 30_000 } as const;
+      await write(names.control, encodeEvent(queued));
+      await vi.waitFor(async () => expect((await view.topology()).waiting).toHaveLength(1), { timeout: 5_000 });
+      const [since, until] = [NOW, NOW + 30_000].map((at) => new Date(at).toISOString());
+      expect((await view.topology()).waiting).toEqual([{ id: 'r', member: 'm', wish, since, until }]);
+      await write(
+        names.control,
+        encodeEvent({ ...led, type: 'RequestAnswered', id: 'r', outcome: 'cancelled', text: 'why', sequence: 2 }),
+      );
+      await vi.waitFor(async () => expect((await view.topology()).waiting).toEqual([]), { timeout: 5_000 });
     });
 
     it('shows of a decision what became of it last', async () => {

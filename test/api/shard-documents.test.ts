@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { shardDocuments } from '../../src/api/shard-documents.ts';
+import { shardsDocument } from '../../src/api/shard-documents.ts';
 import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
-import type { SignalLoad } from '../../src/load/load-report.ts';
+import type { SignalLoad, Usage } from '../../src/load/load-report.ts';
 import { LoadWindow } from '../../src/runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
 import { report, shardLoad } from '../load/reports.ts';
@@ -19,11 +19,11 @@ const ring: RingEpoch = {
   signals: { traces: signal, metrics: signal, logs: signal },
   touched: UNTOUCHED,
 };
-const policy = { hotRatio: 1.5, minBytesPerSecond: 1_000 };
+const policy = { rebalance: { hotRatio: 1.5, minBytesPerSecond: 1_000 }, capacity: { bytesPerSecond: 8_000 } };
 const NOW = 20_000;
 
 /** A second's load of each signal's shards, in bytes. */
-const describeShards = (loads: Partial<Record<Signal, readonly number[]>>) => {
+const describeLoad = (loads: Partial<Record<Signal, readonly number[]>>, usage: Usage | null = null) => {
   const window = new LoadWindow({ windowMs: 15_000, slotIntervalMs: 10_000 });
   const signals = SIGNALS.map(
     (of): SignalLoad => ({
@@ -33,9 +33,10 @@ const describeShards = (loads: Partial<Record<Signal, readonly number[]>>) => {
       slots: null,
     }),
   );
-  window.add(report(NOW, { signals }), NOW);
-  return shardDocuments(ring, window, policy, NOW);
+  window.add(report(NOW, { signals, usage }), NOW);
+  return shardsDocument(ring, window, policy, NOW);
 };
+const describeShards = (loads: Partial<Record<Signal, readonly number[]>>) => describeLoad(loads).shards;
 
 describe('the documents of shards', () => {
   it('show the hashes that a shard owns, from its slots, both ends included', () => {
@@ -56,23 +57,46 @@ describe('the documents of shards', () => {
     expect(third).toMatchObject({ slots: 0, range: { start_key: null, end_key: null, hash_range: [] } });
   });
 
-  it('tell hot, healthy and idle shards apart', () => {
-    const shards = describeShards({ traces: [10_000, 2_000], metrics: [900] });
+  it('tell hot, overloaded, healthy and idle shards apart', () => {
+    const shards = describeShards({ traces: [8_000, 1_600], metrics: [900], logs: [10_000, 9_000, 9_000] });
     expect(shards.map(({ health_status: health }) => health)).toEqual([
       ...['hot', 'healthy', 'idle'],
       // Of a trickle nothing is hot.
       ...['healthy', 'idle', 'idle'],
-      ...['idle', 'idle', 'idle'],
+      ...['overloaded', 'overloaded', 'overloaded'],
     ]);
     expect(shards[0]).toMatchObject({
       signal: 'traces',
       capacity: 1,
-      current_load: { items_per_second: 100, bytes_per_second: 10_000, relative: 2.5 },
+      current_load: { items_per_second: 80, bytes_per_second: 8_000, relative: 2.5, fill: 1, cpu_cores: null },
     });
+  });
+
+  it('show how the load of each signal lies on its shards', () => {
+    const { signals } = describeLoad({ traces: [8_000, 4_000], logs: [2_000, 2_000, 2_000] });
+    expect(signals[0]).toEqual({
+      ...{ signal: 'traces', shards: 3, bytesPerSecond: 12_000, fill: 0.5, maxOverMean: 2, hotShards: [0] },
+      coefficientOfVariation: expect.closeTo(Math.sqrt(2 / 3)),
+      gini: expect.closeTo(4 / 9),
+    });
+    expect(signals[2]).toMatchObject({ signal: 'logs', fill: 0.25, maxOverMean: 1, gini: 0, hotShards: [] });
+  });
+
+  it('share what a processor uses among its shards, by the bytes that it routed', () => {
+    const { shards } = describeLoad({ traces: [6_000, 2_000], logs: [2_000] }, { cpuCores: 0.5, rssBytes: 200e6 });
+    const used = shards.map(({ current_load: { cpu_cores, memory_bytes } }) => [cpu_cores, memory_bytes]);
+    expect(used).toEqual([
+      [0.3, 120e6],
+      [0.1, 40e6],
+      // Nobody reports to have routed to the others.
+      ...[2, 0, 1, 2].map(() => [null, null]),
+      [0.1, 40e6],
+      ...[1, 2].map(() => [null, null]),
+    ]);
   });
 
   it('are none before there is a ring', () => {
     const window = new LoadWindow({ windowMs: 15_000, slotIntervalMs: 10_000 });
-    expect(shardDocuments(null, window, policy, NOW)).toEqual([]);
+    expect(shardsDocument(null, window, policy, NOW)).toMatchObject({ ringEpoch: null, shards: [], signals: [] });
   });
 });

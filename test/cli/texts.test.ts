@@ -60,17 +60,29 @@ describe('weir inspect', () => {
           share: 0.0625,
           range: { start_key: null, end_key: null, hash_range: [] },
           capacity: 1,
-          current_load: { items_per_second: 1234.5, bytes_per_second: 500_000, relative: 1.62 },
+          current_load: {
+            ...{ items_per_second: 1234.5, bytes_per_second: 500_000, relative: 1.62, fill: 0.05 },
+            ...{ cpu_cores: 0.25, memory_bytes: null },
+          },
           health_status: 'hot',
+        },
+      ],
+      signals: [
+        {
+          ...{ signal: 'traces', shards: 1, bytesPerSecond: 500_000, fill: 0.05, hotShards: [0] },
+          ...{ maxOverMean: 1.62, coefficientOfVariation: 0.5, gini: 0.25 },
         },
       ],
     });
     expect(text).toBe(
       'Ring epoch 3; load of the last 15 s of load reports\n' +
-        'shard        topic                  slots  share  items/s   bytes/s  x mean  health\n' +
-        'traces-0000  otlp_spans_shard_0000   4096   6.3%     1235  500.0 kB    1.62  hot\n',
+        'shard        topic                  slots  share  items/s   bytes/s  x mean  full    CPU  memory  health\n' +
+        'traces-0000  otlp_spans_shard_0000   4096   6.3%     1235  500.0 kB    1.62  5.0%  25.0%       -  hot\n' +
+        '\n' +
+        'signal  shards   bytes/s  full  max/mean  variation  Gini  hot shards\n' +
+        'traces       1  500.0 kB  5.0%      1.62       0.50  0.25           0\n',
     );
-    expect(shardsText({ ringEpoch: null, windowSeconds: 0, shards: [] })).toContain('no ring epoch yet');
+    expect(shardsText({ ringEpoch: null, windowSeconds: 0, shards: [], signals: [] })).toContain('no ring epoch yet');
   });
 
   it('shows the ring and who leads', () => {
