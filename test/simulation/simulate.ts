@@ -1,6 +1,7 @@
 /** One seed: an installation on the in-process log lives through a time of trouble, then has to come to rest. */
 import { pino } from 'pino';
 import { type Config, defaultConfig } from '../../src/config.ts';
+import { snapshotRecord } from '../../src/coordination/snapshot.ts';
 import { createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort, Producer } from '../../src/kafka/port.ts';
 import { createReferenceAggregate } from '../../src/kernels/aggregate/reference.ts';
@@ -185,6 +186,7 @@ class Simulation {
         const logs = this.#plannedTopics().filter(({ name }) => name === this.#names.ingest('logs'));
         void this.#port.admin.createTopics(logs);
       },
+      leaveSnapshot: () => void producer.send([snapshotRecord(this.#names.snapshots, this.#audit.state)]),
       abandon: () => workload.ask({ kind: 'abandon' }),
     });
     return { workload, trouble };

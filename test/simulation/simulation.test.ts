@@ -45,7 +45,7 @@ describe('the simulation', { timeout: 600_000 }, () => {
       expect(happened(what), what).toBeGreaterThan(FIXED_SEEDS);
     for (const what of [
       ...['kills during copying', 'changes taken back', 'changes cut short', 'changes over leaders'],
-      ...['writes under an old token', 'late topics', 'decisions'],
+      ...['writes under an old token', 'late topics', 'snapshots', 'decisions'],
     ])
       expect(happened(what), what).toBeGreaterThan(FIXED_SEEDS / 10);
   });

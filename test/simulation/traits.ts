@@ -23,6 +23,7 @@ export function drawTraits(random: SeededRandom) {
     addedPartitions: random.integer(0, 2),
     /** The topic of the logs is not there at first. */
     lateTopic: random.chance(0.3),
+    snapshots: random.integer(0, 1),
     feedEveryMs: random.pick([100, 300, 600]),
   };
 }

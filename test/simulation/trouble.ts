@@ -16,6 +16,8 @@ export interface TroubleOptions {
   partitions(): number;
   addPartition(): void;
   createLateTopic(): void;
+  /** Of the control log, as the leader leaves it every thousand offsets: who starts later begins there. */
+  leaveSnapshot(): void;
   /** A change of the ring is under way; null: none. */
   phase(): 'adoption' | 'copying' | null;
   abandon(): void;
@@ -29,7 +31,7 @@ export class Trouble {
   }
 
   begin(): void {
-    const { time, traits, addPartition, createLateTopic } = this.#options;
+    const { time, traits, addPartition, createLateTopic, leaveSnapshot } = this.#options;
     const { random } = time;
     this.#sometimes('kills', traits.kills, () => this.#kill(this.#anySeat()));
     this.#sometimes('stops', traits.stops, () => this.#stop(this.#anySeat()));
@@ -40,6 +42,7 @@ export class Trouble {
     });
     this.#sometimes('slow partitions', traits.slow, () => this.#slowDown());
     this.#sometimes('added partitions', traits.addedPartitions, addPartition);
+    this.#sometimes('snapshots', traits.snapshots, leaveSnapshot);
     if (traits.lateTopic) this.#sometimes('late topics', 1, createLateTopic);
   }
 

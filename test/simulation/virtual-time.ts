@@ -142,6 +142,7 @@ export class VirtualTime {
       performance: performance.now,
       random: Math.random,
       randomUUID: crypto.randomUUID,
+      cpuUsage: process.cpuUsage,
     };
     const clear = (timer: SimulatedTimeout | undefined) => timer?.cancel();
     Object.assign(globalThis, {
@@ -161,6 +162,7 @@ export class VirtualTime {
     Date.now = () => this.#nowMs + (this.#owner.getStore()?.skewMs ?? 0);
     performance.now = () => this.elapsedMs;
     Math.random = () => this.random.unit();
+    process.cpuUsage = () => ({ user: 0, system: 0 });
     let ids = 0;
     crypto.randomUUID = () => `00000000-0000-4000-8000-${String(++ids).padStart(12, '0')}` as const;
     syncBuiltinESMExports();
@@ -171,6 +173,7 @@ export class VirtualTime {
       performance.now = realNow.performance;
       Math.random = realNow.random;
       crypto.randomUUID = realNow.randomUUID;
+      process.cpuUsage = realNow.cpuUsage;
       syncBuiltinESMExports();
     };
   }
