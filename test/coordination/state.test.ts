@@ -10,6 +10,7 @@ import {
   MAX_DEPARTED,
   MAX_SUBJECTS,
 } from '../../src/coordination/state.ts';
+import { pastMovesOf } from '../../src/runtime/past-moves.ts';
 import { kernels, testConfig } from './cluster.ts';
 
 const ring = firstRing(testConfig(), kernels.ring, kernels.hash);
@@ -155,6 +156,17 @@ describe('the fold of the control log', () => {
       const events = [first, proposed(2, { change }), active(2), proposed(3, { base: 2 })];
       const state = foldAll([...events, proposed(4, { base: 2, abandons: 3 }), active(4)]);
       expect(state.changes).toMatchObject([{ change, at: 30, epoch: 2 }]);
+    });
+
+    it('remembers what has taken a change back where it has copied, and does not count it as a move', () => {
+      const moved = ring.signals.logs.slots[7]!;
+      const to = (moved + 1) % 4;
+      const change = { logs: { ...nothing, moves: [{ from: moved, to, runs: [7, 1] }] } };
+      const events = [first, proposed(2, { change, carryMs: 10 }), proposed(3, { abandons: 2, carryMs: 10 })];
+      const { changes } = foldAll([...events, active(3)]);
+      const back = { logs: { ...nothing, moves: [{ from: to, to: moved, runs: [7, 1] }] } };
+      expect(changes).toMatchObject([{ epoch: 3, abandons: 2, change: back, carryFrom: 30 }]);
+      expect(pastMovesOf(changes).logs).toEqual([]);
     });
 
     it('never gives the id of a shard again, also when it never came to be', () => {
