@@ -151,6 +151,15 @@ describe('groups in simulated time', () => {
     expect(await joined.partitions.at(-1)!.confirm()).toBe(true);
   });
 
+  it('give out the partitions that a topic has got since', async () => {
+    const [one, other] = [join(kafka.connect()), join(kafka.connect())];
+    await clock.advance(2 * HEARTBEAT_MS);
+    kafka.addPartitions('t', 6);
+    await clock.advance(2 * HEARTBEAT_MS);
+    expect([...one.held(), ...other.held()].sort()).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(() => kafka.addPartitions('t', 5)).toThrow(/INVALID_PARTITIONS/);
+  });
+
   it('tell a member that asks whether it is still one, and then let it wait no longer', async () => {
     const joined = join(kafka.connect());
     await clock.settle();
