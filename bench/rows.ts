@@ -18,16 +18,18 @@ export interface Row {
 
 /** What the row's ratio (or value) has to reach. */
 export interface Goal {
-  readonly must: number;
+  /** Absent: it would be good, but need not be. */
+  readonly must?: number;
   readonly aim?: number;
   /** Absent: of the ratio. */
   readonly of?: 'ratio' | 'value';
 }
 
-export type Verdict = 'aim met' | 'met' | 'missed' | 'not measurable here';
+export type Verdict = 'aim met' | 'met' | 'aim missed' | 'missed' | 'not measurable here';
 
 export function verdictOf(reached: number, { must, aim }: Goal): Verdict {
   if (aim !== undefined && reached >= aim) return 'aim met';
+  if (must === undefined) return 'aim missed';
   return reached >= must ? 'met' : 'missed';
 }
 
@@ -40,33 +42,27 @@ export const rounded = (value: number | undefined): string =>
       : String(Number(value.toPrecision(3)));
 
 function columns(row: Row): string[] {
-  return [
-    row.name,
-    row.case,
-    rounded(row.value),
-    row.unit,
-    row.peer ?? '',
-    rounded(row.peer_value),
-    rounded(row.ratio),
-  ];
+  return [row.case, rounded(row.value), row.unit, row.peer ?? '', rounded(row.peer_value), rounded(row.ratio)];
 }
 
 function goalColumns({ goal, verdict, unit }: Row): string[] {
-  if (!goal) return ['', '', ''];
-  const suffix = goal.of === 'value' ? ` ${unit}` : 'x';
-  return [
-    `${rounded(goal.must)}${suffix}`,
-    goal.aim === undefined ? '' : `${rounded(goal.aim)}${suffix}`,
-    verdict ?? '',
-  ];
+  const shown = (value: number | undefined) =>
+    value === undefined ? '' : `${rounded(value)}${goal?.of === 'value' ? ` ${unit}` : 'x'}`;
+  return [shown(goal?.must), shown(goal?.aim), verdict ?? ''];
 }
 
-/** A Markdown table; with goals and verdicts where a row has them. */
+/** A Markdown table; with names where they differ, and goals and verdicts where a row has them. */
 export function table(rows: readonly Row[]): string {
+  const names = rows.some(({ name }) => name !== rows[0]!.name);
   const goals = rows.some((row) => row.goal);
-  const head = ['name', 'case', 'value', 'unit', 'peer', 'peer value', 'ratio', ...(goals ? ['must', 'aim', ''] : [])];
-  const rule = ['---', '---', '---:', '---', '---', '---:', '---:', ...(goals ? ['---:', '---:', '---'] : [])];
-  const lines = rows.map((row) => [...columns(row), ...(goals ? goalColumns(row) : [])]);
+  const line = (name: string, own: readonly string[], goal: readonly string[]) => [
+    ...(names ? [name] : []),
+    ...own,
+    ...(goals ? goal : []),
+  ];
+  const head = line('name', ['case', 'value', 'unit', 'peer', 'peer value', 'ratio'], ['must', 'aim', '']);
+  const rule = line('---', ['---', '---:', '---', '---', '---:', '---:'], ['---:', '---:', '---']);
+  const lines = rows.map((row) => line(row.name, columns(row), goalColumns(row)));
   return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
@@ -78,7 +74,7 @@ export function machine(): string {
 }
 
 /** Replaces one benchmark's section of RESULTS.md. */
-export function record(benchmark: string, command: string, shown: string, notes = ''): void {
+export function record(benchmark: string, command: string, shown: string, notes: string): void {
   const date = new Date().toISOString().slice(0, 10);
   const body = `Machine: ${machine()}; ${date}\nCommand: \`${command}\`\n\n${shown}\n${notes ? `\n${notes}\n` : ''}`;
   replaceSection(new URL('RESULTS.md', import.meta.url), benchmark, body);

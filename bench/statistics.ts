@@ -13,9 +13,19 @@ export interface Line {
 
 /** Theil and Sen's: the median of the slopes of all pairs of points. Of at least two different x. */
 export function fitLine(points: readonly (readonly [x: number, y: number])[]): Line {
-  const slopes = points.flatMap(([x, y], i) =>
-    points.slice(i + 1).flatMap(([x2, y2]) => (x2 === x ? [] : [(y2 - y) / (x2 - x)])),
-  );
-  const slope = median(slopes);
+  const slope = median(slopesOf(points));
   return { slope, intercept: median(points.map(([x, y]) => y - slope * x)) };
 }
+
+/** In 95 of 100 cases the true slope is between these: Sen's interval, by the ranks of the slopes of all pairs of points. Of different x. */
+export function slopeInterval(points: readonly (readonly [x: number, y: number])[]): [low: number, high: number] {
+  const n = points.length;
+  const slopes = slopesOf(points).sort((a, b) => a - b);
+  // Kendall: so much do the numbers of rising and falling pairs scatter where there is no slope.
+  const scatter = 1.96 * Math.sqrt((n * (n - 1) * (2 * n + 5)) / 18);
+  const low = Math.max(0, Math.floor((slopes.length - scatter) / 2));
+  return [slopes[low]!, slopes[slopes.length - 1 - low]!];
+}
+
+const slopesOf = (points: readonly (readonly [x: number, y: number])[]): number[] =>
+  points.flatMap(([x, y], i) => points.slice(i + 1).flatMap(([x2, y2]) => (x2 === x ? [] : [(y2 - y) / (x2 - x)])));

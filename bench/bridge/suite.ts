@@ -27,12 +27,9 @@ const AT_HALF = { warmUpMs: 1_000, measureMs: 4_000 };
 const AT_LOW_LOAD: Load = { requestsPerSecond: 50, warmUpMs: 1_000, measureMs: 6_000 };
 
 export async function run(
-  options: Record<string, string | boolean | undefined>,
+  { rounds }: { readonly rounds: number },
   say: (text: string) => void,
 ): Promise<readonly Row[]> {
-  const rounds = Number(options.rounds ?? 3);
-  if (!Number.isSafeInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds ${options.rounds}: must be an integer above 0`);
   const collector = await buildCollector(say);
   if (collector.kind === 'absent') say(collector.why);
   const ground = await openGround(say, KEEP_LITTLE);

@@ -19,12 +19,11 @@ const CASES = [
   { name: 'killed, session timeout 10 s (default)', prefix: 'failover-10.', sessionTimeoutMs: 10_000, allowedS: 15 },
   { name: 'killed, session timeout 2 s', prefix: 'failover-2.', sessionTimeoutMs: 2_000, allowedS: 5 },
 ];
-const ROUNDS = 5;
 /** After both are seen: the group has settled then. */
 const SETTLE_MS = 3_000;
 
 export async function run(
-  { rounds = ROUNDS }: { rounds?: string | boolean | number | undefined },
+  { rounds }: { readonly rounds: number },
   say: (text: string) => void,
 ): Promise<readonly Row[]> {
   const broker = await startEmbedded({ ephemeral: true });
@@ -45,7 +44,7 @@ export async function run(
       const log = await followControlLog(kafka, namesFor(prefix));
       const seconds: number[] = [];
       try {
-        for (let round = 1; round <= Number(rounds); round++) {
+        for (let round = 1; round <= rounds; round++) {
           seconds.push(await failOver(log, () => weir(['control'], env)));
           say(`${name}: ${seconds.at(-1)!.toFixed(2)} s`);
         }

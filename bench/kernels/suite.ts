@@ -6,14 +6,15 @@ import { aggregateComparisons } from './aggregate.bench.ts';
 import { crc32cComparisons } from './crc32c.bench.ts';
 import { hashComparisons } from './hash.bench.ts';
 import { type Clock, type Comparison, compare } from './interleave.ts';
+import { KERNELS } from './names.ts';
 import { ringComparisons } from './ring.bench.ts';
 import { scoreComparisons } from './score.bench.ts';
 import { splitComparisons } from './split.bench.ts';
 
 type Comparisons = Iterable<Comparison> | AsyncIterable<Comparison>;
 
-/** By kernel, as `--only` names them. Made one by one, so that only one corpus is held at a time. */
-const KERNELS: Readonly<Record<string, () => Comparisons | Promise<Comparisons>>> = {
+/** Made one by one, so that only one corpus is held at a time. */
+const COMPARISONS: Readonly<Record<(typeof KERNELS)[number], () => Comparisons | Promise<Comparisons>>> = {
   split: splitComparisons,
   hash: hashComparisons,
   crc32c: crc32cComparisons,
@@ -22,35 +23,34 @@ const KERNELS: Readonly<Record<string, () => Comparisons | Promise<Comparisons>>
   score: scoreComparisons,
 };
 
+export interface KernelsOptions {
+  /** Absent: all. */
+  readonly only?: readonly (keyof typeof COMPARISONS)[];
+  readonly rounds: number;
+  readonly clock: Clock;
+  /** Draw docs/kernels.svg. */
+  readonly plot?: boolean;
+}
+
 export async function run(
-  options: Record<string, string | boolean | undefined>,
+  { only = KERNELS, rounds, clock, plot: draw }: KernelsOptions,
   say: (text: string) => void,
 ): Promise<readonly Row[]> {
-  const rounds = Number(options.rounds ?? 15);
-  const clock = clockOf(options.clock);
-  const names = options.only === undefined ? Object.keys(KERNELS) : String(options.only).split(',');
-  const unknown = names.find((name) => !(name in KERNELS));
-  if (unknown !== undefined) throw new Error(`--only ${unknown}: may be ${Object.keys(KERNELS).join(', ')}`);
   const rows: Row[] = [];
   const panels: Panel[] = [];
-  for (const name of names) {
-    for await (const comparison of await KERNELS[name]!()) {
+  for (const name of only) {
+    for await (const comparison of await COMPARISONS[name]()) {
       say(`${comparison.name}: ${comparison.case} …`);
       const measured = await compare(comparison, rounds, clock);
       rows.push(...measured);
       if (comparison.plot !== undefined) panels.push(panelOf(comparison.plot, comparison, measured));
     }
   }
-  if (options.plot) plot(panels, clock);
+  if (draw) plot(panels, clock);
   return rows;
 }
 
 const CLOCKS: Readonly<Record<Clock, string>> = { wall: 'Time by the wall clock', cpu: 'CPU time' };
-
-function clockOf(option: unknown = 'wall'): Clock {
-  if (option === 'wall' || option === 'cpu') return option;
-  throw new Error(`--clock ${option}: may be wall or cpu`);
-}
 
 /** The plain twin is made to be right, not fast: its bar would say nothing, as one of the kernel in another setting would not. */
 const REFERENCE = 'reference twin';

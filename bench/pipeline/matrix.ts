@@ -1,8 +1,9 @@
-/** What the pipeline's options choose: the cases, and how Weir runs in each. */
+/** What the pipeline's options choose: the cases, how Weir runs in each, and what takes turns with what. */
 import { availableParallelism } from 'node:os';
 import { describeSettings } from '../../src/config/settings.ts';
+import { DRIVERS, USUAL_DRIVER } from './drivers.ts';
 
-/** One input, which all contenders read in turn. */
+/** One input and how it is split. */
 export interface Case {
   readonly spansPerRequest: number;
   readonly shards: number;
@@ -12,63 +13,86 @@ export interface Case {
 
 /** How Weir runs. */
 export interface WeirForm {
+  readonly driver: string;
   readonly workers: number;
 }
 
-export interface Matrix {
-  readonly cases: readonly Case[];
+/** A case and who runs in it. */
+export interface Entry {
+  readonly case: Case;
   readonly forms: readonly WeirForm[];
-  /** Run the Collector beside. */
-  readonly collector: boolean;
-  /** Spans of each run. */
-  readonly spans: number;
-  /** Every contender runs once a round, in turn. */
-  readonly rounds: number;
+  /** The others run, too. */
+  readonly rivals: boolean;
 }
 
-export const ALL = { spans: [10, 100, 512], shards: [16, 64, 256], workers: [1, 2] } as const;
-/** Two workers beside a broker and whoever measures: with fewer cores they would only share one worker's. */
-export const LEAST_CORES_FOR_TWO_WORKERS = 6;
-export const canMeasureWorkers = () => availableParallelism() >= LEAST_CORES_FOR_TWO_WORKERS;
+/** Entries of the same spans a request and codec. All of them run in every round, so that a ratio between any two is of neighbouring minutes. */
+export type Contest = readonly Entry[];
+
+export interface MatrixOptions {
+  readonly spans: readonly number[];
+  readonly shards: readonly number[];
+  readonly codecs: readonly string[];
+  readonly drivers: readonly string[];
+  readonly workers: readonly number[];
+  /** Each with each. Otherwise one of them is varied at a time, and the others are as usual. */
+  readonly full?: boolean;
+}
 
 /** What Weir may write. */
 const CODECS = describeSettings().find(({ key }) => key === 'kafka.compression')?.values ?? [];
 
-export function matrixOf(options: Record<string, string | boolean | undefined>): Matrix {
-  const numbers = (name: keyof typeof ALL, usual: readonly number[]) =>
-    options[name] === undefined
-      ? usual
-      : options[name] === 'all'
-        ? ALL[name]
-        : String(options[name])
-            .split(',')
-            .map((text) => positive(name, text));
-  const cases = numbers('spans', ALL.spans).flatMap((spansPerRequest) =>
-    numbers('shards', [16]).flatMap((shards) =>
-      codecsOf(options.codecs).map((codec) => ({ spansPerRequest, shards, codec })),
+export const ALL = {
+  spans: [10, 100, 512],
+  shards: [16, 64, 256],
+  codecs: CODECS,
+  drivers: Object.keys(DRIVERS),
+  workers: [1, 2],
+} as const;
+
+/** What the goals are set for. */
+export const USUAL = { spans: 100, shards: 16, codecs: 'none', drivers: USUAL_DRIVER, workers: 1 } as const;
+
+/** Two workers beside a broker and whoever measures: with fewer cores they would only share one worker's. */
+export const LEAST_CORES_FOR_TWO_WORKERS = 6;
+export const canMeasureWorkers = () => availableParallelism() >= LEAST_CORES_FOR_TWO_WORKERS;
+
+/** The rivals run at the usual number of shards and codec alone: to a Collector shards are just partitions, and no goal is set for the rest. */
+export function contestsOf(options: MatrixOptions): readonly Contest[] {
+  const usual = {
+    spans: usualOf(options.spans, USUAL.spans),
+    shards: usualOf(options.shards, USUAL.shards),
+    codec: usualOf(options.codecs, USUAL.codecs),
+    driver: usualOf(options.drivers, USUAL.drivers),
+    workers: usualOf(options.workers, USUAL.workers),
+  };
+  const points = options.spans.flatMap((spans) =>
+    options.codecs.flatMap((codec) =>
+      options.shards.flatMap((shards) =>
+        options.drivers.flatMap((driver) =>
+          options.workers.map((workers) => ({ spans, codec, shards, driver, workers })),
+        ),
+      ),
     ),
   );
-  const forms = numbers('workers', [1]).map((workers) => ({ workers }));
-  return {
-    cases,
-    forms,
-    collector: options.collector === true,
-    spans: positive('total', String(options.total ?? 1_000_000)),
-    rounds: positive('rounds', String(options.rounds ?? 3)),
-  };
+  const isUsual = (point: typeof usual, key: keyof typeof usual) => point[key] === usual[key];
+  const keys = Object.keys(usual) as (keyof typeof usual)[];
+  const wanted = points.filter((point) => options.full || keys.filter((key) => !isUsual(point, key)).length <= 1);
+  return groups(wanted, ({ spans, codec }) => `${spans} ${codec}`).map((contest) =>
+    groups(contest, ({ shards }) => String(shards)).map((entry): Entry => {
+      const { spans: spansPerRequest, shards, codec } = entry[0]!;
+      return {
+        case: { spansPerRequest, shards, codec },
+        forms: entry.map(({ driver, workers }) => ({ driver, workers })),
+        rivals: shards === usual.shards && codec === usual.codec,
+      };
+    }),
+  );
 }
 
-function codecsOf(chosen: string | boolean | undefined): readonly string[] {
-  if (chosen === undefined) return ['none'];
-  if (chosen === 'all') return CODECS;
-  const names = String(chosen).split(',');
-  const unknown = names.find((name) => !CODECS.includes(name));
-  if (unknown !== undefined) throw new Error(`--codecs ${unknown}: may be all, or some of ${CODECS.join(', ')}`);
-  return names;
+/** What is usual where it is wanted, else the first that is. */
+function usualOf<T>(wanted: readonly T[], usual: T): T {
+  return wanted.includes(usual) ? usual : wanted[0]!;
 }
 
-function positive(name: string, text: string): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number) && number > 0) return number;
-  throw new Error(`--${name} ${text}: must be an integer above 0`);
-}
+/** In the order in which each first comes. */
+const groups = <T>(items: readonly T[], key: (item: T) => string): T[][] => [...Map.groupBy(items, key).values()];

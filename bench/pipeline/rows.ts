@@ -3,7 +3,8 @@ import { type Goal, type Row, type Verdict, verdictOf } from '../rows.ts';
 import { median } from '../statistics.ts';
 import { COLLECTOR_FORMS } from './collector.ts';
 import type { Measurement, Result } from './contender.ts';
-import { canMeasureWorkers, type WeirForm } from './matrix.ts';
+import { FLOOR_FORMS } from './floor.ts';
+import { type Case, canMeasureWorkers, USUAL, type WeirForm } from './matrix.ts';
 import { type Breakdown, PARTS, type Part } from './profile.ts';
 
 export interface WeirResult extends Result {
@@ -11,15 +12,16 @@ export interface WeirResult extends Result {
   readonly breakdown: Breakdown;
 }
 
-/** By the Collector's form, then spans a request: how many times less CPU time. Of 16 shards. */
+/** By the peer, then spans a request: how many times less CPU time. Of 16 shards. The raw protocol is to be at most 10 % cheaper. */
 const GOALS: Readonly<Record<string, Readonly<Record<number, Goal>>>> = {
   [COLLECTOR_FORMS['at-least-once'].name]: { 10: { must: 8, aim: 15 }, 100: { must: 4, aim: 6 } },
   [COLLECTOR_FORMS.fastest.name]: { 10: { must: 2.8, aim: 5.5 }, 100: { must: 3.3, aim: 5 } },
+  [FLOOR_FORMS.split.name]: { 100: { aim: 1 / 1.1 } },
 };
 const GOALS_WITH_BROKER: typeof GOALS = {
   [COLLECTOR_FORMS['at-least-once'].name]: { 100: { must: 3, aim: 4 } },
 };
-/** 256 shards may cost 1.5 times what 16 do. */
+/** More shards may cost 1.5 times what 16 do. */
 const SHARDS_GOAL: Goal = { must: 1 / 1.5, aim: 1 / 1.2 };
 const WORKERS_GOAL: Goal = { must: 1.7 };
 const MOST_MB_A_WORKER = 200;
@@ -43,9 +45,12 @@ export const UNITS = {
   pollP99: 'ms a poll, p99',
 } as const;
 
-const base = ({ case: { spansPerRequest, shards, codec }, contender }: Result) => ({
+export const titleOf = ({ spansPerRequest, shards, codec }: Case): string =>
+  `${spansPerRequest} spans a request, ${shards} shards${codec === 'none' ? '' : `, ${codec}`}`;
+
+const base = ({ case: of, contender }: Result) => ({
   name: 'pipeline',
-  case: `${spansPerRequest} spans a request, ${shards} shards${codec === 'none' ? '' : `, ${codec}`}: ${contender.name} (${contender.guarantee})`,
+  case: `${titleOf(of)}: ${contender.name} (${contender.guarantee})`,
 });
 
 /** The unit of a part's share of the time. */
@@ -54,7 +59,8 @@ export const share = (part: Part) => `% ${part}`;
 const isWeir = (result: Result): result is WeirResult => 'form' in result;
 
 /** The goals are set for this one. */
-const isJudged = ({ case: { codec }, form: { workers } }: WeirResult) => codec === 'none' && workers === 1;
+const isJudged = ({ case: { codec }, form: { driver, workers } }: WeirResult) =>
+  codec === USUAL.codecs && driver === USUAL.drivers && workers === USUAL.workers;
 
 export function rowsOf(results: readonly Result[], spans: number): Row[] {
   return results.flatMap((result) => [
@@ -83,7 +89,7 @@ function ownRows(result: Result, millions: number): Row[] {
   ];
 }
 
-/** Of Weir with the Collector, with itself at fewer shards, with one worker, and with its memory limit. */
+/** Of Weir with its rivals, with itself at fewer shards, with one worker, and with its memory limit. */
 function comparisons(result: WeirResult, all: readonly Result[]): Row[] {
   const { spansPerRequest, shards } = result.case;
   const judged = isJudged(result);
@@ -93,18 +99,22 @@ function comparisons(result: WeirResult, all: readonly Result[]): Row[] {
       contender.name === result.contender.name &&
       other.spansPerRequest === spansPerRequest &&
       other.codec === result.case.codec &&
-      other.shards === 16,
+      other.shards === USUAL.shards,
   );
-  const alone = all.filter(isWeir).find((other) => other.case === result.case && other.form.workers === 1);
+  const alone = all
+    .filter(isWeir)
+    .find(
+      (other) => other.case === result.case && other.form.driver === result.form.driver && other.form.workers === 1,
+    );
   const goalOf = (goals: typeof GOALS, { contender }: Result) =>
-    judged && shards === 16 ? goals[contender.name]?.[spansPerRequest] : undefined;
+    judged && shards === USUAL.shards ? goals[contender.name]?.[spansPerRequest] : undefined;
   return [
     ...peers.flatMap((peer) => [
       versus(result, peer, UNITS.cpu, cpuOf, goalOf(GOALS, peer)),
       versus(result, peer, UNITS.withBroker, cpuWithBroker, goalOf(GOALS_WITH_BROKER, peer)),
     ]),
     ...(at16 && at16 !== result
-      ? [versus(result, at16, UNITS.cpu, cpuOf, judged && shards === 256 ? SHARDS_GOAL : undefined, 'at 16 shards')]
+      ? [versus(result, at16, UNITS.cpu, cpuOf, judged ? SHARDS_GOAL : undefined, 'at 16 shards')]
       : []),
     ...(alone && alone !== result ? [versusOneWorker(result, alone)] : []),
     versusLimit(result),

@@ -8,7 +8,8 @@ import type { KafkaPort } from '../../src/kafka/port.ts';
 import { namesFor } from '../../src/names.ts';
 import { readMetrics } from '../prometheus.ts';
 import type { Contender, Running, Written } from './contender.ts';
-import { type Ground, PARTITIONS } from './ground.ts';
+import { DRIVERS } from './drivers.ts';
+import { countRecords, type Ground, PARTITIONS } from './ground.ts';
 import type { Case, WeirForm } from './matrix.ts';
 
 export const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
@@ -70,6 +71,7 @@ export function weirContender(
       const child = spawn(process.execPath, [MAIN, 'process'], {
         env: {
           ...environment(ground, prefix, of),
+          ...DRIVERS[form.driver]!.environment,
           WEIR_WORKERS: String(form.workers),
           WEIR_API_PORT: String(apiPort),
           // Not as arguments: workers may be processes of their own.
@@ -110,7 +112,10 @@ export function weirContender(
   };
 }
 
-const nameOf = ({ workers }: WeirForm) => (workers > 1 ? `Weir, ${workers} workers` : 'Weir');
+function nameOf({ driver, workers }: WeirForm): string {
+  const { title } = DRIVERS[driver]!;
+  return workers > 1 ? `${title}, ${workers} workers` : title;
+}
 
 /** The group's offsets back to the beginning of the topic; nobody may be in the group. */
 async function rewind(kafka: KafkaPort, groupId: string, topic: string): Promise<void> {
@@ -120,22 +125,6 @@ async function rewind(kafka: KafkaPort, groupId: string, topic: string): Promise
   const outcome = await sink.commit(offsets);
   await sink.close();
   if (outcome.kind !== 'committed') throw outcome.cause;
-}
-
-/** By reading them: the offsets of a transactional topic count markers, too. */
-async function countRecords(kafka: KafkaPort, topic: string): Promise<number> {
-  const end = (await kafka.admin.offsets(topic))[0]!.latest;
-  const reader = kafka.reader({ topic, partition: 0 });
-  await reader.seek('earliest');
-  let records = 0;
-  while (reader.position < end) {
-    const outcome = await reader.poll(1_000);
-    if (outcome.kind !== 'poll') continue;
-    records += outcome.poll.count;
-    outcome.poll.release();
-  }
-  await reader.close();
-  return records;
 }
 
 const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;

@@ -50,15 +50,14 @@ interface Course {
 }
 
 export async function run(
-  options: Record<string, string | boolean | undefined>,
+  { seconds, plot: draw }: { readonly seconds: number; readonly plot?: boolean },
   say: (text: string) => void,
 ): Promise<readonly Row[]> {
-  const seconds = Number(options.seconds ?? 400);
   const rows: Row[] = [];
   for (const one of CASES) {
     const courses = await follow(one, seconds, say);
     rows.push(...rowsOf(one, courses, seconds));
-    if (one.plot && options.plot) plot(one, courses, seconds);
+    if (one.plot && draw) plot(one, courses, seconds);
   }
   return rows;
 }

@@ -11,7 +11,7 @@ import { install, MAIN } from '../pipeline/weir.ts';
 import { readMetrics, type ScrapedMetrics } from '../prometheus.ts';
 import type { Row } from '../rows.ts';
 import { rssMb } from '../usage.ts';
-import { everyMinutesOf, growthRow } from './growth.ts';
+import { everyMinutesOf, growthRows, UNITS } from './growth.ts';
 
 const CONNECTIONS: Readonly<Record<Protocol, number>> = { grpc: 100, http: 100 };
 const ALL_CONNECTIONS = CONNECTIONS.grpc + CONNECTIONS.http;
@@ -78,17 +78,19 @@ async function read(bridge: RunningBridge, minutes: number, say: (text: string) 
 function verdicts(readings: readonly Reading[], missed: number): Row[] {
   const last = readings.at(-1)!;
   const soak = `bridge, ${last.minute.toFixed(0)} minutes of ${ALL_CONNECTIONS} exporters`;
-  const least = Math.min(...readings.map(({ connections }) => connections));
+  const least = Math.min(...readings.map((reading) => reading.connections));
+  const connections = `${soak}: connections, the fewest at a time`;
   return [
-    growthRow(soak, 'MB RSS', readings, (reading) => reading.rssMb, MOST_GROWTH),
+    ...growthRows(`${soak}: RSS, MB`, readings, (reading) => reading.rssMb, MOST_GROWTH),
+    { name: 'soak', case: connections, value: least, unit: UNITS.last },
     {
       name: 'soak',
-      case: `${soak}: connections at a time`,
+      case: connections,
       value: least,
       unit: 'connections',
       goal: { must: ALL_CONNECTIONS, of: 'value' },
       verdict: least >= ALL_CONNECTIONS ? 'met' : 'missed',
     },
-    { name: 'soak', case: `${soak}: requests left out, as the bridge was behind`, value: missed, unit: 'requests' },
+    { name: 'soak', case: `${soak}: requests left out, as the bridge was behind`, value: missed, unit: UNITS.last },
   ];
 }

@@ -6,14 +6,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { namesFor } from '../../src/names.ts';
 import { type Ground, KEEP_LITTLE, openGround, PARTITIONS, requestsOf } from '../pipeline/ground.ts';
+import { USUAL } from '../pipeline/matrix.ts';
 import { install, type WeirRunning, weirContender } from '../pipeline/weir.ts';
 import { readMetrics, type ScrapedMetrics } from '../prometheus.ts';
 import type { Row } from '../rows.ts';
 import { rssMb } from '../usage.ts';
-import { everyMinutesOf, growthRow } from './growth.ts';
+import { everyMinutesOf, growthRows, UNITS } from './growth.ts';
 
 const PREFIX = 'soak.';
 const OF = { spansPerRequest: 100, shards: 16, codec: 'none' };
+const FORM = { driver: USUAL.drivers, workers: USUAL.workers };
 const SPANS_PER_SECOND = 20_000;
 const SENDS_PER_SECOND = 20;
 /** In %. */
@@ -31,7 +33,7 @@ export async function soakProcess(minutes: number, say: (text: string) => void):
   const ended = new AbortController();
   try {
     await install(ground, PREFIX, OF);
-    const weir = await weirContender(ground, PREFIX, OF, { workers: 1 }, { records: 0 }).start();
+    const weir = await weirContender(ground, PREFIX, OF, FORM, { records: 0 }).start();
     try {
       const stream = send(ground, ended.signal);
       // Once either fails there is nothing more to read.
@@ -116,12 +118,14 @@ function verdicts(readings: readonly Reading[]): Row[] {
   const soak = `process, ${last.minute.toFixed(0)} minutes of ${SPANS_PER_SECOND.toLocaleString('en')} spans/s`;
   // It must have kept up, or the other two say nothing: one second of the stream may be on its way.
   const most = SPANS_PER_SECOND / OF.spansPerRequest;
+  const behind = `${soak}: records behind`;
   return [
-    growthRow(soak, 'MB RSS', readings, (reading) => reading.rssMb, MOST_GROWTH.rss),
-    growthRow(soak, 'ms p99 of the polls', readings, (reading) => reading.pollP99Ms, MOST_GROWTH.pollP99),
+    ...growthRows(`${soak}: RSS, MB`, readings, (reading) => reading.rssMb, MOST_GROWTH.rss),
+    ...growthRows(`${soak}: p99 of the polls, ms`, readings, (reading) => reading.pollP99Ms, MOST_GROWTH.pollP99),
+    { name: 'soak', case: behind, value: last.lagRecords, unit: UNITS.last },
     {
       name: 'soak',
-      case: `${soak}: records behind at the end`,
+      case: behind,
       value: last.lagRecords,
       unit: 'records',
       peer: 'limit',

@@ -2,20 +2,15 @@
 import type { Row } from '../rows.ts';
 import { soakBridge } from './bridge.ts';
 import { soakProcess } from './process.ts';
+import { ROLES, type Role } from './roles.ts';
 
-const ROLES = {
-  process: { minutes: 30, soak: soakProcess },
-  bridge: { minutes: 10, soak: soakBridge },
-} as const;
+export { notes, table } from './table.ts';
 
-export async function run(
-  options: Record<string, string | boolean | undefined>,
+const SOAKS = { process: soakProcess, bridge: soakBridge } as const;
+
+export function run(
+  { role, minutes = ROLES[role].minutes }: { readonly role: Role; readonly minutes?: number },
   say: (text: string) => void,
 ): Promise<readonly Row[]> {
-  const name = String(options.role ?? 'process');
-  const role = Object.hasOwn(ROLES, name) ? ROLES[name as keyof typeof ROLES] : undefined;
-  if (!role) throw new Error(`--role ${name}: may be ${Object.keys(ROLES).join(' or ')}`);
-  const minutes = Number(options.minutes ?? role.minutes);
-  if (!(minutes > 0)) throw new Error(`--minutes ${options.minutes}: must be a number above 0`);
-  return role.soak(minutes, say);
+  return SOAKS[role](minutes, say);
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { COLLECTOR_FORMS } from '../../bench/pipeline/collector.ts';
 import type { Measurement, Result } from '../../bench/pipeline/contender.ts';
-import { matrixOf } from '../../bench/pipeline/matrix.ts';
+import { FLOOR_FORMS } from '../../bench/pipeline/floor.ts';
+import { ALL, contestsOf, type MatrixOptions } from '../../bench/pipeline/matrix.ts';
 import type { Breakdown } from '../../bench/pipeline/profile.ts';
 import { rowsOf, type WeirResult } from '../../bench/pipeline/rows.ts';
 import { table } from '../../bench/pipeline/table.ts';
@@ -27,7 +28,7 @@ function resultOf(name: string, cpus: readonly number[], of = OF): Result {
   };
 }
 
-const weir = (cpus: readonly number[], of = OF, form = { workers: 1 }): WeirResult => ({
+const weir = (cpus: readonly number[], of = OF, form = { driver: 'kafkajs', workers: 1 }): WeirResult => ({
   ...resultOf('Weir', cpus, of),
   form,
   breakdown: BREAKDOWN,
@@ -48,33 +49,74 @@ describe('the rows of the pipeline', () => {
     expect(rows.find(({ peer, goal }) => peer === rival.contender.name && goal)?.verdict).toBe('missed');
   });
 
-  it('judge more shards by the same contender at 16', () => {
-    const many = weir([3, 3, 3], { ...OF, shards: 256 });
+  it.each([64, 256])('judge %i shards by the same contender at 16', (shards) => {
+    const many = weir([3, 3, 3], { ...OF, shards });
     const row = rowsOf([weir([2, 2, 2]), many], 1e6).find(({ peer }) => peer === 'at 16 shards');
-    expect(row).toMatchObject({ value: 3, peer_value: 2, verdict: 'met' });
+    expect(row).toMatchObject({ value: 3, peer_value: 2, goal: { must: 1 / 1.5, aim: 1 / 1.2 }, verdict: 'met' });
     expect(row?.ratio).toBeCloseTo(2 / 3);
+  });
+
+  it('judge memory, by worker', () => {
+    const [row] = rowsOf([weir([1], OF, { driver: 'kafkajs', workers: 2 })], 1e6).filter(
+      ({ peer }) => peer === 'limit',
+    );
+    expect(row).toMatchObject({ value: 50, peer_value: 200, ratio: 4, goal: { must: 1 }, verdict: 'met' });
+  });
+
+  it('judge with the broker, too', () => {
+    const rows = rowsOf([weir([2, 2, 2]), resultOf(COLLECTOR_FORMS['at-least-once'].name, [10, 10, 10])], 1e6);
+    const row = rows.find(({ unit, goal }) => unit === 'CPU-s with the broker' && goal);
+    expect(row).toMatchObject({ value: 3, peer_value: 11, goal: { must: 3, aim: 4 }, verdict: 'met' });
+  });
+
+  it('hold Weir against the raw protocol without demanding it', () => {
+    const at = (cpu: number) =>
+      rowsOf([weir([cpu]), resultOf(FLOOR_FORMS.split.name, [1])], 1e6).find(({ goal }) => goal?.aim === 1 / 1.1);
+    expect(at(1.05)).toMatchObject({ unit: 'CPU-s per 1M spans', verdict: 'aim met' });
+    expect(at(1.2)).toMatchObject({ verdict: 'aim missed' });
   });
 
   it('are per million spans, and a line for each contender', () => {
     const rows = rowsOf([weir([2, 2, 2]), rival], 2e6);
     expect(rows.find(({ unit }) => unit === 'records written per 1M spans')?.value).toBe(5);
-    expect(table(rows).split('\n')).toHaveLength(4);
+    const [figures, comparisons] = table(rows).split('\n\n');
+    expect(figures?.split('\n')).toHaveLength(4);
+    expect(comparisons).toContain(`| ${rival.contender.name} |`);
   });
 });
 
 describe('the options of the pipeline', () => {
-  it('choose cases and forms, and by default stay short', () => {
-    expect(matrixOf({}).cases.map(({ spansPerRequest, shards }) => [spansPerRequest, shards])).toEqual([
-      [10, 16],
-      [100, 16],
-      [512, 16],
+  const USUAL: MatrixOptions = {
+    ...{ spans: [10, 100], shards: [16, 256], codecs: ['none'], drivers: ['kafkajs'], workers: [1] },
+    full: false,
+  };
+  const shown = (options: Partial<MatrixOptions>) =>
+    contestsOf({ ...USUAL, ...options }).map((contest) =>
+      contest.map(({ case: of, forms, rivals }) => {
+        const workers = forms.map((form) => form.workers).join('+');
+        return `${of.spansPerRequest}/${of.shards}/${of.codec} x${workers}${rivals ? ' rivals' : ''}`;
+      }),
+    );
+
+  it('vary one of them at a time, in contests of the same input', () => {
+    expect(shown({ codecs: ['gzip', 'none'], workers: [1, 2] })).toEqual([
+      ['10/16/none x1 rivals'],
+      ['100/16/gzip x1'],
+      ['100/16/none x1+2 rivals', '100/256/none x1'],
     ]);
-    expect(matrixOf({}).forms).toHaveLength(1);
-    expect(matrixOf({ spans: '100', shards: 'all' }).cases.map(({ shards }) => shards)).toEqual([16, 64, 256]);
   });
 
-  it('refuse by name what does not exist', () => {
-    expect(() => matrixOf({ codecs: 'none-such' })).toThrow(/--codecs/);
-    expect(() => matrixOf({ spans: '10,x' })).toThrow('--spans x: must be an integer above 0');
+  it('vary each with each in full', () => {
+    expect(shown({ full: true })).toEqual([
+      ['10/16/none x1 rivals', '10/256/none x1'],
+      ['100/16/none x1 rivals', '100/256/none x1'],
+    ]);
+    const whole = contestsOf({ ...ALL, full: true });
+    expect(whole).toHaveLength(15);
+    expect(whole.flat()).toHaveLength(45);
+  });
+
+  it('go by the first where the usual is not wanted', () => {
+    expect(shown({ spans: [512, 10], shards: [64] })).toEqual([['512/64/none x1 rivals'], ['10/64/none x1 rivals']]);
   });
 });
