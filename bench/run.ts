@@ -1,8 +1,10 @@
 /** `npm run bench -- NAME [flags]`; `npm run bench -- --help` tells which there are. */
 import { CommanderError } from 'commander';
 import { EXIT, exitAfter } from '../src/cli/exit.ts';
+import { exitOnSignals } from './child.ts';
 import { buildProgram } from './command-line.ts';
 
+exitOnSignals();
 await exitAfter(async () => {
   const args = process.argv.slice(2);
   try {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { freePort } from '../../src/kafka/embedded.ts';
 import { namesFor } from '../../src/names.ts';
+import { endWithRun } from '../child.ts';
 import { startCollector } from '../collector/collector.ts';
 import type { Ground } from '../pipeline/ground.ts';
 import { environment, MAIN } from '../pipeline/weir.ts';
@@ -98,6 +99,7 @@ export async function startBridgeProcess(ground: Ground, args: readonly string[]
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+  endWithRun(child);
   await once(child, 'spawn');
   const ended = once(child, 'exit');
   const running: RunningBridge = {

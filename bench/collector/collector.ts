@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { endWithRun } from '../child.ts';
 
 /** The forms in `configs/`, with the variables that each reads. */
 export interface CollectorForms {
@@ -56,6 +57,7 @@ export async function startCollector<Form extends keyof CollectorForms>(
     env: { ...process.env, ...variables },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  endWithRun(child);
   await once(child, 'spawn');
   const ended = once(child, 'exit');
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null;

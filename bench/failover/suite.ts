@@ -12,6 +12,7 @@ import { type ControlLogFollower, followControlLog } from '../../src/coordinatio
 import { startEmbedded } from '../../src/kafka/embedded.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import { namesFor } from '../../src/names.ts';
+import { endWithRun } from '../child.ts';
 import { type Row, verdictOf } from '../rows.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js');
@@ -90,5 +91,7 @@ async function failOver(log: ControlLogFollower, start: () => ChildProcess): Pro
 }
 
 function weir(args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
-  return spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  endWithRun(child);
+  return child;
 }

@@ -50,7 +50,6 @@ const NO_SEQUENCE = -1;
 const NO_HEADERS = encodeHeaders([]);
 
 keepYoungGeneration();
-process.on('disconnect', () => process.exit());
 await run(JSON.parse(process.argv[2]!));
 
 async function run(options: FloorOptions): Promise<void> {

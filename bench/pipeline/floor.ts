@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { pollBytes } from '../../src/pipeline/poll-bytes.ts';
+import { endWithRun } from '../child.ts';
 import type { Contender } from './contender.ts';
 import type { FloorMessage, FloorOptions } from './floor-process.ts';
 import { countRecords, type Ground, PARTITIONS } from './ground.ts';
@@ -41,6 +42,7 @@ export async function floorContender(
         ...{ group: `${name}-${++starts}`, pollBytes: pollBytes(shards, MOST_POLL_BYTES) },
       };
       const child = fork(PROGRAM, [JSON.stringify(options)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      endWithRun(child);
       await once(child, 'spawn');
       let done = 0;
       child.on('message', (message: FloorMessage) => {

@@ -6,6 +6,7 @@ import { offsetMetadata } from '../../src/coordination/ring-epoch.ts';
 import { freePort } from '../../src/kafka/embedded.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import { namesFor } from '../../src/names.ts';
+import { endWithRun } from '../child.ts';
 import { readMetrics } from '../prometheus.ts';
 import type { Contender, Running, Written } from './contender.ts';
 import { DRIVERS } from './drivers.ts';
@@ -79,6 +80,7 @@ export function weirContender(
         },
         stdio: ['ignore', 'ignore', 'inherit'],
       });
+      endWithRun(child);
       await once(child, 'spawn');
       return {
         pid: child.pid as number,
