@@ -1,5 +1,5 @@
 /**
- * The load of the accepted records: by shard, by service instance, by slot, and the metrics in which instances speak of
+ * The load of the accepted records: by shard, by service instance, by slot, sampled by key, and the metrics in which instances speak of
  * their CPU and memory. Done on the record's samples while they are in the cache.
  */
 import {
@@ -54,6 +54,7 @@ import {
   WATCHED,
 } from './arena';
 import { hashBytes } from './hash';
+import { beginKeySamples, nextKeySample, sampleKey } from './key-samples';
 import { shardCount, slotCount } from './routing';
 
 const LAST_BUCKET: u32 = 127;
@@ -86,6 +87,7 @@ export function beginAggregates(): void {
   instances = 0;
   served = 0;
   watched = 0;
+  beginKeySamples();
   totalItems = 0;
   totalItemBytes = 0;
   for (let shard: u32 = 0; shard < shardCount; shard++) clearAggregate(SHARD_AGGREGATES + ((<usize>shard) << 6));
@@ -233,6 +235,7 @@ export function aggregateSamples(samples: u32, timed: bool): void {
     const sizes = f64x2.replace_lane(f64x2.splat(1), 1, bytes);
     const faults = f64x2.replace_lane(f64x2.splat(errors), 1, latency);
     itemBytes += bytes;
+    if (nextKeySample < totalItemBytes + itemBytes) sampleKey(sample, totalItemBytes + itemBytes);
     addItem(SHARD_AGGREGATES + ((<usize>load<u32>(sample, SAMPLE_SHARD)) << 6), sizes, faults, latency);
     sizeSums = f64x2.add(sizeSums, sizes);
     faultSums = f64x2.add(faultSums, faults);

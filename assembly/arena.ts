@@ -192,4 +192,18 @@ export const LOOKUP_SLOTS: usize = CRC_TABLES + CRC_TABLES_BYTES + GUARD;
 /** Slot table of the ring kernel's look-ups: u16 a slot, or a byte. */
 export const RING_SLOTS: usize = LOOKUP_SLOTS + SLOT_TABLE_STRIDE + GUARD;
 
-export const TABLES_END: usize = RING_SLOTS + SLOT_TABLE_STRIDE + GUARD;
+/** Hash that each item of the record at hand is routed by, u64: where batched calls have their columns, none of which runs meanwhile. */
+export const KEY_HASHES: usize = BATCH;
+/** Sampled keys of a call, read by the host: hashes u64, then the bytes that each stands for, u32. */
+export const MAX_KEY_SAMPLES: u32 = 1_024;
+export const KEY_SAMPLES: usize = RING_SLOTS + SLOT_TABLE_STRIDE + GUARD;
+export const KEY_SAMPLE_BYTES: usize = KEY_SAMPLES + ((<usize>MAX_KEY_SAMPLES) << 3);
+/** What the keys of some samples say, 144 B: source u32, kind u32, bytes of the first text u32 and of the second u32, then up to NAME_TEXT_BYTES of each. */
+export const KEY_NAMES: usize = KEY_SAMPLE_BYTES + ((<usize>MAX_KEY_SAMPLES) << 2) + GUARD;
+export const KEY_NAME_BYTES: usize = 144;
+export const NAME_TEXT_BYTES: u32 = 64;
+/** One sample of so many, the call's first included, has its key named. */
+export const NAMED_EVERY: u32 = 16;
+const MAX_KEY_NAMES: usize = MAX_KEY_SAMPLES / NAMED_EVERY;
+
+export const TABLES_END: usize = KEY_NAMES + MAX_KEY_NAMES * KEY_NAME_BYTES + GUARD;

@@ -3,6 +3,7 @@
 import { known, knownEpoch, served, totalItemBytes, totalItems, watched } from './aggregate';
 import { MAX_SHARDS, MAX_SLOTS, SHARD_AGGREGATES, SLOT_BITS, SLOT_BYTES } from './arena';
 import { emittedFrom } from './emit';
+import { keySamples } from './key-samples';
 import { endLists, outputBytes, touched } from './lists';
 import { faultAt, faultReason } from './nesting';
 
@@ -20,6 +21,9 @@ export {
   INSTANCE_INDEX,
   INSTANCE_NAMES,
   INSTANCES,
+  KEY_NAMES,
+  KEY_SAMPLE_BYTES,
+  KEY_SAMPLES,
   KEY_SCRATCH,
   LISTS,
   LOOKUP_SLOTS,
@@ -103,6 +107,10 @@ export function knownCount(): u32 {
 
 export function instanceEpoch(): u32 {
   return knownEpoch;
+}
+
+export function keySampleCount(): u32 {
+  return keySamples;
 }
 
 export function servedCount(): u32 {

@@ -50,16 +50,20 @@ let keyBytes: u32 = 0;
 
 // The resource at hand.
 let serviceSeen = false;
-let serviceKeyAt: usize = 0;
-let serviceKeyBytes: u32 = 0;
+/** Of service.name as a routing key; its kind is the tag of the AnyValue's field. 0 bytes: missing. */
+export let serviceKeyKind: u32 = 0;
+export let serviceKeyAt: usize = 0;
+export let serviceKeyBytes: u32 = 0;
 export let serviceAt: usize = 0;
 export let serviceBytes: u32 = 0;
 let instanceSeen = false;
 export let instanceAt: usize = 0;
 export let instanceBytes: u32 = 0;
 let selectedSeen = false;
-let selectedAt: usize = 0;
-let selectedBytes: u32 = 0;
+/** Of the attribute that selects, the resource's or the item's; as above. */
+export let selectedKind: u32 = 0;
+export let selectedAt: usize = 0;
+export let selectedBytes: u32 = 0;
 let messageAt: usize = 0;
 let messageEnd: usize = 0;
 let fallbackKnown = false;
@@ -211,6 +215,7 @@ function noteAttribute(): void {
   if (nameBytes == 12 && !serviceSeen && isServiceName(nameAt)) {
     serviceSeen = true;
     takeKey(SERVICE_SCRATCH);
+    serviceKeyKind = valueKind;
     serviceKeyAt = keyAt;
     serviceKeyBytes = keyBytes;
     if (valueKind == STRING) {
@@ -232,6 +237,7 @@ function noteSelected(): void {
   if (memory.compare(nameAt, selectorNameAt, <usize>nameBytes) != 0) return;
   selectedSeen = true;
   takeKey(SELECTED_SCRATCH);
+  selectedKind = valueKind;
   selectedAt = keyAt;
   selectedBytes = keyBytes;
 }
@@ -255,10 +261,13 @@ export function itemAttributeHash(): u64 {
   return selectedBytes > 0 ? hashBytes(selectedAt, selectedBytes) : fallbackHash();
 }
 
-/** The same for any order of the attributes: a sum of hashes, no sort. The message is walked already, so well formed. */
 function resourceIdentity(): u64 {
+  return hash8(attributeHashes(messageAt, messageEnd));
+}
+
+/** Of the fields of a resource's message in [p, messageEnd): the same for any order of the attributes, as it is a sum, without a sort. They are walked already, so well formed. */
+export function attributeHashes(p: usize, messageEnd: usize): u64 {
   let sum: u64 = 0;
-  let p = messageAt;
   while (p < messageEnd) {
     const tag = readTag(p, messageEnd);
     p = positionOf(tag);
@@ -280,7 +289,7 @@ function resourceIdentity(): u64 {
       } else p = skipValue(p, end, valueOf(field));
     }
   }
-  return hash8(sum);
+  return sum;
 }
 
 /** Hash that an item without a key of its own is routed by: that of service.name, else the identity. Once a resource. */

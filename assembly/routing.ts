@@ -8,10 +8,6 @@ import {
   OVERRIDE_SLOTS,
   OVERRIDE_TABLE_STRIDE,
   OVERRIDE_TABLES,
-  SAMPLE_HASH,
-  SAMPLE_SHARD,
-  SAMPLE_SLOT,
-  SAMPLES,
   SELECTOR_NAMES,
   SLOT_TABLE_STRIDE,
   SLOT_TABLES,
@@ -32,17 +28,19 @@ const slotBits = memory.data(12);
 const shardCounts = memory.data(12);
 const overrideCounts = memory.data(12);
 
+/** Of the call: 0 traces, 1 metrics, 2 logs. */
+export let signal: u32 = 0;
 /** One of the BY_ constants. */
 export let selector: u32 = 0;
 export let selectorNameAt: usize = 0;
 export let selectorNameBytes: u32 = 0;
 export let shardCount: u32 = 0;
-let slotTable: usize = 0;
+export let slotTable: usize = 0;
 /** Bytes an owner takes in it. */
-let ownerBytes: u32 = 2;
-let slotShift: u64 = 48;
+export let ownerBytes: u32 = 2;
+export let slotShift: u64 = 48;
 let overrides: usize = 0;
-let overrideCount: u32 = 0;
+export let overrideCount: u32 = 0;
 
 /** Up to here an owner is a byte: the table takes half of the cache that one of u16 takes. */
 export const MOST_BYTE_OWNERS: u32 = 256;
@@ -65,7 +63,10 @@ export function setRouting(signal: u32, kind: u32, selectorBytes: u32, bits: u32
   for (let i: u32 = 0; i < OVERRIDE_SLOTS; i++) store<u32>(table + ((<usize>i) << 4), NIL, 8);
 }
 
-/** At most MAX_OVERRIDES, each hash once. */
+/** What an override leads to instead of a shard: the slot of each item's trace id. Above all shards, below NIL. */
+export const SPREAD: u32 = 0xfffffffe;
+
+/** At most MAX_OVERRIDES, each hash once. `shard` may be SPREAD. */
 export function addOverride(signal: u32, hash: u64, shard: u32): void {
   const table = OVERRIDE_TABLES + <usize>signal * OVERRIDE_TABLE_STRIDE;
   let i = <u32>hash & (OVERRIDE_SLOTS - 1);
@@ -76,7 +77,8 @@ export function addOverride(signal: u32, hash: u64, shard: u32): void {
   store<u32>(overrideCounts + column, load<u32>(overrideCounts + column) + 1);
 }
 
-export function useRouting(signal: u32): void {
+export function useRouting(ofSignal: u32): void {
+  signal = ofSignal;
   const column = (<usize>signal) << 2;
   selector = load<u32>(kinds + column);
   selectorNameAt = SELECTOR_NAMES + <usize>(signal * MAX_SELECTOR_BYTES);
@@ -94,7 +96,8 @@ export function slotCount(): u32 {
   return 1 << (<u32>(64 - slotShift));
 }
 
-function overrideOf(hash: u64): u32 {
+/** The shard that a hash is overridden to, SPREAD, or NIL. */
+export function overrideOf(hash: u64): u32 {
   let i = <u32>hash & (OVERRIDE_SLOTS - 1);
   while (true) {
     const entry = overrides + ((<usize>i) << 4);
@@ -102,28 +105,5 @@ function overrideOf(hash: u64): u32 {
     // Twice as many places as overrides: a free one ends every search.
     if (shard == NIL || load<u64>(entry) == hash) return shard;
     i = (i + 1) & (OVERRIDE_SLOTS - 1);
-  }
-}
-
-/**
- * Puts shard and slot in the place of the hash, in all samples of a record: in a loop of its own, which waits for many
- * places of a table at once, where the walk would wait for one an item.
- */
-export function routeSamples(samples: u32): void {
-  for (let sample = SAMPLES, end = SAMPLES + ((<usize>samples) << 5); sample < end; sample += 32) {
-    const hash = load<u64>(sample, SAMPLE_HASH);
-    if (overrideCount != 0) {
-      const shard = overrideOf(hash);
-      if (shard != NIL) {
-        store<u32>(sample, shard, SAMPLE_SHARD);
-        store<u32>(sample, NIL, SAMPLE_SLOT);
-        continue;
-      }
-    }
-    const slot = <u32>(hash >> slotShift);
-    const owner: u32 =
-      ownerBytes == 1 ? load<u8>(slotTable + <usize>slot) : load<u16>(slotTable + ((<usize>slot) << 1));
-    store<u32>(sample, owner, SAMPLE_SHARD);
-    store<u32>(sample, slot, SAMPLE_SLOT);
   }
 }

@@ -55,7 +55,8 @@ import {
   serviceBytes,
   walkResourceAttributes,
 } from './resource';
-import { routeSamples, useRouting } from './routing';
+import { routeSamples } from './route-samples';
+import { signal, useRouting } from './routing';
 import { walkSpan } from './span';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
@@ -79,7 +80,6 @@ const ITEM_TOO_LARGE: u32 = 3;
 const OUTPUT_TOO_LARGE: u32 = 4;
 const TOO_MANY_ITEMS: u32 = 5;
 
-let signal: u32 = 0;
 let maxRecordBytes: u64 = 0;
 
 // Accepted records and the one at hand.
@@ -106,13 +106,12 @@ let largestAlone: u64 = 0;
  * The lists are then ready for emit, the aggregates for reading.
  */
 export function scan(ofSignal: u32, records: u32, recordLimit: u32, outputLimit: u32): u32 {
-  signal = ofSignal;
   maxRecordBytes = recordLimit;
   resources = 0;
   scopes = 0;
   runs = 0;
   requests = 0;
-  useRouting(signal);
+  useRouting(ofSignal);
   beginLists();
   beginAggregates();
   for (let i: u32 = 0; i < records; i++) {

@@ -7,14 +7,24 @@ import type { PlanInForce } from '../../src/control/verify.ts';
 import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import type { Kernels } from '../../src/kernels/index.ts';
 import type { RingShard } from '../../src/kernels/ring/kernel.ts';
-import { LATENCY_BUCKETS, type SplitAggregates } from '../../src/kernels/split/kernel.ts';
+import {
+  BY_TRACE_ID,
+  KEY_STRIDE_BYTES,
+  type KeySamples,
+  LATENCY_BUCKETS,
+  type Override,
+  type SplitAggregates,
+} from '../../src/kernels/split/kernel.ts';
 import { LoadAccumulator } from '../../src/load/load-accumulator.ts';
+import { createSeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { LoadWindow } from '../../src/runtime/load-window.ts';
 
 export interface Strategy {
   readonly name: string;
-  /** Shard of each key, as it is now. */
+  /** Shard of each key, as it is now; of one that is spread, that of its slot. */
   readonly shardOf: Uint16Array;
+  /** Items that each shard gets of these. */
+  loadsOf(items: Uint32Array): Float64Array;
   /** Tells it what came in the second that ends at `now` (ms), and lets it move keys. */
   tick(now: number, items: Uint32Array): void;
   /** Slots that it has moved so far; of one that knows no slots, keys. */
@@ -23,6 +33,8 @@ export interface Strategy {
 
 export interface Installation {
   readonly shards: number;
+  /** What keys are. */
+  readonly key: 'trace_id' | 'service.name';
   /** Hash of each key. */
   readonly hashes: BigUint64Array;
   readonly kernels: Kernels;
@@ -42,11 +54,20 @@ function ringShards(shards: number): RingShard[] {
   return Array.from({ length: shards }, (_, shard) => ({ shard, weight: 1 }));
 }
 
+/** All items of a key go to one shard. */
+function byKey(items: Uint32Array, shardOf: Uint16Array, shards: number): Float64Array {
+  const loads = new Float64Array(shards);
+  items.forEach((count, key) => {
+    loads[shardOf[key]!]! += count;
+  });
+  return loads;
+}
+
 /** A consistent-hash ring that never changes. */
 export function staticRing({ shards, hashes, kernels }: Installation): Strategy {
   const slots = kernels.ring.assign(ringShards(shards), VNODES, 16);
   const shardOf = Uint16Array.from(hashes, (hash) => slots[slotOf(hash)]!);
-  return { name: 'static ring', shardOf, tick() {}, moved: 0 };
+  return { name: 'static ring', shardOf, loadsOf: (items) => byKey(items, shardOf, shards), tick() {}, moved: 0 };
 }
 
 /**
@@ -63,6 +84,7 @@ export function boundedLoads({ shards, hashes, kernels }: Installation, factor: 
   return {
     name: `bounded loads, c = ${factor}`,
     shardOf,
+    loadsOf: (items) => byKey(items, shardOf, shards),
     get moved() {
       return moved;
     },
@@ -91,24 +113,49 @@ export function boundedLoads({ shards, hashes, kernels }: Installation, factor: 
 }
 
 /** Weir: load reports, load window and decide() as they run, with their default settings. */
-export function weir({ shards, hashes, kernels }: Installation): Strategy {
+export function weir({ shards, hashes, kernels, key: selector }: Installation): Strategy {
   const { control, load } = defaultConfig();
   const { windowMs, tickMs } = control;
   const accumulator = new LoadAccumulator({
     reporter: { id: 'bench', role: 'process', version: 'bench' },
     slotIntervalMs: load.slotIntervalMs,
     nowUnixMs: 0,
+    aggregate: kernels.aggregate,
   });
   const window = new LoadWindow({ windowMs, slotIntervalMs: load.slotIntervalMs });
   window.begin(0);
   const slots = kernels.ring.assign(ringShards(shards), VNODES, 16);
   const keySlots = Uint16Array.from(hashes, slotOf);
   const shardOf = new Uint16Array(hashes.length);
+  const overrides = new Map<bigint, Override>();
+  const hotKeys = new Map<bigint, string>();
   const route = () =>
     keySlots.forEach((slot, key) => {
-      shardOf[key] = slots[slot]!;
+      const override = overrides.get(hashes[key]!);
+      shardOf[key] = override === undefined || override === BY_TRACE_ID ? slots[slot]! : override;
     });
   route();
+  const random = createSeededRandom(2);
+  /** Items by shard and by slot. Those of a key that is spread have a trace id each, so any slot. */
+  const place = (items: Uint32Array) => {
+    const byShard = new Float64Array(shards);
+    const bySlot = new Uint32Array(slots.length);
+    items.forEach((count, key) => {
+      const override = count === 0 ? undefined : overrides.get(hashes[key]!);
+      if (override === BY_TRACE_ID) {
+        for (let i = 0; i < count; i++) {
+          const slot = random.integer(0, slots.length - 1);
+          bySlot[slot]!++;
+          byShard[slots[slot]!]!++;
+        }
+        return;
+      }
+      if (override === undefined) bySlot[keySlots[key]!]! += count;
+      byShard[shardOf[key]!]! += count;
+    });
+    return { byShard, bySlot };
+  };
+  let placed = place(new Uint32Array(hashes.length));
 
   const last = new Map<string, LastDecision>();
   const pastMoves: PastMoves[] = [];
@@ -121,15 +168,19 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
   return {
     name: 'Weir',
     shardOf,
+    loadsOf(items) {
+      placed = place(items);
+      return placed.byShard;
+    },
     get moved() {
       return moved;
     },
     tick(now, items) {
-      accumulator.add('traces', aggregatesOf(items, keySlots, slots));
+      accumulator.add('traces', aggregatesOf(placed, keySamplesOf(items, hashes)));
       for (const report of accumulator.drain(now)) window.add(report, now);
       while (pending.length > 0 && pending[0]!.at <= now) pending.shift()!.apply();
       if (pending.length > 0 || now % tickMs !== 0) return;
-      const ring = ringEpoch(epoch, slots, shards);
+      const ring = ringEpoch(epoch, { key: selector, slotBits: 16, slots, overrides, hotKeys }, shards);
       const past = {
         pastMoves: { traces: pastMoves, metrics: [], logs: [] },
         pastShards: { traces: pastShards, metrics: UNCHANGED, logs: UNCHANGED },
@@ -147,8 +198,8 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
         last.set(key, { ...last.get(key)!, cleared: true });
       }
       for (const { proposal, fingerprint, until } of decided.actions) {
-        if (proposal.kind !== 'rebalance') continue;
-        const { kind, subject, moves } = proposal;
+        if (proposal.kind !== 'rebalance' && proposal.kind !== 'hot_key') continue;
+        const { kind, subject } = proposal;
         last.set(decisionKey(kind, subject), {
           id: `${now}`,
           kind,
@@ -158,6 +209,31 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
           at: now,
           cleared: false,
         });
+        // One change at a time.
+        if (pending.length > 0) continue;
+        if (proposal.kind === 'hot_key') {
+          const { action, keyHash, toShard, from, to } = proposal;
+          pastMoves.push({ at: now, slots: [], keys: [keyHash] });
+          pending.push({
+            at: now + ACTIVATION_MS,
+            apply() {
+              const hash = BigInt(`0x${keyHash}`);
+              if (action === 'release_key') {
+                overrides.delete(hash);
+                hotKeys.delete(hash);
+              } else {
+                overrides.set(hash, toShard ?? BY_TRACE_ID);
+                hotKeys.set(hash, '');
+              }
+              epoch++;
+              const judged = { decisionId: `${now}`, signal: 'traces', epoch, activeAt: now + ACTIVATION_MS } as const;
+              plan = action === 'release_key' ? null : { ...judged, from, to, moves: [], keys: [keyHash] };
+              route();
+            },
+          });
+          continue;
+        }
+        const { moves } = proposal;
         if (moves.length === 0) continue;
         pastMoves.push({ at: now, slots: moves.flatMap((move) => move.slots) });
         pending.push({
@@ -170,7 +246,16 @@ export function weir({ shards, hashes, kernels }: Installation): Strategy {
             const judged = proposal.action === 'move_slots';
             const { from, to } = proposal;
             plan = judged
-              ? { decisionId: `${now}`, signal: 'traces', epoch, activeAt: now + ACTIVATION_MS, from, to, moves }
+              ? {
+                  decisionId: `${now}`,
+                  signal: 'traces',
+                  epoch,
+                  activeAt: now + ACTIVATION_MS,
+                  from,
+                  to,
+                  moves,
+                  keys: [],
+                }
               : null;
             route();
           },
@@ -191,39 +276,45 @@ const NO_LOAD = {
 };
 
 /** What the split kernel would have counted. */
-function aggregatesOf(items: Uint32Array, keySlots: Uint16Array, slots: Uint16Array): SplitAggregates {
-  const bySlot = new Uint32Array(slots.length);
-  const byShard = new Map<number, number>();
-  let total = 0;
-  items.forEach((count, key) => {
-    if (count === 0) return;
-    const slot = keySlots[key]!;
-    bySlot[slot]! += count;
-    const shard = slots[slot]!;
-    byShard.set(shard, (byShard.get(shard) ?? 0) + count);
-    total += count;
-  });
+function aggregatesOf(
+  { byShard, bySlot }: { readonly byShard: Float64Array; readonly bySlot: Uint32Array },
+  keySamples: KeySamples,
+): SplitAggregates {
   const slotBytes: number[] = [];
   bySlot.forEach((count, slot) => {
     if (count > 0) slotBytes.push(slot, count * ITEM_BYTES);
   });
+  const total = byShard.reduce((sum, count) => sum + count, 0);
   return {
     items: total,
     bytes: total * ITEM_BYTES,
-    shards: [...byShard].map(([shard, count]) => ({ shard, items: count, bytes: count * ITEM_BYTES, ...NO_LOAD })),
+    shards: [...byShard.entries()].map(([shard, items]) => ({ shard, items, bytes: items * ITEM_BYTES, ...NO_LOAD })),
     services: [],
     slotBytes: Uint32Array.from(slotBytes),
+    keySamples,
     watched: [],
   };
 }
 
-function ringEpoch(epoch: number, slots: Uint16Array, shards: number): RingEpoch {
+/** One item of each stride of the item bytes, end to end by key. */
+function keySamplesOf(items: Uint32Array, hashes: BigUint64Array): KeySamples {
+  const sampled: bigint[] = [];
+  let [end, next] = [0, KEY_STRIDE_BYTES / 2];
+  items.forEach((count, key) => {
+    end += count * ITEM_BYTES;
+    for (; next < end; next += KEY_STRIDE_BYTES) sampled.push(hashes[key]!);
+  });
+  return {
+    hashes: BigUint64Array.from(sampled),
+    bytes: new Uint32Array(sampled.length).fill(KEY_STRIDE_BYTES),
+    names: [],
+  };
+}
+
+function ringEpoch(epoch: number, of: Omit<SignalRing, 'shards'>, shards: number): RingEpoch {
   const traces: SignalRing = {
-    key: 'trace_id',
-    slotBits: 16,
-    slots,
+    ...of,
     shards: Array.from({ length: shards }, (_, id) => ({ id, name: `traces-${id}`, topic: `traces-${id}`, weight: 1 })),
-    overrides: new Map(),
   };
   return { epoch, signals: { traces, metrics: traces, logs: traces }, touched: UNTOUCHED };
 }

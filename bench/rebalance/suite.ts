@@ -16,6 +16,10 @@ interface Case extends Omit<WorkloadOptions, 'seed' | 'itemsPerSecond'> {
   /** Keys that lose their popularity at each phase after the first. */
   readonly hotSpot?: number;
   readonly plot?: true;
+  /** What keys are. Default: trace ids. */
+  readonly key?: 'service.name';
+  /** There are keys that alone are above what a shard should carry: what the others come to is told apart. */
+  readonly hotKeys?: true;
 }
 
 /** "No single key is larger than a shard's fair share" is where slots can balance; with the whole of Zipf's law the first key alone has 11 %. */
@@ -31,7 +35,22 @@ const CASES: readonly Case[] = [
     hotSpot: 500,
     plot: true,
   },
-  { name: 'zipf-1.1/64-shards, one key above a fair share', shards: 64, keys: 200_000, exponent: 1.1, largestShare: 1 },
+  {
+    name: 'zipf-1.1/64-shards, one key above a fair share',
+    shards: 64,
+    keys: 200_000,
+    exponent: 1.1,
+    largestShare: 1,
+    hotKeys: true,
+  },
+  {
+    name: 'zipf-1.1/64-shards, services, the first above a fair share',
+    shards: 64,
+    keys: 200_000,
+    exponent: 1.1,
+    largestShare: 1,
+    key: 'service.name',
+  },
   { name: 'even/64-shards', shards: 64, keys: 200_000, exponent: 0, largestShare: 1 },
 ];
 const ITEMS_PER_SECOND = 50_000;
@@ -42,11 +61,15 @@ const PHASES = 3;
 const SETTLED_SHARE = 0.25;
 /** "Balanced": from here on. */
 const BALANCED = 1.2;
+/** `control.rebalance.targetRatio` by default. */
+const TARGET = 1.15;
 
 /** Max/mean of a strategy over time: one value a second. */
 interface Course {
   readonly strategy: Strategy;
   readonly maxOverMean: number[];
+  /** The same of the shards without a key that alone is too much for one. */
+  readonly others: number[];
 }
 
 export async function run(
@@ -64,21 +87,20 @@ export async function run(
 
 async function follow(one: Case, seconds: number, say: (text: string) => void): Promise<Course[]> {
   const workload = createWorkload({ ...one, seed: 1, itemsPerSecond: ITEMS_PER_SECOND });
-  const installation = { shards: one.shards, hashes: workload.hashes, kernels: await loadKernels() };
+  const { shards, key = 'trace_id' as const } = one;
+  const installation = { shards, key, hashes: workload.hashes, kernels: await loadKernels() };
   const courses = [weir(installation), staticRing(installation), boundedLoads(installation, 1.15, WINDOW_MS)].map(
-    (strategy): Course & { readonly lately: Float64Array[] } => ({ strategy, maxOverMean: [], lately: [] }),
+    (strategy): Course & { readonly lately: Float64Array[] } => ({ strategy, maxOverMean: [], others: [], lately: [] }),
   );
   for (let second = 1; second <= PHASES * seconds; second++) {
     if (one.hotSpot && second > seconds && second % seconds === 1) workload.moveHotSpot(one.hotSpot);
     const items = workload.second();
-    for (const { strategy, maxOverMean, lately } of courses) {
-      const loads = new Float64Array(one.shards);
-      items.forEach((count, key) => {
-        loads[strategy.shardOf[key]!]! += count;
-      });
-      lately.push(loads);
+    const hot = one.hotKeys ? workload.keysAbove(TARGET / shards) : [];
+    for (const { strategy, maxOverMean, others, lately } of courses) {
+      lately.push(strategy.loadsOf(items));
       if (lately.length > WINDOW_MS / 1_000) lately.shift();
       maxOverMean.push(maxOverMeanOf(lately));
+      if (one.hotKeys) others.push(maxOverMeanOf(lately, new Set(hot.map((of) => strategy.shardOf[of]!))));
       strategy.tick(second * 1_000, items);
     }
     if (second % 200 === 0) say(`${one.name}: ${second} of ${PHASES * seconds} s`);
@@ -86,8 +108,9 @@ async function follow(one: Case, seconds: number, say: (text: string) => void): 
   return courses;
 }
 
-function maxOverMeanOf(lately: readonly Float64Array[]): number {
-  const loads = Array.from(lately[0]!, (_, shard) => lately.reduce((sum, second) => sum + second[shard]!, 0));
+function maxOverMeanOf(lately: readonly Float64Array[], leftOut: ReadonlySet<number> = new Set()): number {
+  const shards = [...lately[0]!.keys()].filter((shard) => !leftOut.has(shard));
+  const loads = shards.map((shard) => lately.reduce((sum, second) => sum + second[shard]!, 0));
   const mean = loads.reduce((sum, load) => sum + load, 0) / loads.length;
   return distributionOf(
     loads,
@@ -96,24 +119,21 @@ function maxOverMeanOf(lately: readonly Float64Array[]): number {
 }
 
 function rowsOf(one: Case, [ours, ...peers]: readonly Course[], seconds: number): Row[] {
-  const settledTo = ({ maxOverMean }: Course) => {
-    const settled = maxOverMean.filter((_, second) => second % seconds >= seconds * (1 - SETTLED_SHARE));
+  const settledTo = (course: readonly number[]) => {
+    const settled = course.filter((_, second) => second % seconds >= seconds * (1 - SETTLED_SHARE));
     return settled.reduce((sum, value) => sum + value, 0) / settled.length;
   };
-  const value = settledTo(ours!);
   const common = { name: 'rebalance', case: one.name };
+  const compared = (unit: string, courseOf: (course: Course) => readonly number[]) => {
+    const value = settledTo(courseOf(ours!));
+    return peers.map((peer): Row => {
+      const peerValue = settledTo(courseOf(peer));
+      return { ...common, value, unit, peer: peer.strategy.name, peer_value: peerValue, ratio: peerValue / value };
+    });
+  };
   return [
-    ...peers.map((peer): Row => {
-      const peerValue = settledTo(peer);
-      return {
-        ...common,
-        value,
-        unit: 'max/mean, settled',
-        peer: peer.strategy.name,
-        peer_value: peerValue,
-        ratio: peerValue / value,
-      };
-    }),
+    ...compared('max/mean, settled', ({ maxOverMean }) => maxOverMean),
+    ...(one.hotKeys ? compared('max/mean of the shards without a hot key, settled', ({ others }) => others) : []),
     ...peers
       .filter(({ strategy }) => strategy.moved > 0)
       .map(

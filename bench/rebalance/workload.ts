@@ -22,6 +22,8 @@ export interface Workload {
   /** The `count` most popular keys change places with unpopular ones. */
   moveHotSpot(count: number): void;
   readonly largestShare: number;
+  /** Keys with a greater share of the items. */
+  keysAbove(share: number): readonly number[];
 }
 
 export function createWorkload({ seed, keys, exponent, largestShare, itemsPerSecond }: WorkloadOptions): Workload {
@@ -48,6 +50,12 @@ export function createWorkload({ seed, keys, exponent, largestShare, itemsPerSec
       }
     },
     largestShare: popularity[0]!,
+    keysAbove: (share) => [
+      ...keyOf.subarray(
+        0,
+        popularity.findIndex((of) => of <= share),
+      ),
+    ],
   };
 }
 

@@ -76,9 +76,10 @@ export interface DestinationDocument {
   readonly ringEpoch: number;
   /** null: an override decides. */
   readonly slot: number | null;
-  readonly shard: number;
-  readonly name: string;
-  readonly topic: string;
+  /** null: an override spreads the key over all shards, by trace id. So with name and topic. */
+  readonly shard: number | null;
+  readonly name: string | null;
+  readonly topic: string | null;
 }
 
 /** POST /api/v1/shards/{create,split,merge,retire,move,abandon,cancel}: the leader has taken the request; 202. */
@@ -102,7 +103,22 @@ export interface SignalDocument {
   readonly ingestTopic: string;
   readonly slots: number;
   readonly shards: number;
-  readonly overrides: readonly { readonly keyHash: string; readonly shard: number }[];
+  readonly overrides: readonly {
+    readonly keyHash: string;
+    /** What a hot key says, such as `service.name=checkout`; '' where that is not known. */
+    readonly key: string;
+    /** null: spread over all shards by trace id. */
+    readonly shard: number | null;
+  }[];
+  /** Those with half of a shard's fair share of the load or more, by samples, the heaviest first. */
+  readonly heavyKeys: readonly {
+    readonly keyHash: string;
+    readonly key: string;
+    /** 0..1: of the load of the signal. */
+    readonly share: number;
+    /** Load by a shard's fair share: what is above `control.rebalance.targetRatio` is more than slot moves can help with. */
+    readonly relative: number;
+  }[];
 }
 
 /** GET /api/v1/shards */

@@ -6,7 +6,7 @@ import { followControlLog } from '../coordination/control-log.ts';
 import type { Asker } from '../coordination/locks.ts';
 import { askLeader, type Request } from '../coordination/requests.ts';
 import { readRingAcks } from '../coordination/ring-acks.ts';
-import { type RingEpoch, ringEpochOf } from '../coordination/ring-epoch.ts';
+import { ringEpochOf } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
 import type { Wish } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
@@ -29,7 +29,8 @@ import type {
 import { lockDocuments } from './lock-documents.ts';
 import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
 import { ringChangeDocument, routeDocument, waitingChangeDocument } from './ring-documents.ts';
-import { hashText, shardsDocument } from './shard-documents.ts';
+import { shardsDocument } from './shard-documents.ts';
+import { signalDocuments } from './signal-documents.ts';
 
 /** Decisions kept. Each has its transaction's marker beside it on the topic. */
 const MOST_DECISIONS = 200;
@@ -110,7 +111,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
         kafka: port.description,
         ringEpoch: ring?.epoch ?? null,
         leader: leaderOf(controlLog.state),
-        signals: signalsOf(ring, names),
+        signals: signalDocuments(ring, names, window, now()),
         change: proposed && ringChangeDocument(proposed, await acks(proposed.ring.epoch), ownersOf(window, now())),
         waiting: waitingChanges.map(waitingChangeDocument),
       };
@@ -174,21 +175,6 @@ function leaderOf(state: ControlState): LeaderDocument | null {
   const leader = state.leaders.get('control');
   if (!leader) return null;
   return { member: leader.member, leaderEpoch: leader.leaderEpoch, since: new Date(leader.since).toISOString() };
-}
-
-function signalsOf(ring: RingEpoch | null, names: Names) {
-  if (!ring) return [];
-  return SIGNALS.map((signal) => {
-    const { key, slots, shards, overrides } = ring.signals[signal];
-    return {
-      signal,
-      key,
-      ingestTopic: names.ingest(signal),
-      slots: slots.length,
-      shards: shards.length,
-      overrides: [...overrides].map(([hash, shard]) => ({ keyHash: hashText(hash), shard })),
-    };
-  });
 }
 
 /** Asks the brokers. Ingest topics that do not exist are left out. */

@@ -7,6 +7,7 @@ import type { ControlState, ProposedRing } from '../coordination/state.ts';
 import type { WaitingChange } from '../coordination/subjects/waiting-changes.ts';
 import { WeirError } from '../errors.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
+import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import type { DestinationDocument, RingChangeDocument, RouteDocument, WaitingChangeDocument } from './documents.ts';
 import { hashText } from './shard-documents.ts';
@@ -75,6 +76,7 @@ function destination({ epoch, signals }: RingEpoch, signal: Signal, keyHash: big
   const { overrides, slotBits, slots, shards } = signals[signal];
   const slot = Number(keyHash >> BigInt(64 - slotBits));
   const override = overrides.get(keyHash);
+  if (override === BY_TRACE_ID) return { ringEpoch: epoch, slot: null, shard: null, name: null, topic: null };
   const id = override ?? slots[slot]!;
   const { name, topic } = shards.find((shard) => shard.id === id)!;
   return { ringEpoch: epoch, slot: override === undefined ? slot : null, shard: id, name, topic };

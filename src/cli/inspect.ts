@@ -11,7 +11,7 @@ import type {
 } from '../api/documents.ts';
 import { openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
-import type { CapacityDecision, Decision, RebalanceDecision } from '../control/decision.ts';
+import type { CapacityDecision, Decision, HotKeyDecision, RebalanceDecision } from '../control/decision.ts';
 import { wishText } from '../coordination/wishes.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
@@ -123,8 +123,24 @@ export function ringText({ kafka, prefix, ringEpoch, leader, signals, change, wa
   ];
   const head = ['signal', 'topic', 'key', 'shards', 'slots', 'overrides'];
   const rows = signals.map((of) => [of.signal, of.ingestTopic, of.key, of.shards, of.slots, of.overrides.length]);
-  const shown = ringEpoch === null ? '' : `\n${table(rows, head)}`;
+  const shown = ringEpoch === null ? '' : `\n${table(rows, head)}${keysText(signals)}`;
   return `${lines.join('\n')}\n${shown}${change ? changeText(change) : ''}${waitingChangesText(waiting)}`;
+}
+
+/** Keys that have an override, or much of the load. */
+function keysText(signals: TopologyDocument['signals']): string {
+  const rows = signals.flatMap(({ signal, overrides, heavyKeys }) => {
+    const overridden = new Map(overrides.map(({ keyHash, key, shard }) => [keyHash, { key, shard }]));
+    const light = overrides.filter(({ keyHash }) => !heavyKeys.some((heavy) => heavy.keyHash === keyHash));
+    return [
+      ...heavyKeys.map(({ keyHash, key, share, relative }) => {
+        const override = overridden.get(keyHash);
+        return [signal, key || '-', keyHash, percent(share), relative.toFixed(2), override ? placeText(override) : '-'];
+      }),
+      ...light.map(({ keyHash, key, shard }) => [signal, key || '-', keyHash, '-', '-', placeText({ shard })]),
+    ];
+  });
+  return rows.length === 0 ? '' : `\n${table(rows, ['signal', 'key', 'hash', 'load', 'x mean', 'override to'])}`;
 }
 
 function changeText(change: RingChangeDocument): string {
@@ -205,6 +221,15 @@ const MOST_OPERATIONS = 10;
 const HELD = ['lock', 'token', 'holder', 'since', 'operation', 'waiting'];
 const ENDED = ['ended', 'lock', 'holder', 'operation', 'outcome', ''];
 
+function keyText({ action, key, keyHash, share, toShard }: HotKeyDecision): string {
+  const named = `key ${key || keyHash} (${percent(share)} of the load)`;
+  if (action === 'isolate_key') return `give ${named} shard ${toShard} for itself`;
+  if (action === 'spread_key') return `spread ${named} over all shards by trace id`;
+  return `let ${named} go by its slot again, to shard ${toShard}`;
+}
+
+const placeText = ({ shard }: { shard: number | null }) => (shard === null ? 'all, by trace id' : `shard ${shard}`);
+
 /** Oldest first, as in a log. */
 export function decisionsText({ decisions }: DecisionsDocument): string {
   if (decisions.length === 0) return 'No decision yet.\n';
@@ -225,6 +250,8 @@ function whatText(of: Decision): string {
       return rebalanceText(of);
     case 'capacity':
       return capacityText(of);
+    case 'hot_key':
+      return keyText(of);
   }
 }
 

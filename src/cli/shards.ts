@@ -129,7 +129,9 @@ export async function showRoute(signal: Signal, key: string, command: Omit<Shard
 
 export function routeText({ signal, key, routedBy, keyHash, now, pending }: RouteDocument): string {
   const to = ({ name, topic, slot, ringEpoch }: RouteDocument['now']) =>
-    `${name} (topic ${topic}, ${slot === null ? 'by an override' : `slot ${slot}`}, ring epoch ${ringEpoch})`;
+    name === null
+      ? `all shards, each item by its trace id (by an override, ring epoch ${ringEpoch})`
+      : `${name} (topic ${topic}, ${slot === null ? 'by an override' : `slot ${slot}`}, ring epoch ${ringEpoch})`;
   const later = pending ? `after     ${to(pending)}\n` : '';
   return `key       ${key} (${routedBy} of ${signal}, hash ${keyHash})\nnow       ${to(now)}\n${later}`;
 }

@@ -17,10 +17,11 @@
 import type { Config } from '../config.ts';
 import type { ShardState, SignalRing } from '../coordination/ring-epoch.ts';
 import type { Signal } from '../signals.ts';
+import { churnLeft, slotsMovedWithin } from './churn.ts';
 import type { CapacityProposal, RebalanceProposal } from './decision.ts';
 import { distributionOf, fairShares } from './distribution.ts';
 import type { SignalView } from './load-view.ts';
-import { hasRoom, type PastMoves, slotsMovedWithin } from './rebalance.ts';
+import { hasRoom, type PastMoves } from './rebalance.ts';
 import { ownedSlots, upperHalf } from './shard-slots.ts';
 import { slotLoadOf } from './slot-plan.ts';
 
@@ -55,7 +56,7 @@ export function capacityWish(state: CapacityState, policy: CapacityPolicy, now: 
     .sort((a, b) => fillOf(b) - fillOf(a) || a.id - b.id);
   const planning: Planning = {
     ...{ state, policy, now, shards, total, full },
-    held: new Set(slotsMovedWithin(policy.rebalance.holdMs, state.pastMoves, now)),
+    held: slotsMovedWithin(state.pastMoves, policy.rebalance.holdMs, now),
   };
   return full.length > 0 ? splitWish(planning) : mergeWish(planning);
 }
@@ -115,7 +116,7 @@ function splitWish(planning: Planning): CapacityProposal | null {
     : `all shards together are at ${percent(fill)} of what they can carry: even ones could be above it, too`;
   const alternatives = [{ action: 'move_slots', text: movesText }];
   const cut = cuts.find(({ whyNot }) => whyNot === null) ?? cuts[0]!;
-  const spent = slotsMovedWithin(policy.rebalance.churnWindowMs, state.pastMoves, planning.now).length;
+  const spent = policy.rebalance.churnSlots - churnLeft(state.pastMoves, policy.rebalance, planning.now);
   const whyNot =
     shards.length >= maxShards
       ? `there are ${shards.length} shards already (control.capacity.maxShards)`
@@ -204,7 +205,7 @@ function mergeWish(planning: Planning): CapacityProposal | null {
   const free = shards
     .filter(({ id }) => !overridden.has(id) && now - (reshapedAt.get(id) ?? Number.NEGATIVE_INFINITY) >= holdMs)
     .sort((a, b) => a.load - b.load || b.id - a.id);
-  const spent = slotsMovedWithin(policy.rebalance.churnWindowMs, pastMoves, now).length;
+  const spent = policy.rebalance.churnSlots - churnLeft(pastMoves, policy.rebalance, now);
   for (const goes of free.slice(0, MOST_LOOKED_AT)) {
     const into = takerOf(goes, free, planning);
     if (!into) continue;

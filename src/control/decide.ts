@@ -1,10 +1,11 @@
 /**
  * decide(state, policy, now) -> actions and reasons: pure, so that history can be run through it again. The concerns say what they wish for
- * at this moment (`scaling.ts`, `rebalance.ts`, `capacity.ts`); here a wish becomes a decision:
+ * at this moment (`scaling.ts`, `rebalance.ts`, `capacity.ts`, `hot-key.ts`); here a wish becomes a decision:
  *
  * 1. It has to hold for the stabilisation time without a break.
  * 2. No decision on its subject was made within the cooldown.
- * 3. It is news: there was no decision on the subject yet, or the last one's condition has cleared since, or it says more than that one.
+ * 3. It is the first that changes the ring, and no such change is in flight: they come one by one, a hot key's before moves of slots.
+ * 4. It is news: there was no decision on the subject yet, or the last one's condition has cleared since, or it says more than that one.
  *
  * A verdict on moves that are in force (`verify.ts`) waits for nothing: it is made once.
  *
@@ -16,13 +17,8 @@ import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { capacityFingerprint, capacityIsNews, capacityWish } from './capacity.ts';
-import {
-  type DecisionKind,
-  decisionKey,
-  type LastDecision,
-  type Proposal,
-  type RebalanceProposal,
-} from './decision.ts';
+import { type DecisionKind, decisionKey, type LastDecision, type Proposal } from './decision.ts';
+import { hotKeyWishes } from './hot-key.ts';
 import type { LoadView } from './load-view.ts';
 import { type PastMoves, rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
 import { scalingFingerprint, scalingIsNews, scalingWish } from './scaling.ts';
@@ -53,6 +49,8 @@ export interface DecideState {
   readonly pastShards: Readonly<Record<Signal, PastShards>>;
   /** From the control log; null: none is to be judged. */
   readonly plan: PlanInForce | null;
+  /** A change of the ring is in flight. Default: none. */
+  readonly changing?: boolean;
 }
 
 export interface PastShards {
@@ -73,7 +71,7 @@ export interface Action {
 export interface Verdict {
   readonly kind: DecisionKind;
   readonly subject: string;
-  readonly verdict: 'decided' | 'stabilising' | 'cooling-down' | 'no-news';
+  readonly verdict: 'decided' | 'stabilising' | 'cooling-down' | 'waiting' | 'no-news';
   readonly wish: Proposal;
 }
 
@@ -111,7 +109,12 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
   const reversal = verification?.reversal ? [reversalWish(verification.reversal, policy)] : [];
   const wishes = new Map<string, Wish>();
   // A reversal goes first: the others follow it, and none of its signal beside it.
-  for (const wish of [...reversal, ...scalingWishes(state, policy), ...shardWishes(state, policy, score, now)]) {
+  for (const wish of [
+    ...reversal,
+    ...scalingWishes(state, policy),
+    ...keyWishes(state, policy, now),
+    ...shardWishes(state, policy, score, now),
+  ]) {
     const key = decisionKey(wish.proposal.kind, wish.proposal.subject);
     if (!wishes.has(key)) wishes.set(key, wish);
   }
@@ -120,6 +123,7 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
   const actions: Action[] = [];
   const cleared: Pick<LastDecision, 'kind' | 'subject'>[] = [];
   const reasons: Verdict[] = [];
+  let changing = state.changing ?? false;
 
   for (const [key, wish] of wishes) {
     const { kind, subject, action } = wish.proposal;
@@ -132,8 +136,10 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
     else if (now - since < (wish.stabilisationMs ?? stabilisationMs)) verdict = 'stabilising';
     else if (last && now < last.until) verdict = 'cooling-down';
     else if (last && !last.cleared && !wish.isNews(last.fingerprint)) verdict = 'no-news';
+    else if (changing && changesRing(wish.proposal)) verdict = 'waiting';
     reasons.push({ kind, subject, verdict, wish: wish.proposal });
     if (verdict !== 'decided') continue;
+    if (changesRing(wish.proposal)) changing = true;
     actions.push({ proposal: wish.proposal, fingerprint: wish.fingerprint, until: now + wish.cooldownMs });
   }
   for (const [key, { kind, subject, cleared: already }] of state.last) {
@@ -146,7 +152,12 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
   return { actions, cleared, conditions, reasons, verification };
 }
 
-function reversalWish(proposal: RebalanceProposal, policy: Policy): Wish {
+function changesRing(proposal: Proposal): boolean {
+  if (proposal.kind === 'capacity') return proposal.action !== 'cannot_split';
+  return proposal.kind === 'hot_key' || (proposal.kind === 'rebalance' && proposal.moves.length > 0);
+}
+
+function reversalWish(proposal: NonNullable<Verification['reversal']>, policy: Policy): Wish {
   return {
     proposal,
     fingerprint: `reverse ${proposal.reverses}`,
@@ -167,6 +178,27 @@ function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> 
       cooldownMs: policy.scaling.cooldownMs,
       isNews: (last) => scalingIsNews(proposal, last),
     };
+  }
+}
+
+/** They go before slot moves: what a key leaves behind is moved afterwards. */
+function* keyWishes({ ring, load, pastMoves }: DecideState, policy: Policy, now: number): Generator<Wish> {
+  if (!ring) return;
+  const { cooldownMs, holdMs } = policy.rebalance;
+  for (const signal of SIGNALS) {
+    const state = {
+      signal,
+      ring: ring.signals[signal],
+      view: load.signals[signal],
+      windowMs: load.windowMs,
+      pastMoves: pastMoves[signal],
+    };
+    for (const proposal of hotKeyWishes(state, policy.rebalance, now)) {
+      const fingerprint = `epoch ${ring.epoch} ${proposal.action} ${proposal.toShard}`;
+      const release = proposal.action === 'release_key';
+      const isNews = (last: string) => last !== fingerprint;
+      yield { proposal, fingerprint, cooldownMs, isNews, ...(release && { stabilisationMs: holdMs }) };
+    }
   }
 }
 

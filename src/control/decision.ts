@@ -3,8 +3,9 @@
  * its meaning, readers ignore fields that they do not know.
  */
 import { z } from 'zod';
+import { SIGNALS } from '../signals.ts';
 
-export const DECISION_KINDS = ['scaling', 'rebalance', 'capacity'] as const;
+export const DECISION_KINDS = ['scaling', 'rebalance', 'capacity', 'hot_key'] as const;
 export type DecisionKind = (typeof DECISION_KINDS)[number];
 
 /** Why: one rule that spoke, in the order of their weight. */
@@ -12,7 +13,7 @@ const reason = z.object({
   rule: z
     .string()
     .describe(
-      'name of the rule, such as cpu-high: the table in src/control/scaling.ts, rebalance.ts, verify.ts and capacity.ts',
+      'name of the rule, such as cpu-high: the table in src/control/scaling.ts, rebalance.ts, verify.ts, capacity.ts and hot-key.ts',
     ),
   observed: z.number().describe('what was measured, as a mean over the window'),
   threshold: z.number().describe('the limit that it was held against, from the configuration'),
@@ -24,7 +25,9 @@ const reason = z.object({
 const common = {
   version: z.literal(1).describe('of this schema'),
   id: z.string().describe('unique: leader epoch, dash, number of the decision under it'),
-  subject: z.string().describe('scaling: the service.name; rebalance, capacity: the signal'),
+  subject: z
+    .string()
+    .describe('scaling: the service.name; rebalance, capacity: the signal; hot_key: the signal, a slash, and keyHash'),
   priority: z.enum(['normal', 'high']).describe('high: memory runs out'),
   reasons: z.array(reason).min(1),
   at: z.iso.datetime().describe('the tick that decided; decide() saw this time as now'),
@@ -118,10 +121,46 @@ const capacity = z.object({
     .describe('what else was looked at, and why it was not taken'),
 });
 
-export const decisionSchema = z.discriminatedUnion('kind', [scaling, rebalance, capacity]);
+const hotKey = z.object({
+  ...common,
+  kind: z.literal('hot_key'),
+  action: z
+    .enum(['isolate_key', 'spread_key', 'release_key'])
+    .describe(
+      'isolate_key: the key alone is too much for a shard and gets one for itself; spread_key: the same of a service, whose items go by their trace ids, over all shards; release_key: it is not any more',
+    ),
+  signal: z.enum(SIGNALS),
+  keyHash: z.string().describe('16 hex digits of XXH64 of the key; `weir route` shows that of a key'),
+  key: z
+    .string()
+    .describe('what the key says, such as service.name=checkout; at most 64 bytes of its value; empty: not known'),
+  share: z.number().describe('0..1: of the load of the signal'),
+  fromShard: z.number().nullable().describe('shard that has it now; null: all, by trace id'),
+  toShard: z
+    .number()
+    .nullable()
+    .describe(
+      'shard that gets it, or null as above; the same as fromShard where the key stays and what is beside it goes',
+    ),
+  from: z.number().describe('load of the hottest shard over its fair share, now'),
+  to: z.number().describe('the same once the key is where it goes, before anything else moves'),
+  measured: z
+    .number()
+    .optional()
+    .describe('the same a load window after that was in force; with the status verified or reversed'),
+  reverses: z
+    .string()
+    .optional()
+    .describe('release_key: id of the decision that is taken back, as it made things worse'),
+  bytesPerSecond: z.number().describe('of the key, by samples'),
+  errorBytesPerSecond: z.number().describe('what that may be wrong by, in either direction'),
+});
+
+export const decisionSchema = z.discriminatedUnion('kind', [scaling, rebalance, capacity, hotKey]);
 export type Decision = z.infer<typeof decisionSchema>;
 export type ScalingDecision = z.infer<typeof scaling>;
 export type RebalanceDecision = z.infer<typeof rebalance>;
+export type HotKeyDecision = z.infer<typeof hotKey>;
 export type CapacityDecision = z.infer<typeof capacity>;
 export type Reason = z.infer<typeof reason>;
 
@@ -134,6 +173,7 @@ type Unstamped<D> = D extends Decision ? Omit<D, keyof DecisionStamp> : never;
 /** An action of decide(). */
 export type Proposal = Unstamped<Decision>;
 export type ScalingProposal = Unstamped<ScalingDecision>;
+export type HotKeyProposal = Unstamped<HotKeyDecision>;
 export type RebalanceProposal = Unstamped<RebalanceDecision>;
 export type CapacityProposal = Unstamped<CapacityDecision>;
 

@@ -15,6 +15,15 @@ export interface ServiceView {
   readonly instances: readonly InstanceView[];
 }
 
+/** By samples. */
+export interface KeyRate {
+  readonly bytesPerSecond: number;
+  /** What it may be wrong by, in either direction. */
+  readonly errorBytesPerSecond: number;
+  /** For people; '' where no reporter knows it. */
+  readonly name: string;
+}
+
 export interface SignalView {
   /** By shard id; shards without load may be missing. */
   readonly shardBytesPerSecond: ReadonlyMap<number, number>;
@@ -22,6 +31,8 @@ export interface SignalView {
   readonly slotBytesPerSecond: ReadonlyMap<number, number>;
   /** Of the slots that they do not list, together. */
   readonly restBytesPerSecond: number;
+  /** By hash, 16 hex digits: the heaviest of each reporter. */
+  readonly keys: ReadonlyMap<string, KeyRate>;
 }
 
 export interface LoadView {

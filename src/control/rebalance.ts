@@ -3,7 +3,7 @@
  *
  * | rule | when | then |
  * |---|---|---|
- * | hot-shard | a shard's load > hotRatio * its fair share of the signal's load | move_slots; cannot_balance when not one slot can move |
+ * | hot-shard | a shard's load > hotRatio * its fair share of the signal's load, keys that have a shard for themselves apart; > targetRatio * it within holdMs of a change about a hot key | move_slots; cannot_balance when not one slot can move |
  * | over-capacity | a shard's load > its capacity, and all have room enough together that moves can help | the same |
  *
  * What keeps a plan from being followed by its contrary: the gap between hotRatio and targetRatio, the slots that moved within `holdMs` and stay
@@ -13,8 +13,10 @@ import type { Config } from '../config.ts';
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import type { Signal } from '../signals.ts';
+import { churnLeft, keysChangedWithin, slotsMovedWithin } from './churn.ts';
 import type { RebalanceProposal } from './decision.ts';
-import { distributionOf, fairShares } from './distribution.ts';
+import { distributionOf } from './distribution.ts';
+import { sharesBesideKeys } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
 import { type PlannedShard, planSlotMoves } from './slot-plan.ts';
 
@@ -23,11 +25,13 @@ const AIMED_SHARE = 0.8;
 
 export type RebalancePolicy = Config['control']['rebalance'];
 
-/** Slots of a signal that changed their owner, for whatever reason. */
+/** Slots and keys of a signal that changed their owner, for whatever reason. */
 export interface PastMoves {
   /** Unix ms at which they were decided. */
   readonly at: number;
   readonly slots: readonly number[];
+  /** Hashes of keys that were given an override, or lost it. */
+  readonly keys?: readonly string[];
 }
 
 export interface RebalanceState {
@@ -51,32 +55,41 @@ export function rebalanceWish(
   const loads = ring.shards.map(({ id }) => view.shardBytesPerSecond.get(id) ?? 0);
   const total = loads.reduce((sum, load) => sum + load, 0);
   if (ring.shards.length < 2 || total === 0 || total < policy.minBytesPerSecond) return null;
-  const fair = fairShares(ring.shards, total);
+  const shares = sharesBesideKeys(ring, view);
+  const fair = shares.map(({ share }) => share);
+  const hotRatio = keysChangedWithin(pastMoves, policy.holdMs, now).size > 0 ? policy.targetRatio : policy.hotRatio;
+  // Beside a key that has its shard for itself there is room for no more than what the target allows.
+  const spare = (policy.targetRatio - 1) * (total / ring.shards.length);
+  const hotTimes = shares.map(({ share, byKey }) => (byKey ? 1 + spare / share : hotRatio));
   const capacity = ring.shards.map(({ weight }) => weight * unitCapacity);
   // Beyond that, shards that are even would be above their capacity, too: what helps then is another one (`capacity.ts`).
   const movesHelp = hasRoom(total, capacity, policy);
-  const hotFrom = fair.map((share, i) => Math.min(policy.hotRatio * share, movesHelp ? capacity[i]! : Infinity));
+  const hotFrom = fair.map((share, i) => Math.min(hotTimes[i]! * share, movesHelp ? capacity[i]! : Infinity));
   const hot = ring.shards
-    .map(({ id }, i) => ({ shard: id, load: loads[i]!, times: loads[i]! / fair[i]!, capacity: capacity[i]! }))
+    .map(({ id }, i) => ({
+      ...{ shard: id, load: loads[i]!, times: loads[i]! / fair[i]! },
+      ...{ capacity: capacity[i]!, threshold: hotTimes[i]! },
+    }))
     .filter(({ load }, i) => load > hotFrom[i]!)
     .sort((a, b) => b.times - a.times || a.shard - b.shard);
   if (hot.length === 0) return null;
 
   const aimRatio = 1 + AIMED_SHARE * (policy.targetRatio - 1);
-  const budget = Math.max(0, policy.churnSlots - slotsMovedWithin(policy.churnWindowMs, pastMoves, now).length);
+  const budget = churnLeft(pastMoves, policy, now);
   const shards = ring.shards.map(
     ({ id }, i): PlannedShard => ({
       shard: id,
       load: loads[i]!,
-      limit: policy.targetRatio * fair[i]!,
-      aim: aimRatio * fair[i]!,
+      limit: Math.min(policy.targetRatio, hotTimes[i]!) * fair[i]!,
+      aim: (shares[i]!.byKey ? 1 : aimRatio) * fair[i]!,
       hotFrom: hotFrom[i]!,
+      keptFrom: Math.min(policy.hotRatio * fair[i]!, movesHelp ? capacity[i]! : Infinity),
     }),
   );
   const { moves, unmovable } = planSlotMoves(shards, {
     ring,
     view,
-    held: new Set(slotsMovedWithin(policy.holdMs, pastMoves, now)),
+    held: slotsMovedWithin(pastMoves, policy.holdMs, now),
     maxMoves: Math.min(policy.maxMoves, budget),
     whyNoMore:
       budget < policy.maxMoves
@@ -101,18 +114,13 @@ export function rebalanceWish(
     slotsMoved: moves.reduce((count, move) => count + move.slots.length, 0),
     moves,
     unmovable,
-    reasons: hot.map(({ shard, load, times, capacity: full }) => {
+    reasons: hot.map(({ shard, load, times, capacity: full, threshold }) => {
       const has = `shard ${shard} has ${Math.round(load)} B/s, ${times.toFixed(2)} times its fair share among ${shards.length} shards`;
-      if (times > policy.hotRatio)
-        return { rule: 'hot-shard', observed: times, threshold: policy.hotRatio, window: windowMs, text: has };
+      if (times > threshold) return { rule: 'hot-shard', observed: times, threshold, window: windowMs, text: has };
       const text = `${has}, and more than the ${Math.round(full)} B/s that it can carry; the others have room`;
       return { rule: 'over-capacity', observed: load, threshold: full, window: windowMs, text };
     }),
   };
-}
-
-export function slotsMovedWithin(ms: number, pastMoves: readonly PastMoves[], now: number): number[] {
-  return pastMoves.filter(({ at }) => now - at < ms).flatMap(({ slots }) => slots);
 }
 
 /** Whether moves among the shards can bring every one below its capacity: they bring them to targetRatio times the fair share. */

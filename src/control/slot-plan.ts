@@ -21,6 +21,8 @@ export interface PlannedShard {
   readonly aim: number;
   /** Bytes/s from which on it is hot. */
   readonly hotFrom: number;
+  /** With a slot that alone has more bytes/s it is left alone. */
+  readonly keptFrom: number;
 }
 
 export interface SlotPlanOptions {
@@ -50,7 +52,7 @@ export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlan
   const donors = shards.filter(({ load, aim }) => load > aim).sort((a, b) => filled(b) - filled(a));
   const slotsOf = slotsByOwner(options, new Set(donors.map(({ shard }) => shard)));
   const backend = (of: PlannedShard) => ({ load: filled(of), responseMs: 0, health: 'healthy' as const });
-  const keptHot = ({ shard, hotFrom }: PlannedShard) => (slotsOf.get(shard)!.heaviest?.load ?? 0) > hotFrom;
+  const keptHot = ({ shard, keptFrom }: PlannedShard) => (slotsOf.get(shard)!.heaviest?.load ?? 0) > keptFrom;
   const worthwhile = donors.some((donor) => donor.load > donor.hotFrom && !keptHot(donor));
   score.setBackends(shards.map((shard) => ({ ...backend(shard), location: null })));
   const loadChanged = (index: number) => {

@@ -1,5 +1,5 @@
 /**
- * Whether moves that are in force have made things worse, judged once, when a whole window has been measured under them.
+ * Whether moves, or the override of a key, that are in force have made things worse, judged once, when a whole window has been measured under them.
  *
  * | rule | when | then |
  * |---|---|---|
@@ -10,8 +10,9 @@
  */
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { Signal } from '../signals.ts';
-import type { RebalanceProposal } from './decision.ts';
-import { distributionOf, fairShares } from './distribution.ts';
+import type { HotKeyProposal, Reason, RebalanceProposal } from './decision.ts';
+import { distributionOf } from './distribution.ts';
+import { releaseWish, sharesBesideKeys } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
 import type { RebalancePolicy } from './rebalance.ts';
 import { slotLoadOf } from './slot-plan.ts';
@@ -28,6 +29,8 @@ export interface PlanInForce {
   readonly from: number;
   readonly to: number;
   readonly moves: readonly { readonly from: number; readonly to: number; readonly slots: readonly number[] }[];
+  /** Hashes of the keys that were given an override instead. */
+  readonly keys: readonly string[];
 }
 
 export interface Verification {
@@ -35,7 +38,7 @@ export interface Verification {
   /** Load of the hottest shard over its fair share, now. */
   readonly measured: number;
   /** null: the moves stay. */
-  readonly reversal: RebalanceProposal | null;
+  readonly reversal: RebalanceProposal | HotKeyProposal | null;
 }
 
 /** null: too early to say. */
@@ -50,12 +53,24 @@ export function verifyPlan(
   if (now - plan.activeAt < windowMs) return null;
   const loads = ring.shards.map(({ id }) => view.shardBytesPerSecond.get(id) ?? 0);
   const total = loads.reduce((sum, load) => sum + load, 0);
-  const fair = fairShares(ring.shards, total);
+  const fair = sharesBesideKeys(ring, view).map(({ share }) => share);
   const before = distributionOf(loads, fair);
   const measured = before.maxOverMean;
   const kept: Verification = { plan, measured, reversal: null };
   const worst = plan.from * (1 + policy.reverseMargin);
   if (total < policy.minBytesPerSecond || measured <= worst) return kept;
+  const reason: Reason = {
+    rule: 'plan-made-worse',
+    observed: measured,
+    threshold: worst,
+    window: windowMs,
+    text: `the hottest shard has ${measured.toFixed(2)} times its fair share; it was ${plan.from.toFixed(2)} before decision ${plan.decisionId}, which was to make it ${plan.to.toFixed(2)}: it is taken back`,
+  };
+  const [keyHash] = plan.keys;
+  if (keyHash !== undefined) {
+    const reversal = releaseWish({ signal: plan.signal, ring, view }, keyHash, reason);
+    return reversal.to < measured ? { ...kept, reversal: { ...reversal, reverses: plan.decisionId } } : kept;
+  }
 
   const times = (index: number) => loads[index]! / fair[index]!;
   const hotShards = [...loads.keys()]
@@ -85,15 +100,7 @@ export function verifyPlan(
     moves: moves.sort((a, b) => a.from - b.from || a.to - b.to),
     unmovable: [],
     reverses: plan.decisionId,
-    reasons: [
-      {
-        rule: 'plan-made-worse',
-        observed: measured,
-        threshold: worst,
-        window: windowMs,
-        text: `the hottest shard has ${measured.toFixed(2)} times its fair share; it was ${plan.from.toFixed(2)} before decision ${plan.decisionId}, which was to make it ${plan.to.toFixed(2)}: its moves are taken back`,
-      },
-    ],
+    reasons: [reason],
   };
   return { plan, measured, reversal };
 }

@@ -110,7 +110,7 @@ export function requireSameRouting(
     );
 }
 
-function sameOverrides(a: ReadonlyMap<bigint, number>, b: ReadonlyMap<bigint, number>): boolean {
+function sameOverrides(a: SignalRing['overrides'], b: SignalRing['overrides']): boolean {
   return a.size === b.size && [...a].every(([hash, shard]) => b.get(hash) === shard);
 }
 

@@ -1,11 +1,17 @@
 /** What leads from one ring epoch to the next: only what differs. The control log holds changes, and whole tables just of the first epoch. */
 import { z } from 'zod';
+import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { type RingEpoch, type ShardState, type SignalRing, slotOwners } from './ring-epoch.ts';
+import { type RingEpoch, type ShardState, type SignalRing, shardsOfKey, slotOwners } from './ring-epoch.ts';
 
 const whole = z.int().min(0);
 
 export const shardSchema = z.object({ id: whole, name: z.string(), topic: z.string(), weight: z.number().positive() });
+
+export const overrideSchema = z.object({
+  keyHash: z.string().regex(/^[0-9a-f]{16}$/),
+  shard: z.union([whole, z.literal(BY_TRACE_ID)]),
+});
 
 const slotMove = z.object({
   from: whole,
@@ -19,8 +25,10 @@ const signalChange = z.object({
   added: z.array(shardSchema),
   /** They keep neither slots nor overrides; their topics stay. */
   retired: z.array(whole),
-  /** Overrides that lead elsewhere from now on; null: that are gone. */
-  overrides: z.array(z.object({ keyHash: z.string().regex(/^[0-9a-f]{16}$/), shard: whole.nullable() })),
+  /** Overrides that lead elsewhere from now on, to a shard or by trace id; null: that are gone. `key`: what a hot one says, for people. */
+  overrides: z.array(
+    z.object({ ...overrideSchema.shape, shard: overrideSchema.shape.shard.nullable(), key: z.string().optional() }),
+  ),
 });
 
 export const ringChangeSchema = z.object({
@@ -60,10 +68,11 @@ export function slotCount(move: SlotMove): number {
 export function applyChange(ring: RingEpoch, change: RingChange, epoch: number): RingEpoch {
   const bySignal = <T>(value: (signal: Signal) => T) =>
     Object.fromEntries(SIGNALS.map((signal) => [signal, value(signal)])) as Record<Signal, T>;
+  const signals = bySignal((signal) => changed(ring.signals[signal], change[signal]));
   return {
     epoch,
-    signals: bySignal((signal) => changed(ring.signals[signal], change[signal])),
-    touched: bySignal((signal) => touchedBy(change[signal])),
+    signals,
+    touched: bySignal((signal) => touchedBy(ring.signals[signal], signals[signal], change[signal])),
   };
 }
 
@@ -110,21 +119,41 @@ function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing
     }
   }
   const overrides = new Map(ring.overrides);
-  for (const { keyHash, shard } of change.overrides) {
+  const { hotKeys: hotBefore, ...kept } = ring;
+  const hotKeys = new Map(hotBefore);
+  for (const { keyHash, shard, key } of change.overrides) {
     const hash = BigInt(`0x${keyHash}`);
     if (shard === null) overrides.delete(hash);
     else overrides.set(hash, shard);
+    if (shard === null) hotKeys.delete(hash);
+    else if (key !== undefined) hotKeys.set(hash, key);
   }
   for (const id of change.retired) if (!shards.delete(id)) throw misfit(`shard ${id} is retired, but there is none`);
-  const homeless = [...slotOwners(slots), ...overrides.values()].find((owner) => !shards.has(owner));
+  const homeless = [...slotOwners(slots), ...overrides.values()].find(
+    (owner) => owner !== BY_TRACE_ID && !shards.has(owner),
+  );
   if (homeless !== undefined) throw misfit(`slots or overrides are left with shard ${homeless}, which is none`);
-  return { ...ring, slots, overrides, shards: [...shards.values()].sort((a: ShardState, b) => a.id - b.id) };
+  return {
+    ...kept,
+    slots,
+    overrides,
+    ...(hotKeys.size > 0 && { hotKeys }),
+    shards: [...shards.values()].sort((a: ShardState, b) => a.id - b.id),
+  };
 }
 
 /** Shards that lose or gain slots or keys, ascending. */
-function touchedBy(change: SignalChange | undefined): readonly number[] {
+function touchedBy(ring: SignalRing, next: SignalRing, change: SignalChange | undefined): readonly number[] {
   if (!change) return [];
-  const ids = new Set(change.moves.flatMap(({ from, to }) => [from, to]));
-  for (const { shard } of change.overrides) if (shard !== null) ids.add(shard);
-  return [...ids].sort((a, b) => a - b);
+  const gaining = [...change.moves.map(({ to }) => to), ...shardsOfKeys(next, change)];
+  return [...new Set([...losersOf(ring, change), ...gaining])].sort((a, b) => a - b);
 }
+
+/** Shards that `change` takes slots or keys from. */
+export function losersOf(ring: SignalRing, change: SignalChange): ReadonlySet<number> {
+  return new Set([...change.moves.map(({ from }) => from), ...shardsOfKeys(ring, change)]);
+}
+
+/** Shards that keys whose overrides change go to in `ring`. */
+const shardsOfKeys = (ring: SignalRing, { overrides }: SignalChange) =>
+  overrides.flatMap(({ keyHash }) => [...shardsOfKey(ring, BigInt(`0x${keyHash}`))]);

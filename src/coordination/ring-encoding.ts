@@ -4,7 +4,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { WeirError } from '../errors.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { shardSchema } from './ring-change.ts';
+import { overrideSchema, shardSchema } from './ring-change.ts';
 import { type RingEpoch, type SignalRing, slotOwners, UNTOUCHED } from './ring-epoch.ts';
 
 const signalRing = z.object({
@@ -14,7 +14,7 @@ const signalRing = z.object({
   /** Owner of each slot: base64 of deflate-raw of u16 LE. Runs of a shard make it small: 256 shards on 2^18 slots take about 450 KB. */
   slotTable: z.string(),
   /** 16 hex digits of XXH64 of the key. */
-  overrides: z.array(z.object({ keyHash: z.string().regex(/^[0-9a-f]{16}$/), shard: z.int().min(0) })).max(1_024),
+  overrides: z.array(overrideSchema).max(1_024),
 });
 
 export const signalRingsSchema = z.object({ traces: signalRing, metrics: signalRing, logs: signalRing });

@@ -1,5 +1,5 @@
 /** What one ring epoch holds: everything that decides where an item goes. Immutable. */
-import type { KeySelector, Routing } from '../kernels/split/kernel.ts';
+import { BY_TRACE_ID, type KeySelector, type Override, type Routing } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
 
 export interface ShardState {
@@ -15,8 +15,10 @@ export interface SignalRing {
   readonly slotBits: 16 | 18;
   readonly slots: Uint16Array;
   readonly shards: readonly ShardState[];
-  /** XXH64 of the key -> shard. */
-  readonly overrides: ReadonlyMap<bigint, number>;
+  /** By XXH64 of the key. */
+  readonly overrides: ReadonlyMap<bigint, Override>;
+  /** Of the overrides those that a decision about a hot key has made, and what the key says, for people. */
+  readonly hotKeys?: ReadonlyMap<bigint, string>;
 }
 
 /** Shards that own a slot. Slots come in runs: only those that differ from the one before go into the Set. */
@@ -25,6 +27,13 @@ export function slotOwners(slots: Uint16Array): Set<number> {
   for (let slot = 0; slot < slots.length; slot++)
     if (slot === 0 || slots[slot] !== slots[slot - 1]) owners.add(slots[slot]!);
   return owners;
+}
+
+/** Shards that items of a key go to. */
+export function shardsOfKey({ overrides, slots, slotBits }: SignalRing, hash: bigint): ReadonlySet<number> {
+  const override = overrides.get(hash);
+  if (override === BY_TRACE_ID) return slotOwners(slots);
+  return new Set([override ?? slots[Number(hash >> BigInt(64 - slotBits))]!]);
 }
 
 export interface RingEpoch {

@@ -45,6 +45,7 @@ export interface KernelExports {
   knownCount(): number;
   instanceEpoch(): number;
   servedCount(): number;
+  keySampleCount(): number;
   watchedCount(): number;
   itemCount(): number;
   itemByteCount(): number;
@@ -117,6 +118,9 @@ export interface KernelExports {
   readonly SLOT_BYTES: Address;
   readonly SLOT_BITS: Address;
   readonly SLOT_PAIRS: Address;
+  readonly KEY_SAMPLES: Address;
+  readonly KEY_SAMPLE_BYTES: Address;
+  readonly KEY_NAMES: Address;
   readonly SLOT_TABLES: Address;
   readonly SLOT_TABLE_STRIDE: Address;
   readonly OVERRIDE_TABLES: Address;

@@ -7,6 +7,7 @@ import { ProtobufWriter } from '../protobuf/writer.ts';
 import type { Signal } from '../signals.ts';
 import {
   type InstanceLoad,
+  type KeyLoad,
   type LoadReport,
   MAX_REPORT_BYTES,
   type PartitionLag,
@@ -101,6 +102,13 @@ function writeSlots(slots: SlotLoad): void {
   packedPairs(3, 4, slots.slotBytes);
   uint(5, slots.restSlots);
   uint(6, slots.restBytes);
+  for (const { keyHash, bytes, errorBytes, name } of slots.keys)
+    out.message(14, () => {
+      string(1, keyHash);
+      uint(2, bytes);
+      uint(3, errorBytes);
+      string(4, name);
+    });
 }
 
 function writeLag(lag: PartitionLag): void {
@@ -248,6 +256,7 @@ function decodeSlots(reader: ProtobufReader): SlotLoad {
   const load = { fromUnixMs: 0, toUnixMs: 0, restSlots: 0, restBytes: 0 };
   const slots: number[] = [];
   const bytes: number[] = [];
+  const keys: KeyLoad[] = [];
   while (reader.next()) {
     if (reader.field === 1) load.fromUnixMs = reader.uint();
     else if (reader.field === 2) load.toUnixMs = reader.uint();
@@ -255,8 +264,21 @@ function decodeSlots(reader: ProtobufReader): SlotLoad {
     else if (reader.field === 4) reader.numbers(bytes);
     else if (reader.field === 5) load.restSlots = reader.uint();
     else if (reader.field === 6) load.restBytes = reader.uint();
+    else if (reader.field === 14) keys.push(decodeKey(reader.message()));
   }
-  return { ...load, slotBytes: zip(slots, bytes) };
+  return { ...load, slotBytes: zip(slots, bytes), keys };
+}
+
+function decodeKey(reader: ProtobufReader): KeyLoad {
+  const load = { keyHash: '', bytes: 0, errorBytes: 0, name: '' };
+  while (reader.next()) {
+    if (reader.field === 1) load.keyHash = reader.string();
+    else if (reader.field === 2) load.bytes = reader.uint();
+    else if (reader.field === 3) load.errorBytes = reader.uint();
+    else if (reader.field === 4) load.name = reader.string();
+  }
+  if (!/^[0-9a-f]{16}$/.test(load.keyHash)) throw new ProtobufError(`a key hash of "${load.keyHash}"`);
+  return load;
 }
 
 function decodeLag(reader: ProtobufReader): PartitionLag {

@@ -2,6 +2,7 @@
  * Adds up what a member's committed polls measured, until the reporter drains it once a second. Bounded whatever comes in: shards
  * and slots by their tables, instances by MAX_INSTANCES; if nobody drains, the totals only grow in value.
  */
+import type { AggregateKernel } from '../kernels/aggregate/kernel.ts';
 import type { SplitAggregates } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { type LoadReport, MAX_NAME_LENGTH, type PartitionLag, type Reporter, type Usage } from './load-report.ts';
@@ -14,6 +15,8 @@ export interface LoadAccumulatorOptions {
   /** How often a report carries slots (config: load.slotIntervalMs). */
   readonly slotIntervalMs: number;
   readonly nowUnixMs: number;
+  /** Counts the keys. */
+  readonly aggregate: AggregateKernel;
 }
 
 /** What a report says of the member itself. */
@@ -24,6 +27,8 @@ export interface MemberWord {
 
 const UNSAID: MemberWord = { usage: null, leaving: false };
 
+/** Of each signal: a key that has more than a thousandth of the bytes is among them, see HitterTotals. */
+const KEY_COUNTERS = 1_024;
 /** Instances that one report can hold, over all signals. */
 const MAX_INSTANCES = 16_384;
 /** An instance that says nothing of its CPU and memory for so long is forgotten. */
@@ -31,7 +36,7 @@ const UTILISATION_MEMORY_MS = 600_000;
 
 export class LoadAccumulator {
   readonly #options: LoadAccumulatorOptions;
-  readonly #signals = new Map<Signal, SignalTotals>(SIGNALS.map((signal) => [signal, new SignalTotals()]));
+  readonly #signals: ReadonlyMap<Signal, SignalTotals>;
   readonly #utilisation = new Map<string, { service: string; instance: string; said: InstanceUtilisation }>();
   #instances = 0;
   #instancesLeftOut = 0;
@@ -46,6 +51,8 @@ export class LoadAccumulator {
 
   constructor(options: LoadAccumulatorOptions) {
     this.#options = options;
+    const totals = () => new SignalTotals(options.aggregate.createHeavyHitters(KEY_COUNTERS));
+    this.#signals = new Map(SIGNALS.map((signal) => [signal, totals()]));
     this.#fromUnixMs = options.nowUnixMs;
     this.#slotsFromUnixMs = options.nowUnixMs;
   }
@@ -85,6 +92,7 @@ export class LoadAccumulator {
       } else this.#instancesLeftOut++;
     }
     totals.addSlots(aggregates.slotBytes);
+    totals.addKeys(aggregates.keySamples);
     for (const { service, instance, metric } of aggregates.watched) {
       const reading = readingOf(metric);
       if (!reading) continue;
@@ -121,7 +129,8 @@ export class LoadAccumulator {
         parts.addInstance(signal, instance.load(utilisation.get(key)));
         utilisation.delete(key);
       }
-      if (withSlots && totals.touched.length > 0) {
+      // What only overrides took has touched no slot.
+      if (withSlots && (totals.touched.length > 0 || totals.shards.size > 0)) {
         parts.addSlots(signal, totals.takeSlots(this.#slotsFromUnixMs, toUnixMs));
       }
       totals.shards.clear();
@@ -151,6 +160,11 @@ export class LoadAccumulator {
     this.#acceptedBytes = 0;
     this.#lag = [];
     return reports;
+  }
+
+  /** Gives the counters' memory back; nothing is added afterwards. */
+  close(): void {
+    for (const totals of this.#signals.values()) totals.release();
   }
 
   #takeUtilisation(nowUnixMs: number): Map<string, ReturnType<InstanceUtilisation['take']>> {

@@ -43,6 +43,20 @@ export interface InstanceLoad {
   readonly memoryUtilisation: number | null;
 }
 
+/** Keys that one SlotLoad lists: of 64 shards no more have half of a fair share on one that counts them all. */
+export const MAX_REPORTED_KEYS = 64;
+
+/** By samples of the item bytes, see KeySamples of the split kernel. */
+export interface KeyLoad {
+  /** 16 hex digits of XXH64. */
+  readonly keyHash: string;
+  readonly bytes: number;
+  /** What `bytes` may be wrong by: two standard deviations of the sampling, and what the counter may have from other keys. */
+  readonly errorBytes: number;
+  /** For people, such as `service.name=checkout`; '' where no sample was named. */
+  readonly name: string;
+}
+
 export interface SlotLoad {
   readonly fromUnixMs: number;
   readonly toUnixMs: number;
@@ -51,6 +65,8 @@ export interface SlotLoad {
   /** Slots with items that are not listed. */
   readonly restSlots: number;
   readonly restBytes: number;
+  /** The keys with the most bytes, overridden ones included, heaviest first. */
+  readonly keys: readonly KeyLoad[];
 }
 
 export interface SignalLoad {

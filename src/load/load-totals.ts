@@ -1,6 +1,23 @@
 /** Sums of what committed polls measured: of one signal, and of one service instance. */
-import { LATENCY_BUCKETS, type ServiceAggregate, type ShardAggregate } from '../kernels/split/kernel.ts';
-import { type InstanceLoad, MAX_REPORTED_SLOTS, type ShardLoad, type SlotLoad } from './load-report.ts';
+import type { HeavyHitter, HeavyHitters } from '../kernels/aggregate/kernel.ts';
+import {
+  KEY_STRIDE_BYTES,
+  type KeySamples,
+  LATENCY_BUCKETS,
+  type ServiceAggregate,
+  type ShardAggregate,
+} from '../kernels/split/kernel.ts';
+import {
+  type InstanceLoad,
+  type KeyLoad,
+  MAX_REPORTED_KEYS,
+  MAX_REPORTED_SLOTS,
+  type ShardLoad,
+  type SlotLoad,
+} from './load-report.ts';
+
+/** Of a signal between two drains: a key of one percent is named within the first hundreds. */
+const MAX_KEY_NAMES = 4_096;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -10,7 +27,14 @@ export class SignalTotals {
   readonly instances = new Map<string, InstanceTotals>();
   /** Slots with bytes, in order of first appearance. */
   touched: number[] = [];
+  readonly #keys: HeavyHitters;
+  /** By hash: those that samples have named. */
+  readonly #keyNames = new Map<bigint, string>();
   #slotBytes = new Float64Array(65_536);
+
+  constructor(keys: HeavyHitters) {
+    this.#keys = keys;
+  }
 
   addShard(shard: ShardAggregate): void {
     const known = this.shards.get(shard.shard);
@@ -41,6 +65,11 @@ export class SignalTotals {
     }
   }
 
+  addKeys({ hashes, bytes, names }: KeySamples): void {
+    this.#keys.add(hashes, bytes);
+    for (const { hash, text } of names) if (this.#keyNames.size < MAX_KEY_NAMES) this.#keyNames.set(hash, text);
+  }
+
   takeSlots(fromUnixMs: number, toUnixMs: number): SlotLoad {
     const bytes = this.#slotBytes;
     const byLoad = this.touched.sort((a, b) => bytes[b]! - bytes[a]! || a - b);
@@ -52,11 +81,39 @@ export class SignalTotals {
       slotBytes: listed.flatMap((slot) => [slot, bytes[slot]!]),
       restSlots: rest.length,
       restBytes: rest.reduce((sum, slot) => sum + bytes[slot]!, 0),
+      keys: this.#takeKeys(),
     };
     for (const slot of byLoad) bytes[slot] = 0;
     this.touched = [];
     return load;
   }
+
+  #takeKeys(): KeyLoad[] {
+    const hitters = this.#keys.read().hitters.slice(0, MAX_REPORTED_KEYS);
+    this.#keys.reset();
+    const loads = hitters.map((hitter) => keyLoad(hitter, this.#keyNames.get(hitter.key) ?? ''));
+    const names = new Map(this.#keyNames);
+    // Those that stay heavy stay named.
+    this.#keyNames.clear();
+    for (const { key } of hitters) if (names.has(key)) this.#keyNames.set(key, names.get(key)!);
+    return loads;
+  }
+
+  /** Gives the counters' memory back; nothing is added afterwards. */
+  release(): void {
+    this.#keys.release();
+  }
+}
+
+function keyLoad({ key, weight, error }: HeavyHitter, name: string): KeyLoad {
+  const bytes = Number(weight);
+  const deviation = Math.sqrt(bytes * KEY_STRIDE_BYTES);
+  return {
+    keyHash: key.toString(16).padStart(16, '0'),
+    bytes,
+    errorBytes: Math.round(Number(error) + 2 * deviation),
+    name,
+  };
 }
 
 export class InstanceTotals {

@@ -1,6 +1,7 @@
 /** Sends what a member measured to `weir.load`, off the hot path: once a second, whatever the polls do. It is the member's heartbeat, too. */
 import type { Logger } from 'pino';
 import type { Producer } from '../kafka/port.ts';
+import type { AggregateKernel } from '../kernels/aggregate/kernel.ts';
 import type { SplitAggregates } from '../kernels/split/kernel.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Signal } from '../signals.ts';
@@ -26,6 +27,7 @@ export interface LoadReporterDeps {
   readonly reporter: Reporter;
   readonly intervalMs: number;
   readonly slotIntervalMs: number;
+  readonly aggregate: AggregateKernel;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -35,6 +37,7 @@ export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
   const accumulator = new LoadAccumulator({
     reporter: deps.reporter,
     slotIntervalMs: deps.slotIntervalMs,
+    aggregate: deps.aggregate,
     nowUnixMs: Date.now(),
   });
   const usage = createUsageMeter();
@@ -59,15 +62,21 @@ export function startLoadReporter(deps: LoadReporterDeps): LoadReporter {
     }
   }
 
+  let closing: Promise<void> | null = null;
+  async function end(): Promise<void> {
+    clearInterval(timer);
+    await sending;
+    await send(true).finally(() => accumulator.close());
+  }
+
   return {
     add: (signal, aggregates) => accumulator.add(signal, aggregates),
     accept: (items, bytes) => accumulator.accept(items, bytes),
     setLag: (lag) => accumulator.setLag(lag),
     setRingEpoch: (ringEpoch) => accumulator.setRingEpoch(ringEpoch, Date.now()),
-    async close() {
-      clearInterval(timer);
-      await sending;
-      await send(true);
+    close() {
+      closing ??= end();
+      return closing;
     },
   };
 }

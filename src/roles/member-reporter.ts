@@ -9,10 +9,10 @@ export const memberId = ({ member }: Pick<RoleContext, 'member'>, role: Reporter
 
 /** From now on this part is seen; `close` says that it leaves. */
 export async function startMemberReporter(
-  context: Pick<RoleContext, 'config' | 'names' | 'kafka' | 'metrics' | 'log' | 'member'>,
+  context: Pick<RoleContext, 'config' | 'names' | 'kafka' | 'kernels' | 'metrics' | 'log' | 'member'>,
   role: Reporter['role'],
 ): Promise<LoadReporter> {
-  const { config, names, kafka, metrics, log } = context;
+  const { config, names, kafka, kernels, metrics, log } = context;
   const producer = await kafka.port.producer();
   const reporter = startLoadReporter({
     producer,
@@ -20,6 +20,7 @@ export async function startMemberReporter(
     reporter: { id: memberId(context, role), role, version: weirVersion() },
     intervalMs: config.load.reportIntervalMs,
     slotIntervalMs: config.load.slotIntervalMs,
+    aggregate: kernels.aggregate,
     metrics,
     log,
   });

@@ -2,8 +2,9 @@
 import type { SignalChange } from '../coordination/ring-change.ts';
 import { type SignalRing, selectorOf } from '../coordination/ring-epoch.ts';
 import type { PastChange } from '../coordination/state.ts';
-import type { Routing } from '../kernels/split/kernel.ts';
+import { BY_TRACE_ID, type Routing } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
+import { type CarryRoutings, withSpreadKeys } from './carry-split.ts';
 
 /** By which ring epoch items were routed when they came, and to which shard: from there all their copies come. */
 export interface Origin {
@@ -24,20 +25,21 @@ export function carryRoutings(
   next: SignalRing,
   from: number,
   past: readonly CarriedChange[],
-): (origin: Origin) => Routing {
+): (origin: Origin) => CarryRoutings {
   const whole = carryRouting(before, next, from);
-  const known = new Map<string, Routing>();
+  const known = new Map<string, CarryRoutings>();
   return (origin) => {
     const since = past.filter(({ epoch, abandons }) =>
       abandons === null ? epoch > origin.ringEpoch : abandons === origin.ringEpoch,
     );
     const key = `${origin.shard} ${since.map(({ epoch }) => epoch).join(' ')}`;
-    let routing = known.get(key);
-    if (!routing) {
-      routing = withoutWhatIsThere(whole, before, from, origin.shard, since);
-      known.set(key, routing);
+    let routings = known.get(key);
+    if (!routings) {
+      const first = withoutWhatIsThere(whole, before, from, origin.shard, since);
+      routings = withSpreadKeys(first, { before, next, from, home: origin.shard, past, since });
+      known.set(key, routings);
     }
-    return routing;
+    return routings;
   };
 }
 
@@ -52,12 +54,15 @@ export function carriedChanges(changes: readonly PastChange[], signal: Signal): 
   );
 }
 
-/** Sends what the change takes from the shard to where it goes, and all else to the shard itself. */
+/** Sends what the change takes from the shard to where it goes, and all else to the shard itself. Keys that are spread are left to `withSpreadKeys`. */
 export function carryRouting(before: SignalRing, next: SignalRing, from: number): Routing {
   const slots = new Uint16Array(before.slots.length).fill(from);
   for (let slot = 0; slot < slots.length; slot++) if (before.slots[slot] === from) slots[slot] = next.slots[slot]!;
   const shift = BigInt(64 - before.slotBits);
-  const ownerIn = (ring: SignalRing, hash: bigint) => ring.overrides.get(hash) ?? ring.slots[Number(hash >> shift)]!;
+  const ownerIn = (ring: SignalRing, hash: bigint) => {
+    const override = ring.overrides.get(hash);
+    return override === undefined || override === BY_TRACE_ID ? ring.slots[Number(hash >> shift)]! : override;
+  };
   const hashes = [...before.overrides.keys(), ...next.overrides.keys()];
   const overrides = new Map(
     hashes.map((hash) => [hash, ownerIn(before, hash) === from ? ownerIn(next, hash) : from] as const),
@@ -87,6 +92,7 @@ function withoutWhatIsThere(
           if (having.includes(giver)) bySlot.set(slot, [...having, to]);
         }
     for (const { keyHash, shard } of change.overrides) {
+      if (shard === BY_TRACE_ID) continue;
       const hash = BigInt(`0x${keyHash}`);
       byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slotOf(hash)]!));
     }
@@ -97,7 +103,8 @@ function withoutWhatIsThere(
     if (slots[slot] !== from && isThere(slot, slots[slot]!)) slots[slot] = from;
   const overrides = new Map(
     [...whole.overrides].map(
-      ([hash, to]) => [hash, isThere(slotOf(hash), to) || byKey.get(hash)?.has(to) ? from : to] as const,
+      ([hash, to]) =>
+        [hash, to !== BY_TRACE_ID && (isThere(slotOf(hash), to) || byKey.get(hash)?.has(to)) ? from : to] as const,
     ),
   );
   return { ...whole, slots, overrides };

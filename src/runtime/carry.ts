@@ -10,6 +10,7 @@
  */
 import { abortable } from '../abortable.ts';
 import type { Config } from '../config.ts';
+import { losersOf } from '../coordination/ring-change.ts';
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ControlState, ProposedRing } from '../coordination/state.ts';
 import { passCorrupt } from '../kafka/pass-corrupt.ts';
@@ -20,6 +21,7 @@ import { groupByKeptHeaders, headerBytes } from '../pipeline/kept-headers.ts';
 import { RECORD_OVERHEAD_BYTES } from '../pipeline/transact.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { carriedChanges, carryRoutings, type Origin } from './carry-routing.ts';
+import { splitCarried } from './carry-split.ts';
 
 export interface CarryOptions {
   readonly port: KafkaPort;
@@ -62,8 +64,9 @@ export async function carryItems(
   return { items, bytes };
 }
 
-function losers({ change }: ProposedRing, signal: Signal): ReadonlySet<number> {
-  return new Set(change[signal]?.moves.map(({ from }) => from));
+function losers({ before, change }: ProposedRing, signal: Signal): ReadonlySet<number> {
+  const of = change[signal];
+  return of ? losersOf(before.signals[signal], of) : new Set();
 }
 
 async function carryShard(
@@ -120,14 +123,20 @@ async function carryShard(
       const alike = alikeFrom(poll, at, at + count, from);
       const values = Array.from({ length: alike - at }, (_, i) => poll.value(at + i));
       const maxRecordBytes = limits.maxRecordBytes - Math.max(...headers.map(headerBytes));
-      const result = await kernel.split(of, { values, groups }, { ...limits, maxRecordBytes }, routingOf(origin));
+      const result = await splitCarried(
+        kernel,
+        of,
+        { values, groups },
+        { ...limits, maxRecordBytes },
+        routingOf(origin),
+      );
       try {
         const to = at + result.taken;
         const source = `${topic}/0/${poll.offset(at)}-${poll.offset(to - 1)}`;
         for (const { shard, group, value } of result.outputs)
           if (shard !== from)
             sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, origin, headers[group]!));
-        const copied = result.aggregates.shards.filter(({ shard }) => shard !== from);
+        const copied = result.loads.filter(({ shard }) => shard !== from);
         carried = {
           items: copied.reduce((sum, { items }) => sum + items, carried.items),
           bytes: copied.reduce((sum, { bytes }) => sum + bytes, carried.bytes),

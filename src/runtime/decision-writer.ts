@@ -129,7 +129,7 @@ export class DecisionWriter {
     const reversed = reversal !== null;
     const event = { type: 'PlanVerified', version: 1, at, epoch, decisionId, measured, reversed } as const;
     const found = await findDecision(port, names, decisionId);
-    if (found?.kind !== 'rebalance') return { event, decision: null };
+    if (found?.kind !== 'rebalance' && found?.kind !== 'hot_key') return { event, decision: null };
     return { event, decision: { ...found, measured, status: reversed ? 'reversed' : 'verified' } };
   }
 }

@@ -124,11 +124,12 @@ export class LeaderDuty {
       if ((await this.#snapshot(lead)).kind !== 'committed') return;
       const at = now();
       const inputOffset = this.#observer.inputOffset;
-      const { ring, decisions: last, changes } = lead.state;
+      const { ring, decisions: last, changes, proposed } = lead.state;
       const load = this.#observer.window.view(at);
       const past = { pastMoves: pastMovesOf(changes), pastShards: pastShardsOf(changes) };
       const plan = config.control.rebalance.apply ? planInForce(lead.state) : null;
-      const decided = decide({ ring, load, last, conditions, ...past, plan }, config.control, kernels.score, at);
+      const state = { ring, load, last, conditions, ...past, plan, changing: proposed !== null };
+      const decided = decide(state, config.control, kernels.score, at);
       conditions = decided.conditions;
       if ((await this.#decisions.write(lead, decided, { at, inputOffset })).kind !== 'committed') return;
       onTick?.({ at, inputOffset, verdicts: decided.reasons });

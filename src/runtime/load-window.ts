@@ -155,6 +155,11 @@ export class LoadWindow {
     return used;
   }
 
+  /** By hash, 16 hex digits: the heaviest of each reporter. */
+  keys(signal: Signal): SignalView['keys'] {
+    return this.#members.slotRates(signal).keys;
+  }
+
   services(nowUnixMs: number): ServiceDetails[] {
     return this.#instances.details(this.#divisor(nowUnixMs), nowUnixMs);
   }

@@ -13,8 +13,10 @@ export function pastMovesOf(changes: readonly PastChange[]): DecideState['pastMo
   const of = (signal: Signal) =>
     changes.flatMap(({ change, at, abandons }) => {
       // What is taken back has never been away.
-      const moves = (abandons === null && change[signal]?.moves) || [];
-      return moves.length === 0 ? [] : [{ at, slots: moves.flatMap(({ runs }) => slotsOf(runs)) }];
+      const { moves = [], overrides = [] } = (abandons === null && change[signal]) || {};
+      if (moves.length === 0 && overrides.length === 0) return [];
+      const keys = overrides.map(({ keyHash }) => keyHash);
+      return [{ at, slots: moves.flatMap(({ runs }) => slotsOf(runs)), keys }];
     });
   const moves = Object.fromEntries(
     SIGNALS.map((signal) => [signal, of(signal)]),
@@ -51,6 +53,8 @@ export function planInForce({
   const past = changes.at(-1);
   if (!ring || proposed || past?.epoch !== ring.epoch || !past.planned || past.decisionId === null) return null;
   const { change, decisionId, epoch, activeAt, planned } = past;
-  const moves = (change[planned.signal]?.moves ?? []).map(({ from, to, runs }) => ({ from, to, slots: slotsOf(runs) }));
-  return { decisionId, epoch, activeAt, moves, ...planned };
+  const { moves: slotMoves = [], overrides = [] } = change[planned.signal] ?? {};
+  const moves = slotMoves.map(({ from, to, runs }) => ({ from, to, slots: slotsOf(runs) }));
+  const keys = overrides.map(({ keyHash }) => keyHash);
+  return { decisionId, epoch, activeAt, moves, keys, ...planned };
 }

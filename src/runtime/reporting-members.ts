@@ -1,5 +1,5 @@
 /** The members whose reports a load window holds: which report is news, and what each said last. */
-import type { SignalView } from '../control/load-view.ts';
+import type { KeyRate, SignalView } from '../control/load-view.ts';
 import type { LoadReport, Reporter, SlotLoad, Usage } from '../load/load-report.ts';
 import type { Signal } from '../signals.ts';
 
@@ -17,6 +17,8 @@ export interface MemberView extends Reporter {
 
 /** Remembered beyond the window, too. */
 const MAX_MEMBERS = 20_000;
+
+const UNHEARD: KeyRate = { bytesPerSecond: 0, errorBytesPerSecond: 0, name: '' };
 
 interface Member {
   reporter: Reporter;
@@ -104,9 +106,10 @@ export class ReportingMembers {
       }));
   }
 
-  /** The last that each member said of its slots, over the time that it covers. */
-  slotRates(signal: Signal): Pick<SignalView, 'slotBytesPerSecond' | 'restBytesPerSecond'> {
+  /** The last that each member said of its slots and keys, over the time that it covers. */
+  slotRates(signal: Signal): Omit<SignalView, 'shardBytesPerSecond'> {
     const rates = new Map<number, number>();
+    const keys = new Map<string, KeyRate>();
     let restBytesPerSecond = 0;
     for (const { slots } of this.#members.values()) {
       const load = slots.get(signal);
@@ -117,8 +120,16 @@ export class ReportingMembers {
         rates.set(slot, (rates.get(slot) ?? 0) + load.slotBytes[i + 1]! / seconds);
       }
       restBytesPerSecond += load.restBytes / seconds;
+      for (const { keyHash, bytes, errorBytes, name } of load.keys) {
+        const { bytesPerSecond, errorBytesPerSecond, name: known } = keys.get(keyHash) ?? UNHEARD;
+        keys.set(keyHash, {
+          bytesPerSecond: bytesPerSecond + bytes / seconds,
+          errorBytesPerSecond: errorBytesPerSecond + errorBytes / seconds,
+          name: known || name,
+        });
+      }
     }
-    return { slotBytesPerSecond: rates, restBytesPerSecond };
+    return { slotBytesPerSecond: rates, restBytesPerSecond, keys };
   }
 
   #count({ reporter, signals, acceptedItems, acceptedBytes }: LoadReport, sign: 1 | -1): Member | undefined {

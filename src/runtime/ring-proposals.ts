@@ -1,6 +1,6 @@
 /** How a ring epoch comes to be proposed: for a wish about shards, for a decision, or to take the proposal before it back. */
 import type { Config } from '../config.ts';
-import type { CapacityProposal, Proposal } from '../control/decision.ts';
+import type { CapacityProposal, HotKeyProposal, Proposal } from '../control/decision.ts';
 import { planShardChange, type ShardWish } from '../control/shard-change.ts';
 import { slotLoadOf } from '../control/slot-plan.ts';
 import type { LedEvent } from '../coordination/events.ts';
@@ -9,6 +9,7 @@ import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
+import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import type { LoadWindow } from './load-window.ts';
@@ -84,12 +85,23 @@ export class RingProposals {
       if (outcome.kind !== 'proposed') return outcome;
       return { ...outcome, proposal: { ...outcome.proposal, reason: text, decisionId } };
     }
+    if (proposal.kind === 'hot_key')
+      return { kind: 'proposed', proposal: this.#ofKey(state, proposal, text, decisionId), text };
     const { action, moves, from, to } = proposal;
     if (moves.length === 0) return null;
     const ofMoves = { ...this.#proposal(state, changeOfMoves(signal, moves), text), decisionId };
     // What takes moves back is not judged in its turn.
     if (action === 'reverse') return { kind: 'proposed', proposal: ofMoves, text };
     return { kind: 'proposed', proposal: { ...ofMoves, planned: { signal, from, to } }, text };
+  }
+
+  #ofKey(state: ControlState, proposal: HotKeyProposal, text: string, decisionId: string): Proposed {
+    const { signal, keyHash, key, action, toShard, from, to } = proposal;
+    const released = action === 'release_key';
+    const overrides = [released ? { keyHash, shard: null } : { keyHash, shard: toShard ?? BY_TRACE_ID, key }];
+    const change = { [signal]: { moves: [], added: [], retired: [], overrides } };
+    const proposed = { ...this.#proposal(state, change, text), decisionId };
+    return released ? proposed : { ...proposed, planned: { signal, from, to } };
   }
 
   /** The tables in force once more, as the next ring epoch. */

@@ -325,8 +325,8 @@ describe('the view of an installation', () => {
         pending: null,
       });
       const { shard: from, slot, topic } = before.now;
-      expect([ring.signals.traces.slots[slot!], topic]).toEqual([from, names.shard('traces', from)]);
-      const to = (from + 1) % 4;
+      expect([ring.signals.traces.slots[slot!], topic]).toEqual([from, names.shard('traces', from!)]);
+      const to = (from! + 1) % 4;
       await write(
         names.control,
         encodeEvent({
@@ -341,7 +341,7 @@ describe('the view of an installation', () => {
             base: 1,
             reason: 'why',
           },
-          change: { traces: { moves: [{ from, to, runs: [slot!, 1] }], added: [], retired: [], overrides: [] } },
+          change: { traces: { moves: [{ from: from!, to, runs: [slot!, 1] }], added: [], retired: [], overrides: [] } },
         }),
       );
       await vi.waitFor(async () => expect((await view.topology()).change).not.toBeNull(), { timeout: 5_000 });

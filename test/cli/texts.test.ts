@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeError } from '../../src/cli/exit.ts';
 import { decisionsText, lagText, locksText, membersText, ringText, shardsText } from '../../src/cli/inspect.ts';
+import { routeText } from '../../src/cli/shards.ts';
 import { table } from '../../src/cli/table.ts';
 import type { Decision } from '../../src/control/decision.ts';
 import { WeirError } from '../../src/errors.ts';
@@ -92,7 +93,15 @@ describe('weir inspect', () => {
       ringEpoch: 2,
       leader: { member: 'm-1', leaderEpoch: 9, since: '2026-01-01T00:00:00.000Z' },
       signals: [
-        { signal: 'logs', key: 'trace_id', ingestTopic: 'otlp_logs', slots: 65_536, shards: 16, overrides: [] },
+        {
+          signal: 'logs',
+          key: 'trace_id',
+          ingestTopic: 'otlp_logs',
+          slots: 65_536,
+          shards: 16,
+          overrides: [],
+          heavyKeys: [],
+        },
       ],
       change: {
         ringEpoch: 3,
@@ -159,6 +168,51 @@ describe('weir inspect', () => {
         '    shard 1 has 2.10 times the mean\n',
     );
     expect(decisionsText({ decisions: [] })).toBe('No decision yet.\n');
+  });
+
+  it('shows which keys are hot, what is done about them, and where they go', () => {
+    const hot: Decision = {
+      ...common,
+      kind: 'hot_key',
+      subject: 'traces/00000000000000ff',
+      signal: 'traces',
+      keyHash: '00000000000000ff',
+      key: 'service.name=checkout',
+      share: 0.38,
+      ...{ action: 'spread_key', fromShard: 3, toShard: null, from: 6.1, to: 1.4 },
+      ...{ bytesPerSecond: 380, errorBytesPerSecond: 2 },
+      reasons: [reason],
+    };
+    const says = (of: Partial<typeof hot>) => decisionsText({ decisions: [{ ...hot, ...of }] }).split('\n')[0]!;
+    expect(says({})).toContain('spread key service.name=checkout (38.0% of the load) over all shards by trace id');
+    expect(says({ action: 'isolate_key', toShard: 3, key: '' })).toContain(
+      'give key 00000000000000ff (38.0% of the load) shard 3 for itself',
+    );
+    expect(says({ action: 'release_key', toShard: 3 })).toContain('go by its slot again, to shard 3');
+
+    const text = ringText({
+      ...{ prefix: '', kafka: 'Apache Kafka at a:1', ringEpoch: 2, leader: null, change: null, waiting: [] },
+      signals: [
+        {
+          ...{ signal: 'traces', key: 'service.name', ingestTopic: 'otlp_spans', slots: 65_536, shards: 16 },
+          overrides: [
+            { keyHash: '00000000000000ff', key: 'service.name=checkout', shard: null },
+            { keyHash: '00000000000000fe', key: '', shard: 2 },
+          ],
+          heavyKeys: [
+            { keyHash: '00000000000000ff', key: 'service.name=checkout', share: 0.38, relative: 6.08 },
+            { keyHash: '00000000000000fd', key: 'service.name=cart', share: 0.04, relative: 0.64 },
+          ],
+        },
+      ],
+    });
+    expect(text).toMatch(/^traces +service\.name=checkout +00000000000000ff +38\.0% +6\.08 +all, by trace id$/m);
+    expect(text).toMatch(/^traces +service\.name=cart +00000000000000fd +4\.0% +0\.64 +-$/m);
+    expect(text).toMatch(/^traces +- +00000000000000fe +- +- +shard 2$/m);
+
+    const place = { ringEpoch: 2, slot: null, shard: null, name: null, topic: null };
+    const route = { signal: 'traces', key: 'checkout', routedBy: 'service.name', keyHash: 'ff' } as const;
+    expect(routeText({ ...route, now: place, pending: null })).toContain('all shards, each item by its trace id');
   });
 
   it('shows locks and what became of operations', () => {

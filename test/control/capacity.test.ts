@@ -36,6 +36,7 @@ function viewOf(ring: SignalRing, loads: readonly number[], slots = new Map<numb
     shardBytesPerSecond: new Map(loads.map((load, id) => [id, load])),
     slotBytesPerSecond: slots.size > 0 ? slots : new Map(even),
     restBytesPerSecond: 0,
+    keys: new Map(),
   };
 }
 

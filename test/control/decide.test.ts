@@ -10,7 +10,7 @@ const policy = defaultConfig().control;
 const { cooldownMs, stabilisationMs } = policy.scaling;
 
 const UNCHANGED = { changedAt: null, reshapedAt: new Map<number, number>() };
-const none = { shardBytesPerSecond: new Map(), slotBytesPerSecond: new Map(), restBytesPerSecond: 0 };
+const none = { shardBytesPerSecond: new Map(), slotBytesPerSecond: new Map(), restBytesPerSecond: 0, keys: new Map() };
 const view = (...services: ServiceView[]): LoadView => ({
   windowMs: 15_000,
   warmingUp: false,

@@ -31,7 +31,12 @@ const SLOTS = 1_024;
 /** The load lies on so many slots, spread over the table. */
 const LOADED_SLOTS = 64;
 const LOADED = Array.from({ length: LOADED_SLOTS }, (_, i) => i * (SLOTS / LOADED_SLOTS) + 5);
-const NO_LOAD: SignalView = { shardBytesPerSecond: new Map(), slotBytesPerSecond: new Map(), restBytesPerSecond: 0 };
+const NO_LOAD: SignalView = {
+  shardBytesPerSecond: new Map(),
+  slotBytesPerSecond: new Map(),
+  restBytesPerSecond: 0,
+  keys: new Map(),
+};
 
 /** A time of one load. */
 interface Spell {
@@ -93,7 +98,7 @@ class Installation {
       const owner = traces.slots[slot]!;
       loads.set(owner, loads.get(owner)! + load);
     }
-    const view: SignalView = { shardBytesPerSecond: loads, slotBytesPerSecond, restBytesPerSecond: 0 };
+    const view: SignalView = { shardBytesPerSecond: loads, slotBytesPerSecond, restBytesPerSecond: 0, keys: new Map() };
     const state = {
       ring: this.#ring,
       load: {
@@ -119,7 +124,14 @@ class Installation {
       const { kind, subject, action } = proposal;
       const id = `${now}`;
       this.#last.set(decisionKey(kind, subject), { id, kind, subject, fingerprint, at: now, until, cleared: false });
-      if (inFlight || kind === 'scaling' || action === 'cannot_split' || action === 'cannot_balance') continue;
+      if (
+        inFlight ||
+        kind === 'scaling' ||
+        kind === 'hot_key' ||
+        action === 'cannot_split' ||
+        action === 'cannot_balance'
+      )
+        continue;
       inFlight = true;
       if (kind === 'rebalance') {
         const moves = proposal.moves.map(({ from, to, slots }) => ({ from, to, runs: runsOf(slots) }));

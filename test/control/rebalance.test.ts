@@ -35,7 +35,7 @@ function view(
   for (const [shard, load] of Object.entries(overridden)) add(Number(shard), load);
   for (const { id } of of.shards) if (rest > 0) add(id, rest / of.shards.length);
   const slotBytesPerSecond = new Map(Object.entries(slots).map(([slot, load]) => [Number(slot), load]));
-  return { shardBytesPerSecond, slotBytesPerSecond, restBytesPerSecond: rest };
+  return { shardBytesPerSecond, slotBytesPerSecond, restBytesPerSecond: rest, keys: new Map() };
 }
 
 const NOW = 1_000_000_000;
@@ -213,6 +213,7 @@ describe('the rebalance of a signal', () => {
       ]),
       slotBytesPerSecond: new Map(),
       restBytesPerSecond: 655.36 * KB,
+      keys: new Map(),
     };
     const found = wish(skewed, seen, { maxMoves: 65_536, churnSlots: 65_536 })!;
     expect(found.to).toBeLessThanOrEqual(1.15 + 1e-3);

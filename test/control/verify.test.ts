@@ -24,6 +24,7 @@ const plan: PlanInForce = {
   activeAt: ACTIVE_AT,
   from: 1.6,
   to: 1.1,
+  keys: [],
   moves: [
     { from: 0, to: 1, slots: [0] },
     { from: 0, to: 2, slots: [4] },
@@ -34,6 +35,7 @@ const view = (shards: readonly number[], slots: Record<number, number>): SignalV
   shardBytesPerSecond: new Map(shards.map((load, shard) => [shard, load * KB])),
   slotBytesPerSecond: new Map(Object.entries(slots).map(([slot, load]) => [Number(slot), load * KB])),
   restBytesPerSecond: 0,
+  keys: new Map(),
 });
 const verify = (seen: SignalView, now = ACTIVE_AT + WINDOW, over: Partial<typeof policy> = {}) =>
   verifyPlan(plan, ring, seen, WINDOW, { ...policy, ...over }, now);
@@ -77,6 +79,34 @@ describe('the verdict on moves that are in force', () => {
     expect(verify(view([50, 60, 50, 240], { 0: 20, 4: 10 }))!.reversal).toBeNull();
     // Slot 0 makes any shard hot.
     expect(verify(view([60, 250, 50, 40], { 0: 240 }))!.reversal).toBeNull();
+  });
+
+  it('takes the override of a key back where its shard has become the hottest by it', () => {
+    const keyHash = '0000000000000005';
+    const isolated = { ...ring, overrides: new Map([[5n, 3]]) };
+    const of = { ...plan, moves: [], keys: [keyHash] };
+    const rate = { bytesPerSecond: 60 * KB, errorBytesPerSecond: KB, name: 'trace_id=05' };
+    const judged = (shards: readonly number[]) =>
+      verifyPlan(
+        of,
+        isolated,
+        { ...view(shards, {}), keys: new Map([[keyHash, rate]]) },
+        WINDOW,
+        policy,
+        ACTIVE_AT + WINDOW,
+      )!;
+    // Slot 0, where the key comes from, is shard 1's.
+    expect(judged([60, 60, 100, 180]).reversal).toMatchObject({
+      action: 'release_key',
+      key: 'trace_id=05',
+      reverses: '7-1',
+      fromShard: 3,
+      toShard: 1,
+      from: 1.8,
+      to: 1.2,
+      reasons: [{ rule: 'plan-made-worse' }],
+    });
+    expect(judged([60, 180, 60, 100]).reversal).toBeNull();
   });
 
   it('takes nothing back of a signal with too little load to judge', () => {

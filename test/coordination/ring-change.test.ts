@@ -2,12 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { firstRing } from '../../src/coordination/first-ring.ts';
 import {
   applyChange,
+  losersOf,
   type RingChange,
   revert,
+  ringChangeSchema,
   runsOf,
   type SignalChange,
   slotsOf,
 } from '../../src/coordination/ring-change.ts';
+import { BY_TRACE_ID } from '../../src/kernels/split/kernel.ts';
 import { kernels, testConfig } from './cluster.ts';
 
 const base = firstRing(testConfig(), kernels.ring, kernels.hash);
@@ -39,13 +42,32 @@ describe('a change of the ring', () => {
       2,
     );
     expect(next.epoch).toBe(2);
-    expect(next.touched).toEqual({ traces: [1, 2, 4], metrics: [], logs: [] });
+    // Shard 3 loses the key that goes to 2: it is in slot 0.
+    expect(base.signals.traces.slots[0]).toBe(3);
+    expect(next.touched).toEqual({ traces: [1, 2, 3, 4], metrics: [], logs: [] });
     expect(next.signals.logs).toBe(base.signals.logs);
     expect(next.signals.traces.shards.at(-1)).toEqual(added);
     expect(next.signals.traces.overrides.get(255n)).toBe(2);
+    expect(next.signals.traces.hotKeys).toBeUndefined();
     const differ = [...before.keys()].filter((slot) => next.signals.traces.slots[slot] !== before[slot]);
     expect(differ).toEqual(slots);
     expect(base.signals.traces.slots).toEqual(before);
+  });
+
+  it('touches every shard when it spreads a key by trace id, or gives it back to its slot', () => {
+    const all = base.signals.traces.shards.map(({ id }) => id);
+    const overrides = [{ keyHash: '00000000000000ff', shard: BY_TRACE_ID, key: 'service.name=checkout' }];
+    const parsed = ringChangeSchema.parse(JSON.parse(JSON.stringify(change({ overrides }))));
+    const spread = applyChange(base, parsed, 2);
+    expect(spread.signals.traces.overrides).toEqual(new Map([[255n, BY_TRACE_ID]]));
+    expect(spread.signals.traces.hotKeys).toEqual(new Map([[255n, 'service.name=checkout']]));
+    expect(spread.touched.traces).toEqual(all);
+    expect([...losersOf(base.signals.traces, parsed.traces!)]).toEqual([3]);
+    const back = change({ overrides: [{ keyHash: '00000000000000ff', shard: null }] });
+    const released = applyChange(spread, back, 3);
+    expect(released.signals.traces).toEqual(base.signals.traces);
+    expect(released.touched.traces).toEqual(all);
+    expect([...losersOf(spread.signals.traces, back.traces!)].sort()).toEqual(all);
   });
 
   it('is taken back by an epoch with the tables of before, that touches the same shards', () => {

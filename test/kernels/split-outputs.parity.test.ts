@@ -1,7 +1,13 @@
 /** Where items go and what is summed up of them, on every split kernel, against values worked out by other means. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import createXxhash from 'xxhash-wasm';
-import { bucketOf, CALL_BOUNDS, type KeySelector, LATENCY_BUCKETS } from '../../src/kernels/split/kernel.ts';
+import {
+  BY_TRACE_ID,
+  bucketOf,
+  CALL_BOUNDS,
+  type KeySelector,
+  LATENCY_BUCKETS,
+} from '../../src/kernels/split/kernel.ts';
 import { fieldsOf } from '../../src/kernels/split/reference-rule.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { SIGNALS } from '../../src/signals.ts';
@@ -20,6 +26,8 @@ beforeAll(async () => {
 
 const shardOf = (key: Uint8Array) => routingWith().slots[Number(xxh64(key) >> 48n)]!;
 const utf8 = (value: string) => new TextEncoder().encode(value);
+const serviceOf = ({ resource: around }: DecodedItem) =>
+  JSON.parse(around).resource.attributes[0].value.stringValue as string;
 
 /** Shard of the only item of a request. */
 async function routed(request: Uint8Array, selector: KeySelector, signal: (typeof SIGNALS)[number] = 'traces') {
@@ -268,6 +276,75 @@ describe('routing', () => {
       const slots = [...answer.aggregates.slotBytes].filter((_, index) => index % 2 === 0);
       expect(slots.includes(Number(hash >> 48n))).toBe(shard !== target);
     }
+  });
+
+  it('sends the items of a key that is spread by the slots of their trace ids, and all others by their keys', async () => {
+    const byService = { kind: 'service.name' } as const;
+    const overrides = new Map([[xxh64(utf8('spread')), BY_TRACE_ID] as const]);
+    const values = ['spread', 'other'].map((service) =>
+      resourceX(resource({ 'service.name': service }), scope(...Array.from({ length: 200 }, (_, n) => span(n, n)))),
+    );
+    const answer = await splitWithAll('traces', { values }, ROOMY, routingWith({ selector: byService, overrides }));
+    const seen = new Map<string, number>();
+    for (const { shard, value } of answer.outputs) {
+      for (const { traceId, resource: around } of decodeItems('traces', value)) {
+        const service = JSON.parse(around).resource.attributes[0].value.stringValue as string;
+        seen.set(service, (seen.get(service) ?? 0) + 1);
+        // Span 0 has no trace id: it goes by its resource.
+        if (traceId === '00'.repeat(16)) continue;
+        expect(shard).toBe(shardOf(service === 'spread' ? hex(traceId) : utf8(service)));
+      }
+    }
+    expect([...seen.values()]).toEqual([200, 200]);
+    expect(new Set(answer.outputs.map(({ shard }) => shard)).size).toBe(16);
+    // Of the slots, not of a shard of its own; as keys are counted what they are.
+    const slots = [...answer.aggregates.slotBytes].filter((_, index) => index % 2 === 0);
+    expect(slots).toContain(Number(xxh64(otlp.traceId(7)) >> 48n));
+    for (const hash of answer.aggregates.keySamples.hashes)
+      expect([xxh64(utf8('spread')), xxh64(utf8('other'))]).toContain(hash);
+  });
+
+  it.each(SIGNALS)(
+    'sends items of %s without a trace id, of a key that is spread, by their resource',
+    async (signal) => {
+      const plain = { ...routingWith({ selector: { kind: 'resource' } }) };
+      const byService = { kind: 'service.name' } as const;
+      const overrides = new Map([[xxh64(utf8('spread')), BY_TRACE_ID] as const]);
+      const values = Array.from({ length: 50 }, (_, pod) =>
+        concat(
+          resourceX(
+            resource({ 'service.name': 'spread', 'k8s.pod.uid': pod }),
+            scope(item(text(3, 'a')), item(text(3, 'b'))),
+            resource({ zone: 'behind the scopes' }),
+            text(3, 'schema'),
+          ),
+        ),
+      );
+      const spread = await splitWithAll(signal, { values }, ROOMY, routingWith({ selector: byService, overrides }));
+      const byResource = await splitWithAll(signal, { values }, ROOMY, plain);
+      expect(spread.outputs).toEqual(byResource.outputs);
+      expect(spread.outputs.length).toBeGreaterThan(10);
+    },
+  );
+
+  it.each(SIGNALS)('splits the corpus of %s alike where half of its services are spread', async (signal) => {
+    const values = createCorpus({ seed: 53, signal, itemsPerRequest: 30 }).requests(20);
+    const services = [...new Set(values.flatMap((value) => decodeItems(signal, value)).map(serviceOf))];
+    const overrides = new Map(
+      services.map((service, n) => [xxh64(utf8(service)), n % 2 === 0 ? BY_TRACE_ID : n % 16] as const),
+    );
+    const answer = await splitWithAll(
+      signal,
+      { values },
+      ROOMY,
+      routingWith({ selector: { kind: 'service.name' }, overrides }),
+    );
+    expect(
+      differenceOf(
+        asMultiset(answer.outputs.flatMap(({ value }) => decodeItems(signal, value))),
+        asMultiset(values.flatMap((value) => decodeItems(signal, value))),
+      ),
+    ).toBeNull();
   });
 
   it('finds each of 1,024 overrides', async () => {

@@ -62,6 +62,13 @@ const anyReport: fc.Arbitrary<LoadReport> = fc.record({
           slotBytes: pairs(262_143),
           restSlots: fc.nat(),
           restBytes: count,
+          keys: fc.array(
+            fc.record({
+              keyHash: fc.bigInt(0n, 2n ** 64n - 1n).map((hash) => hash.toString(16).padStart(16, '0')),
+              ...{ bytes: count, errorBytes: count, name: fc.string() },
+            }),
+            { maxLength: 3 },
+          ),
         }),
       ),
     }),

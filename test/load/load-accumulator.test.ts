@@ -1,11 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { createReferenceAggregate } from '../../src/kernels/aggregate/reference.ts';
+import { KEY_STRIDE_BYTES } from '../../src/kernels/split/kernel.ts';
 import { decodeLoadReport, encodeLoadReport } from '../../src/load/codec.ts';
 import { LoadAccumulator } from '../../src/load/load-accumulator.ts';
 import { MAX_REPORT_BYTES, MAX_REPORTED_SLOTS } from '../../src/load/load-report.ts';
 import { cpuMetric } from './metrics.ts';
 import { aggregates, REPORTER, serviceAggregate, shardAggregate } from './reports.ts';
 
-const create = () => new LoadAccumulator({ reporter: REPORTER, slotIntervalMs: 10_000, nowUnixMs: 0 });
+const create = () =>
+  new LoadAccumulator({
+    ...{ reporter: REPORTER, slotIntervalMs: 10_000, nowUnixMs: 0 },
+    aggregate: createReferenceAggregate(),
+  });
 
 describe('the load accumulator', () => {
   it('adds up the polls of an interval and begins anew after the drain', () => {
@@ -51,6 +57,28 @@ describe('the load accumulator', () => {
     expect(reported!.restBytes).toBe((905 * 906) / 2);
     load.add('logs', aggregates({ slotBytes: Uint32Array.of(4_999, 1) }));
     expect(load.drain(20_500)[0]!.signals[0]!.slots!.slotBytes).toEqual([4_999, 1]);
+  });
+
+  it('sends the heaviest keys with the slots, and what their sampled loads may be wrong by, overridden ones too', () => {
+    const load = create();
+    const hashes = BigUint64Array.from({ length: 2_000 }, (_, i) => (i % 2 === 0 ? 0xabn : BigInt(1_000 + i)));
+    const names = [{ hash: 0xabn, text: 'service.name=checkout' }];
+    const keySamples = { hashes, bytes: new Uint32Array(2_000).fill(KEY_STRIDE_BYTES), names };
+    load.add('logs', aggregates({ shards: [shardAggregate(1, 100)], keySamples }));
+    const { slots } = load.drain(10_000)[0]!.signals[0]!;
+    expect(slots!.keys).toHaveLength(64);
+    // 1,000 samples: one standard deviation is the root of 1,000 of them.
+    expect(slots!.keys[0]).toEqual({
+      ...{ keyHash: '00000000000000ab', bytes: 1_000 * KEY_STRIDE_BYTES },
+      errorBytes: Math.round(2 * KEY_STRIDE_BYTES * Math.sqrt(1_000)),
+      name: 'service.name=checkout',
+    });
+    expect(slots!.keys[1]!.name).toBe('');
+    // Once named, as long as it is among the heaviest.
+    load.add('logs', aggregates({ shards: [shardAggregate(1, 100)], keySamples: { ...keySamples, names: [] } }));
+    expect(load.drain(20_000)[0]!.signals[0]!.slots!.keys[0]!.name).toBe('service.name=checkout');
+    load.add('logs', aggregates({ shards: [shardAggregate(1, 100)] }));
+    expect(load.drain(30_000)[0]!.signals[0]!.slots!.keys).toEqual([]);
   });
 
   it('splits what does not fit 64 KiB, and loses nothing by it', () => {

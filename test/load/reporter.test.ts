@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
+import { createReferenceAggregate } from '../../src/kernels/aggregate/reference.ts';
 import { startLoadReporter } from '../../src/load/reporter.ts';
 import { createMetrics } from '../../src/metrics.ts';
 
@@ -20,6 +21,7 @@ it('a load reporter whose producer was closed under it says so, and does not end
     reporter: { id: 'a', role: 'process', version: '0' },
     intervalMs: 5,
     slotIntervalMs: 1_000,
+    aggregate: createReferenceAggregate(),
     metrics: createMetrics(),
     log: pino({}, { write: (line: string) => lines.push(line) }),
   });

@@ -10,7 +10,17 @@ import type { InstanceLoad, LoadReport, Reporter, ShardLoad } from '../../src/lo
 export const REPORTER: Reporter = { id: 'process-1', role: 'process', version: '0.1.0' };
 
 export function aggregates(over: Partial<SplitAggregates> = {}): SplitAggregates {
-  return { items: 0, bytes: 0, shards: [], services: [], slotBytes: new Uint32Array(), watched: [], ...over };
+  const keySamples = { hashes: new BigUint64Array(), bytes: new Uint32Array(), names: [] };
+  return {
+    items: 0,
+    bytes: 0,
+    shards: [],
+    services: [],
+    slotBytes: new Uint32Array(),
+    keySamples,
+    watched: [],
+    ...over,
+  };
 }
 
 export function shardAggregate(shard: number, bytes: number, over: { items?: number; latencyNs?: number } = {}) {

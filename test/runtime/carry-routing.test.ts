@@ -46,7 +46,7 @@ describe('what is taken out of a shard to be copied', () => {
   });
   /** Where what came by `ringEpoch` to `home` goes when the slot moves from `from` to `to`. */
   const goal = (changes: readonly CarriedChange[], [from, to]: [number, number], ringEpoch: number, home: number) =>
-    carryRoutings(withSlot(from), withSlot(to), from, changes)({ ringEpoch, shard: home }).slots[moved];
+    carryRoutings(withSlot(from), withSlot(to), from, changes)({ ringEpoch, shard: home }).first.slots[moved];
 
   it('is all that moves, where nothing has moved before', () => {
     expect(goal([], [1, 2], 1, 1)).toBe(2);
@@ -84,7 +84,7 @@ describe('what is taken out of a shard to be copied', () => {
     const slots = traces.slots.with(moved, 2).with(other, 2);
     const next = { ...traces, slots, overrides: new Map([[key, 2]]) };
     const routing = (ringEpoch: number) =>
-      carryRoutings({ ...traces, overrides: new Map() }, next, 1, changes)({ ringEpoch, shard: 1 });
+      carryRoutings({ ...traces, overrides: new Map() }, next, 1, changes)({ ringEpoch, shard: 1 }).first;
     expect([routing(1).slots[moved], routing(1).slots[other]]).toEqual([1, 2]);
     expect([1, 5].map((ringEpoch) => routing(ringEpoch).overrides.get(key))).toEqual([1, 2]);
   });

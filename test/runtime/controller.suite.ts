@@ -255,7 +255,7 @@ function busyCart(cpuUtilisation: number): SignalLoad[] {
 }
 
 function slotLoad(nowMs: number, slotBytes: number[]): SlotLoad {
-  return { fromUnixMs: nowMs - 10_000, toUnixMs: nowMs, slotBytes, restSlots: 0, restBytes: 0 };
+  return { fromUnixMs: nowMs - 10_000, toUnixMs: nowMs, slotBytes, restSlots: 0, restBytes: 0, keys: [] };
 }
 
 /** The sum over all labels. */

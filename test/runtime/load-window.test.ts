@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bucketOf } from '../../src/kernels/split/kernel.ts';
-import type { InstanceLoad, LoadReport, ShardLoad, SlotLoad } from '../../src/load/load-report.ts';
+import type { InstanceLoad, KeyLoad, LoadReport, ShardLoad, SlotLoad } from '../../src/load/load-report.ts';
 import { LoadWindow } from '../../src/runtime/load-window.ts';
 import { instanceLoad, REPORTER, report, shardLoad } from '../load/reports.ts';
 
@@ -152,12 +152,13 @@ describe('the load window', () => {
 
   it('takes the last slots of each reporter, over the time they cover', () => {
     const window = create();
-    const slots = (toUnixMs: number, slotBytes: number[], restBytes = 0): SlotLoad => ({
+    const slots = (toUnixMs: number, slotBytes: number[], restBytes = 0, keys: KeyLoad[] = []): SlotLoad => ({
       fromUnixMs: toUnixMs - 10_000,
       toUnixMs,
       slotBytes,
       restSlots: 0,
       restBytes,
+      keys,
     });
     window.add(report(20_000, { ...from('a'), ...traces({ slots: slots(20_000, [7, 50_000]) }) }), 20_000);
     window.add(
@@ -176,6 +177,24 @@ describe('the load window', () => {
     // Also once the reports have left the window, until two more are overdue.
     expect(window.view(50_000).signals.traces.slotBytesPerSecond.get(7)).toBe(3_000);
     expect(window.view(65_001).signals.traces.slotBytesPerSecond.size).toBe(0);
+  });
+
+  it('adds up what reporters say of a key', () => {
+    const window = create();
+    const key = (keyHash: string, bytes: number) => ({
+      ...{ keyHash, bytes, errorBytes: bytes / 10 },
+      name: bytes > 40_000 ? '' : `service.name=${keyHash}`,
+    });
+    const slots = (keys: KeyLoad[]) =>
+      traces({ slots: { fromUnixMs: 0, toUnixMs: 10_000, slotBytes: [], restSlots: 0, restBytes: 0, keys } });
+    window.add(report(10_000, { ...from('a'), ...slots([key('0a', 50_000), key('0b', 20_000)]) }), 10_000);
+    window.add(report(10_000, { ...from('b'), ...slots([key('0a', 10_000)]) }), 10_000);
+    expect(window.view(10_000).signals.traces.keys).toEqual(
+      new Map([
+        ['0a', { bytesPerSecond: 6_000, errorBytesPerSecond: 600, name: 'service.name=0a' }],
+        ['0b', { bytesPerSecond: 2_000, errorBytesPerSecond: 200, name: 'service.name=0b' }],
+      ]),
+    );
   });
 
   it('lets the oldest reports go early when there are too many rows', () => {

@@ -10,6 +10,7 @@ import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { Wish } from '../../src/coordination/wishes.ts';
 import type { KafkaPort, OffsetToCommit } from '../../src/kafka/port.ts';
 import { encodeLoadReport } from '../../src/load/codec.ts';
+import type { KeyLoad } from '../../src/load/load-report.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { pastMovesOf } from '../../src/runtime/past-moves.ts';
 import { SIGNALS } from '../../src/signals.ts';
@@ -250,13 +251,18 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       byShard: readonly number[],
       bySlot: ReadonlyMap<number, number>,
       has: () => boolean,
+      keys: readonly KeyLoad[] = [],
     ): Promise<void> {
       const producer = await rig.port.producer();
-      const shards = byShard.map((bytes, shard) => shardLoad(shard, bytes));
-      const slotBytes = [...bySlot].flatMap(([slot, bytes]) => (bytes > 0 ? [slot, bytes] : []));
+      const slotBytes = [...bySlot].flatMap(([slot, bytes]) => (bytes > 0 ? [slot, Math.round(bytes)] : []));
+      let saidUnixMs = Date.now() - 50;
       while (!has()) {
-        const [toUnixMs, fromUnixMs] = [Date.now(), Date.now() - 1_000];
-        const load = { fromUnixMs, toUnixMs, slotBytes, restSlots: 0, restBytes: 0 };
+        const toUnixMs = Date.now();
+        const seconds = (toUnixMs - saidUnixMs) / 1_000;
+        saidUnixMs = toUnixMs;
+        const shards = byShard.map((bytes, shard) => shardLoad(shard, Math.round(bytes * seconds)));
+        const fromUnixMs = toUnixMs - 1_000;
+        const load = { fromUnixMs, toUnixMs, slotBytes, restSlots: 0, restBytes: 0, keys };
         const value = encodeLoadReport(
           report(toUnixMs, { signals: [{ signal: 'traces', shards, instances: [], slots: load }] }),
         );
@@ -286,6 +292,37 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       // What the next decision has to leave where it is.
       const past = pastMovesOf(rig.control.state.changes).traces.flatMap((moves) => moves.slots);
       expect(past.sort((a, b) => a - b)).toEqual(decision.moves.flatMap((move) => move.slots).sort((a, b) => a - b));
+    });
+
+    it('lets a hot key have the shard that it is on for itself until it has cooled down, and nothing of it moves for that', async () => {
+      await rig.close();
+      await open(30_000, { rebalance: { minBytesPerSecond: GB, holdMs: 300, cooldownMs: 300 } });
+      await rig.startController();
+      await rig.startProcessor();
+      const requests = createCorpus({ seed: 7, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST }).requests(20);
+      await rig.send('traces', requests);
+      await rig.drained();
+      const { traceId } = decodeItems('traces', requests[0]!)[0]!;
+      const hash = rig.kernels.hash.xxh64(Buffer.from(traceId, 'hex'));
+      const owner = traces(1).slots[Number(hash >> 48n)]!;
+      const keyHash = hash.toString(16).padStart(16, '0');
+      const loads = [0, 1, 2].map((shard) => (shard === owner ? 100 * GB : GB));
+      const none: ReadonlyMap<number, number> = new Map();
+      const isolated = () => rig.control.state.ring!.signals.traces.overrides.has(hash);
+      await reportLoad(loads, none, isolated, [
+        { keyHash, bytes: 1_000 * GB, errorBytes: GB, name: `trace_id=${traceId}` },
+      ]);
+      const { epoch } = rig.control.state.ring!;
+      const shard = traces(epoch).overrides.get(hash)!;
+      expect(shard).toBe(owner);
+      expect(rig.control.state.ring!.touched.traces).toEqual([owner]);
+      await rig.send('traces', requests);
+      await rig.drained();
+      const census = await takeRingCensus(rig.port, rings);
+      expect(census).toMatchObject({ misrouted: 0, torn: 0, badCopies: 0, copies: new Map() });
+      await reportLoad(loads, none, () => !isolated());
+      const actions = (await decisionsMade()).filter(({ kind, status }) => kind === 'hot_key' && status === 'proposed');
+      expect(actions.map(({ action }) => action)).toEqual(['isolate_key', 'release_key']);
     });
 
     it('takes moves back that have made things worse, once, and says so of the decision', async () => {

@@ -17,6 +17,8 @@ const NOISY = [
   'SERVED',
   'WATCHED',
   'KEY_SCRATCH',
+  'KEY_SAMPLES',
+  'KEY_NAMES',
 ] as const;
 
 /** Fills the start of each region, the input and the outputs with noise: whoever reads what is not written gets garbage. */
@@ -64,6 +66,8 @@ export function plantCanaries(host: KernelHost): { broken(): string[] } {
     'SELECTOR_NAMES',
     'KEY_SCRATCH',
     'TABLES_END',
+    'KEY_SAMPLES',
+    'KEY_NAMES',
   ] as const;
   for (const name of regions) {
     const at = exports[name].value;

@@ -92,6 +92,7 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
           reporter: { id: `rig-${processors.length}`, role: 'process', version: '0' },
           intervalMs: 200,
           slotIntervalMs: 1_000,
+          aggregate: kernels.aggregate,
           metrics,
           log,
         }),

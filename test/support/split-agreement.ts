@@ -113,6 +113,11 @@ function printable({ taken, statuses, outputs, aggregates }: SplitAnswer) {
     aggregates: {
       ...aggregates,
       slotBytes: [...aggregates.slotBytes],
+      keySamples: {
+        hashes: [...aggregates.keySamples.hashes].map(String),
+        bytes: [...aggregates.keySamples.bytes],
+        names: aggregates.keySamples.names.map(({ hash, text }) => `${hash} ${text}`),
+      },
       services: aggregates.services.map((service) => ({ ...service, requestLatency: [...service.requestLatency] })),
       watched: aggregates.watched.map((watched) => ({
         ...watched,

@@ -1,6 +1,6 @@
 /**
  * The split of traces by trace id, as fast as it can be made in JS: assembly/'s algorithm on typed arrays that are made once. It
- * does what the WASM kernel does: the whole check of every span, routing, aggregates by shard, instance and slot, the limit
+ * does what the WASM kernel does: the whole check of every span, routing, aggregates by shard, instance and slot, samples of the keys, the limit
  * of outputs, and outputs written from their ends backwards. It is spared the copy in, as it reads the values where they lie;
  * the guesses of the usual order are the same.
  */
@@ -26,6 +26,8 @@ NESTED[LINK! * 16 + 4] = KEY_VALUE!;
 NESTED[SCOPE! * 16 + 3] = KEY_VALUE!;
 
 const LATENCY_BUCKETS = 128;
+const KEY_STRIDE_BYTES = 16_384;
+const MAX_KEY_SAMPLES = 1_024;
 const AGGREGATE = 6;
 
 class Malformed extends Error {}
@@ -65,6 +67,14 @@ export function tunedSplit({ slots, shardCount }: Sharding): PeerSplit {
   const histograms = new Uint32Array(4_096 * LATENCY_BUCKETS);
   const slotBytes = new Uint32Array(65_536);
   const instances = new Map<string, number>();
+  // Keys by samples, as assembly/key-samples.ts draws them; none is named.
+  const sampledHashes = new Uint32Array(2 * MAX_KEY_SAMPLES);
+  const sampledBytes = new Uint32Array(MAX_KEY_SAMPLES);
+  let sampled = 0;
+  let nextSample = 0;
+  let stride = 0;
+  let random = 0;
+  let bytesSeen = 0;
 
   let bytes = Buffer.alloc(0);
   let view = new DataView(bytes.buffer);
@@ -364,6 +374,8 @@ export function tunedSplit({ slots, shardCount }: Sharding): PeerSplit {
       const at = itemAt[i]!;
       const size = itemBytes[i]!;
       const scope = itemScope[i]!;
+      bytesSeen += size;
+      if (nextSample < bytesSeen) sampleKey(i);
       const resource = scopeResource[scope]!;
       // Lists.
       const lastScope = listScope[shard]!;
@@ -407,6 +419,29 @@ export function tunedSplit({ slots, shardCount }: Sharding): PeerSplit {
       }
       slotBytes[slot]! += size;
     }
+  }
+
+  function sampleKey(item: number): void {
+    if (random === 0) {
+      random = hashes[2 * item]! | 1;
+      nextSample = drawInStride();
+    }
+    let size = 0;
+    for (; nextSample < bytesSeen; size += KEY_STRIDE_BYTES) {
+      stride += KEY_STRIDE_BYTES;
+      nextSample = drawInStride();
+    }
+    if (size === 0 || sampled === MAX_KEY_SAMPLES) return;
+    sampledHashes[2 * sampled] = hashes[2 * item]!;
+    sampledHashes[2 * sampled + 1] = hashes[2 * item + 1]!;
+    sampledBytes[sampled++] = size;
+  }
+
+  function drawInStride(): number {
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    return stride + (random & (KEY_STRIDE_BYTES - 1));
   }
 
   function add(sums: Float64Array, at: number, size: number, error: number, latency: number): void {
@@ -486,6 +521,11 @@ export function tunedSplit({ slots, shardCount }: Sharding): PeerSplit {
     instanceSums.fill(0, 0, instances.size * 10);
     histograms.fill(0, 0, instances.size * LATENCY_BUCKETS);
     instances.clear();
+    sampled = 0;
+    nextSample = 0;
+    stride = 0;
+    random = 0;
+    bytesSeen = 0;
     const { buffer } = requests[0]!;
     if (requests.some((request) => request.buffer !== buffer))
       throw new Error('the values of a poll lie in one buffer');

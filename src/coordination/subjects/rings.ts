@@ -41,7 +41,7 @@ const ringProposed = z.object({
   requestId: z.string().optional(),
   /** Or a decision's. */
   decisionId: z.string().optional(),
-  /** Of slot moves that are to be judged once they are in force: load of the hottest shard over its fair share, before and as planned. */
+  /** Of slot moves or keys that are to be judged once they are in force: load of the hottest shard over its fair share, before and as planned. */
   planned: z.object({ signal: z.enum(SIGNALS), from: z.number(), to: z.number() }).optional(),
 });
 export type RingProposed = z.infer<typeof ringProposed>;

@@ -47,9 +47,14 @@ export interface Routing {
   /** Owner of each slot: a shard index below `shardCount`. */
   readonly slots: Uint16Array;
   readonly shardCount: number;
-  /** Key hash -> shard, before the slot table. At most 1,024. */
-  readonly overrides: ReadonlyMap<bigint, number>;
+  /** By key hash, before the slot table. At most 1,024. */
+  readonly overrides: ReadonlyMap<bigint, Override>;
 }
+
+/** Spreads a key: each of its items goes by the slot of its trace id, one without by that of its resource's identity. So a trace's part of the key stays together. */
+export const BY_TRACE_ID = 'trace_id' as const;
+/** A shard, or BY_TRACE_ID. */
+export type Override = number | typeof BY_TRACE_ID;
 
 /** Why a record was taken or not. A refused record leaves no trace in outputs or aggregates. */
 export const RECORD_STATUS = {
@@ -183,6 +188,30 @@ export interface WatchedMetric {
   readonly metric: Uint8Array;
 }
 
+/** The item bytes of a call lie end to end, and of each so many one is drawn, evenly: a key with n of them has about n times that, give or take n's root. */
+export const KEY_STRIDE_BYTES = 16_384;
+/** Of one call; what would be more, of a poll of 16 MiB on, is left out. */
+export const MAX_KEY_SAMPLES = 1_024;
+
+/** The keys of the items in which the drawn bytes lie, in order. What is drawn goes by the first item's content: the same call gives the same sample. */
+export interface KeySamples {
+  /** XXH64 that the item was routed by, overridden or not. */
+  readonly hashes: BigUint64Array;
+  /** That each stands for: KEY_STRIDE_BYTES for each drawn byte in the item. */
+  readonly bytes: Uint32Array;
+  /** What one sample of NAMED_EVERY says, the first included; see key-name.ts. May be made when first read. */
+  readonly names: readonly KeyName[];
+}
+
+/** One sampled key of so many is named. */
+export const NAMED_EVERY = 16;
+
+export interface KeyName {
+  readonly hash: bigint;
+  /** For people, such as `service.name=checkout`. */
+  readonly text: string;
+}
+
 export interface SplitAggregates {
   readonly items: number;
   /** Item bytes. */
@@ -191,8 +220,9 @@ export interface SplitAggregates {
   readonly shards: readonly ShardAggregate[];
   /** Instances that had items, in order of first appearance. At most 4,096 a call; items of others are in the shards only. May be made when first read. */
   readonly services: readonly ServiceAggregate[];
-  /** Slots that got items, ascending: slot, item bytes, slot, item bytes, … Items that an override took are left out. */
+  /** Slots that got items, ascending: slot, item bytes, slot, item bytes, … Items that an override gave to a shard are left out. */
   readonly slotBytes: Uint32Array;
+  readonly keySamples: KeySamples;
   /** At most 1,024 a call. */
   readonly watched: readonly WatchedMetric[];
 }

@@ -1,15 +1,22 @@
 /** The sums over the items of a poll, in plain JS. Only items of taken records are added. */
 import type { Signal } from '../../signals.ts';
+import { xxh64 } from '../hash/reference.ts';
 import {
   type Aggregate,
   bucketOf,
+  KEY_STRIDE_BYTES,
+  type KeyName,
+  type KeySelector,
   LATENCY_BUCKETS,
+  MAX_KEY_SAMPLES,
+  NAMED_EVERY,
   type ServiceAggregate,
   type ShardAggregate,
   type SplitAggregates,
   type WatchedMetric,
 } from './kernel.ts';
-import { attributeOf } from './reference-route.ts';
+import { type KeyText, keyName, NAMED_BYTES, resourceName } from './key-name.ts';
+import { attributeOf, type Route, type RoutingKey } from './reference-route.ts';
 import { contentOf, type Item, type WalkedResource } from './reference-walk.ts';
 
 const MAX_SERVICES = 4_096;
@@ -17,12 +24,7 @@ const MAX_WATCHED = 1_024;
 const WATCHED_PREFIXES = ['process.', 'container.', 'k8s.', 'system.'];
 
 export interface ReferenceAggregates {
-  add(
-    bytes: Uint8Array,
-    item: Item,
-    resource: WalkedResource,
-    route: { readonly shard: number; readonly slot: number | null },
-  ): void;
+  add(bytes: Uint8Array, item: Item, resource: WalkedResource, route: Route): void;
   finish(): SplitAggregates;
 }
 
@@ -35,22 +37,22 @@ interface Instance {
   readonly key: string;
 }
 
-export function createReferenceAggregates(signal: Signal): ReferenceAggregates {
+export function createReferenceAggregates(signal: Signal, selector: KeySelector): ReferenceAggregates {
   let items = 0;
   let bytes = 0;
   const shards = new Map<number, ShardAggregate>();
   const services = new Map<string, Mutable<ServiceAggregate>>();
   const bytesOfSlot = new Map<number, number>();
+  let draw: KeyDraw | null = null;
+  const samples: { hash: bigint; bytes: number }[] = [];
+  const names: KeyName[] = [];
   const watched: WatchedMetric[] = [];
   const instances = new WeakMap<WalkedResource, Instance>();
 
   function instanceOf(resource: WalkedResource): Instance {
     const known = instances.get(resource);
     if (known) return known;
-    const [service, instance] = ['service.name', 'service.instance.id'].map((name) => {
-      const attribute = attributeOf(resource, name);
-      return Buffer.from(attribute?.isString && attribute.keyBytes ? attribute.keyBytes : []);
-    }) as [Buffer, Buffer];
+    const [service, instance] = namesOf(resource);
     const read = {
       service: service.toString('utf8'),
       instance: instance.toString('utf8'),
@@ -58,6 +60,12 @@ export function createReferenceAggregates(signal: Signal): ReferenceAggregates {
     };
     instances.set(resource, read);
     return read;
+  }
+
+  function nameOf(key: RoutingKey, resource: WalkedResource): string {
+    if (key.source !== 'resource') return keyName(selector, key.source, key.kind, headOf(key.bytes));
+    const [service, instance] = namesOf(resource);
+    return resourceName(headOf(service), headOf(instance));
   }
 
   function serviceOf(resource: WalkedResource): Mutable<ServiceAggregate> | null {
@@ -83,6 +91,15 @@ export function createReferenceAggregates(signal: Signal): ReferenceAggregates {
       const itemBytes = item.frame.end - item.frame.start;
       items++;
       bytes += itemBytes;
+      draw ??= new KeyDraw(
+        Number(xxh64(request.subarray(item.frame.start, item.frame.end).subarray(0, 1_024)) & 0xffffffffn),
+      );
+      const strides = draw.countBefore(bytes);
+      if (strides > 0 && samples.length < MAX_KEY_SAMPLES) {
+        const { hash } = route.key;
+        if (samples.length % NAMED_EVERY === 0) names.push({ hash, text: nameOf(route.key, resource) });
+        samples.push({ hash, bytes: strides * KEY_STRIDE_BYTES });
+      }
 
       const shard = shards.get(route.shard) ?? { shard: route.shard, ...emptyAggregate() };
       shards.set(route.shard, shard);
@@ -106,9 +123,53 @@ export function createReferenceAggregates(signal: Signal): ReferenceAggregates {
       shards: [...shards.values()].sort((a, b) => a.shard - b.shard),
       services: [...services.values()],
       slotBytes: Uint32Array.from([...bytesOfSlot].sort(([a], [b]) => a - b).flat()),
+      keySamples: {
+        hashes: BigUint64Array.from(samples, ({ hash }) => hash),
+        bytes: Uint32Array.from(samples, (sample) => sample.bytes),
+        names,
+      },
       watched,
     }),
   };
+}
+
+/** service.name and service.instance.id; empty where they are missing or no text. */
+function namesOf(resource: WalkedResource): [Buffer, Buffer] {
+  return ['service.name', 'service.instance.id'].map((name) => {
+    const attribute = attributeOf(resource, name);
+    return Buffer.from(attribute?.kind === 'string' && attribute.keyBytes ? attribute.keyBytes : []);
+  }) as [Buffer, Buffer];
+}
+
+const headOf = (bytes: Uint8Array): KeyText => ({ head: bytes.subarray(0, NAMED_BYTES), bytes: bytes.length });
+
+/** Draws one byte of each KEY_STRIDE_BYTES of the call's item bytes. */
+class KeyDraw {
+  #random: number;
+  #stride = 0;
+  #next: number;
+
+  constructor(seed: number) {
+    this.#random = seed | 1;
+    this.#next = this.#drawInStride();
+  }
+
+  /** How many drawn bytes lie before `end` that did not at the call before. */
+  countBefore(end: number): number {
+    let count = 0;
+    for (; this.#next < end; count++) {
+      this.#stride += KEY_STRIDE_BYTES;
+      this.#next = this.#drawInStride();
+    }
+    return count;
+  }
+
+  #drawInStride(): number {
+    this.#random ^= this.#random << 13;
+    this.#random ^= this.#random >>> 17;
+    this.#random ^= this.#random << 5;
+    return this.#stride + (this.#random & (KEY_STRIDE_BYTES - 1));
+  }
 }
 
 function emptyAggregate(): Aggregate {

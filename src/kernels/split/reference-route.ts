@@ -1,42 +1,68 @@
-/** Where an item goes: key -> XXH64 -> override, else slot -> shard. */
+/** Where an item goes: key -> XXH64 -> override, else slot -> shard. Of a key that is spread: trace id -> XXH64 -> slot -> shard. */
 import { xxh64 } from '../hash/reference.ts';
-import type { KeySelector, Routing } from './kernel.ts';
+import { BY_TRACE_ID, type KeySelector, type Routing } from './kernel.ts';
+import type { KeyKind, KeySource } from './key-name.ts';
 import { type Attribute, contentOf, type Item, type WalkedResource } from './reference-walk.ts';
 
-export function routeItem(
-  bytes: Uint8Array,
-  item: Item,
-  resource: WalkedResource,
-  routing: Routing,
-): { shard: number; slot: number | null } {
-  const hash = keyHash(bytes, item, resource, routing.selector);
-  const override = routing.overrides.get(hash);
-  if (override !== undefined) return { shard: override, slot: null };
+export interface Route {
+  readonly key: RoutingKey;
+  readonly shard: number;
+  /** null: an override gave it to the shard. */
+  readonly slot: number | null;
+}
+
+/** What an item is routed by. */
+export type RoutingKey =
+  | {
+      readonly hash: bigint;
+      readonly source: Exclude<KeySource, 'resource'>;
+      readonly kind: KeyKind;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly hash: bigint; readonly source: 'resource' };
+
+export function routeItem(bytes: Uint8Array, item: Item, resource: WalkedResource, routing: Routing): Route {
+  const key = routingKey(bytes, item, resource, routing.selector);
+  const override = routing.overrides.get(key.hash);
+  if (override !== undefined && override !== BY_TRACE_ID) return { key, shard: override, slot: null };
+  const hash = override === undefined ? key.hash : spreadHash(bytes, item, resource);
   const slot = Number(hash >> BigInt(64 - routing.slotBits));
-  return { shard: routing.slots[slot]!, slot };
+  return { key, shard: routing.slots[slot]!, slot };
 }
 
-function keyHash(bytes: Uint8Array, item: Item, resource: WalkedResource, selector: KeySelector): bigint {
+function spreadHash(bytes: Uint8Array, item: Item, resource: WalkedResource): bigint {
+  return item.traceId ? xxh64(item.traceId) : resourceIdentity(bytes, resource);
+}
+
+function routingKey(bytes: Uint8Array, item: Item, resource: WalkedResource, selector: KeySelector): RoutingKey {
   if (selector.kind !== 'resource') {
-    const key = selectedKey(item, resource, selector) ?? attributeOf(resource, 'service.name')?.keyBytes;
-    if (key) return xxh64(key);
+    const selected = selectedKey(item, resource, selector);
+    if (selected) return { hash: xxh64(selected.bytes), source: 'selected', ...selected };
+    const service = keyValueOf(attributeOf(resource, 'service.name'));
+    if (service) return { hash: xxh64(service.bytes), source: 'service.name', ...service };
   }
-  return resourceIdentity(bytes, resource);
+  return { hash: resourceIdentity(bytes, resource), source: 'resource' };
 }
 
-function selectedKey(item: Item, resource: WalkedResource, selector: KeySelector): Uint8Array | null {
+type KeyValue = { readonly kind: KeyKind; readonly bytes: Uint8Array };
+
+function selectedKey(item: Item, resource: WalkedResource, selector: KeySelector): KeyValue | null {
   switch (selector.kind) {
     case 'trace_id':
-      return item.traceId;
+      return item.traceId && { kind: 'bytes', bytes: item.traceId };
     case 'metric.name':
-      return item.metricName;
+      return item.metricName && { kind: 'string', bytes: item.metricName };
     case 'resource-attribute':
-      return attributeOf(resource, selector.name)?.keyBytes ?? null;
+      return keyValueOf(attributeOf(resource, selector.name));
     case 'item-attribute':
-      return attributeOf(item, selector.name)?.keyBytes ?? null;
+      return keyValueOf(attributeOf(item, selector.name));
     default:
       return null;
   }
+}
+
+function keyValueOf(attribute: Attribute | undefined): KeyValue | null {
+  return attribute?.keyBytes ? { kind: attribute.kind!, bytes: attribute.keyBytes } : null;
 }
 
 /** Of several attributes with one key the first counts. */

@@ -3,6 +3,7 @@
  * read. Offsets are into the request; nothing is copied.
  */
 import type { Signal } from '../../signals.ts';
+import type { KeyKind } from './key-name.ts';
 import { type Field, faultOf, fieldsOf, isLen } from './reference-rule.ts';
 
 export interface WalkedResource {
@@ -25,7 +26,8 @@ export interface Attribute {
   readonly key: Uint8Array;
   /** What a routing key makes of the value; null counts as missing. */
   readonly keyBytes: Uint8Array | null;
-  readonly isString: boolean;
+  /** null: of a kind that makes no routing key, or no value at all. */
+  readonly kind: KeyKind | null;
 }
 
 export interface Item {
@@ -157,9 +159,11 @@ function readAttribute(bytes: Uint8Array, keyValue: Field): Attribute {
     keyValue,
     key: key ? contentOf(bytes, key) : new Uint8Array(0),
     keyBytes: value ? keyBytesOf(bytes, value) : null,
-    isString: value?.number === 1,
+    kind: value ? (KIND_OF_FIELD[value.number] ?? null) : null,
   };
 }
+
+const KIND_OF_FIELD: Readonly<Record<number, KeyKind>> = { 1: 'string', 2: 'bool', 3: 'int', 4: 'double' };
 
 const ANY_VALUE_WIRE_TYPES: Readonly<Record<number, number>> = { 1: 2, 2: 0, 3: 0, 4: 1, 5: 2, 6: 2, 7: 2 };
 

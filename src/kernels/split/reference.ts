@@ -4,7 +4,9 @@
  */
 import type { Signal } from '../../signals.ts';
 import {
+  BY_TRACE_ID,
   CALL_BOUNDS,
+  type Override,
   RECORD_STATUS,
   type RecordStatus,
   type Routing,
@@ -16,7 +18,7 @@ import {
 } from './kernel.ts';
 import { createReferenceAggregates } from './reference-aggregates.ts';
 import { countsOf } from './reference-count.ts';
-import { routeItem } from './reference-route.ts';
+import { type Route, routeItem } from './reference-route.ts';
 import { faultOf } from './reference-rule.ts';
 import {
   frameOf,
@@ -91,7 +93,7 @@ function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void
   if (overrides.size > MAX_OVERRIDES) {
     throw new RangeError(`${overrides.size} overrides, but there may be ${MAX_OVERRIDES}`);
   }
-  const isBeyond = (shard: number) => shard >= shardCount;
+  const isBeyond = (to: Override) => to !== BY_TRACE_ID && to >= shardCount;
   const beyond = slots.find(isBeyond) ?? [...overrides.values()].find(isBeyond);
   if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
 }
@@ -110,7 +112,7 @@ function splitPoll(
   limits: SplitLimits,
 ): Omit<SplitResult, 'release'> {
   const statuses: RecordStatus[] = [];
-  const aggregates = createReferenceAggregates(signal);
+  const aggregates = createReferenceAggregates(signal, routing.selector);
   const outputs = new Map<string, ShardOutputs>();
   let inputBytes = 0;
   let counts: Counts = { items: 0, resources: 0, scopes: 0 };
@@ -203,8 +205,7 @@ interface LocatedItem {
 }
 
 interface RoutedItem extends LocatedItem {
-  /** `slot` is null where an override took the item. */
-  readonly route: { readonly shard: number; readonly slot: number | null };
+  readonly route: Route;
 }
 
 function itemsOf(request: WalkedRequest): LocatedItem[] {

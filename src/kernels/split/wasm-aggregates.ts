@@ -2,12 +2,17 @@
 import type { KernelHost } from '../host.ts';
 import {
   type Aggregate,
+  type KeySamples,
+  type KeySelector,
   LATENCY_BUCKETS,
+  NAMED_EVERY,
+  type Routing,
   type ServiceAggregate,
   type ShardAggregate,
   type SplitAggregates,
   type WatchedMetric,
 } from './kernel.ts';
+import { KEY_KINDS, KEY_SOURCES, type KeyKind, type KeyText, keyName, NAMED_BYTES, resourceName } from './key-name.ts';
 
 const SHARD_AGGREGATE_BYTES = 64;
 const INSTANCE_BYTES = 128;
@@ -15,12 +20,17 @@ const INSTANCE_BYTES = 128;
 const SUM_COLUMNS = 10;
 const RESOURCE_BYTES = 32;
 const WATCHED_BYTES = 12;
+const KEY_NAME_BYTES = 144;
 
 /**
  * The touched lists are sorted by shard. Of instances and watched metrics there are hundreds a poll: what they are made of is copied
  * now, objects are made when somebody asks for them.
  */
-export function readAggregates(host: KernelHost, shardCount: number, instanceNames: InstanceNames): SplitAggregates {
+export function readAggregates(
+  host: KernelHost,
+  { shardCount, selector }: Pick<Routing, 'shardCount' | 'selector'>,
+  instanceNames: InstanceNames,
+): SplitAggregates {
   const { exports } = host;
   const names = instanceNames.of(host);
   const services = once(readServices(host, names));
@@ -33,6 +43,7 @@ export function readAggregates(host: KernelHost, shardCount: number, instanceNam
       return services();
     },
     slotBytes: readSlots(host),
+    keySamples: readKeySamples(host, selector),
     get watched() {
       return watched();
     },
@@ -133,6 +144,41 @@ function readSlots({ exports, u32 }: KernelHost): Uint32Array {
   const at = exports.SLOT_PAIRS.value / 4;
   return u32.slice(at, at + 2 * pairs);
 }
+
+function readKeySamples({ exports, u8, u32 }: KernelHost, selector: KeySelector): KeySamples {
+  const count = exports.keySampleCount();
+  const at = exports.KEY_SAMPLE_BYTES.value / 4;
+  const hashes = new BigUint64Array(u8.buffer, exports.KEY_SAMPLES.value, count).slice();
+  const rowsAt = exports.KEY_NAMES.value;
+  const rows = Buffer.from(u8.subarray(rowsAt, rowsAt + Math.ceil(count / NAMED_EVERY) * KEY_NAME_BYTES));
+  const names = once(() =>
+    Array.from({ length: rows.length / KEY_NAME_BYTES }, (_, name) => ({
+      hash: hashes[name * NAMED_EVERY]!,
+      text: nameIn(rows.subarray(name * KEY_NAME_BYTES, (name + 1) * KEY_NAME_BYTES), selector),
+    })),
+  );
+  return {
+    hashes,
+    bytes: u32.slice(at, at + count),
+    get names() {
+      return names();
+    },
+  };
+}
+
+/** Of a row of KEY_NAMES: source u32, kind u32, bytes of two texts u32 u32, then the beginnings of both. */
+function nameIn(row: Buffer, selector: KeySelector): string {
+  const textAt = (bytes: number, at: number): KeyText => ({
+    head: row.subarray(at, at + Math.min(bytes, NAMED_BYTES)),
+    bytes,
+  });
+  const source = KEY_SOURCES[row.readUInt32LE(0)]!;
+  const first = textAt(row.readUInt32LE(8), 16);
+  if (source === 'resource') return resourceName(first, textAt(row.readUInt32LE(12), 16 + NAMED_BYTES));
+  return keyName(selector, source, KIND_OF_TAG.get(row.readUInt32LE(4))!, first);
+}
+
+const KIND_OF_TAG = new Map<number, KeyKind>(Object.entries(KEY_KINDS).map(([kind, tag]) => [tag, kind as KeyKind]));
 
 function readWatched(host: KernelHost, names: readonly Names[]): () => WatchedMetric[] {
   const { exports, u32, u8 } = host;

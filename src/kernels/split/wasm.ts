@@ -13,9 +13,11 @@ import { SIGNALS, type Signal } from '../../signals.ts';
 import type { KernelHost } from '../host.ts';
 import { type Extent, Extents } from './extents.ts';
 import {
+  BY_TRACE_ID,
   CALL_BOUNDS,
   FAULT_REASONS,
   type KeySelector,
+  type Override,
   RECORD_STATUS,
   type RecordStatus,
   type Routing,
@@ -43,6 +45,9 @@ const POISON = 0xdb;
 const withRoomToGrow = (bytes: number) => bytes + Math.min(bytes / 4, 8 * 1024 * 1024);
 /** One output is below 2^31 bytes, as protobuf has it; all of them leave room for tables and input below 4 GiB. */
 const MOST_BYTES = 2 ** 31 - 1;
+
+/** Of assembly/routing.ts. */
+const SPREAD = 0xfffffffe;
 
 /** BY_ constants of assembly/routing.ts. */
 const SELECTORS: Readonly<Record<KeySelector['kind'], number>> = {
@@ -109,7 +114,7 @@ class WasmSplit implements SplitKernel {
     new Uint16Array(this.#host.u8.buffer, slotsAt, slots.length).set(slots);
     this.#host.u8.set(name, exports.SELECTOR_NAMES.value + index * exports.MAX_SELECTOR_BYTES.value);
     exports.setRouting(index, SELECTORS[selector.kind], name.length, slotBits, shardCount);
-    for (const [hash, shard] of overrides) exports.addOverride(index, hash, shard);
+    for (const [hash, to] of overrides) exports.addOverride(index, hash, to === BY_TRACE_ID ? SPREAD : to);
     this.#routings.set(signal, routing);
   }
 
@@ -123,8 +128,8 @@ class WasmSplit implements SplitKernel {
 
   async #split(signal: Signal, input: SplitInput, limits: SplitLimits, routing?: Routing): Promise<SplitResult> {
     if (routing && routing !== this.#routings.get(signal)) this.setRouting(signal, routing);
-    const shardCount = this.#routings.get(signal)?.shardCount;
-    if (shardCount === undefined) throw new Error(`split of ${signal} before setRouting`);
+    const used = this.#routings.get(signal);
+    if (!used) throw new Error(`split of ${signal} before setRouting`);
     if (input.groups && input.groups.length < input.values.length) {
       throw new RangeError(`${input.values.length} values, but ${input.groups.length} groups`);
     }
@@ -133,9 +138,9 @@ class WasmSplit implements SplitKernel {
     const copied = copyPlan(this.#host, input.values);
     if (copied.bytes > this.#host.input.bytes) await this.#growInput(copied);
     try {
-      const scanned = this.#busy(() => this.#scan(signal, shardCount, input, copied, limits));
+      const scanned = this.#busy(() => this.#scan(signal, used, input, copied, limits));
       const extent = await this.#extent(scanned.outputBytes);
-      const emitted = this.#busy(() => this.#emit(shardCount, extent));
+      const emitted = this.#busy(() => this.#emit(used.shardCount, extent));
       return this.#result(scanned, emitted.outputs, emitted.lease);
     } catch (error) {
       this.#host.exports.reset();
@@ -185,7 +190,7 @@ class WasmSplit implements SplitKernel {
     }
   }
 
-  #scan(signal: Signal, shardCount: number, input: SplitInput, copied: CopyPlan, limits: SplitLimits): Scanned {
+  #scan(signal: Signal, routing: Routing, input: SplitInput, copied: CopyPlan, limits: SplitLimits): Scanned {
     const { exports } = this.#host;
     copyIn(this.#host, input, copied);
     const most = (bytes: number) => Math.max(0, Math.min(Math.floor(bytes), MOST_BYTES));
@@ -201,8 +206,8 @@ class WasmSplit implements SplitKernel {
     for (let record = 0; record < taken; record++) {
       statuses[record] = u32[table + record * RECORD_WORDS + 3] as RecordStatus;
     }
-    sortTouched(this.#host, shardCount);
-    const aggregates = readAggregates(this.#host, shardCount, this.#names);
+    sortTouched(this.#host, routing.shardCount);
+    const aggregates = readAggregates(this.#host, routing, this.#names);
     const bytes = exports.scannedOutputBytes();
     return { taken, statuses, aggregates, outputBytes: bytes === 0 ? 0 : bytes + exports.SLACK.value };
   }
@@ -285,7 +290,7 @@ function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void
   }
   if (overrides.size > 1_024) throw new RangeError(`${overrides.size} overrides, but there may be 1024`);
   // The kernel does not check again: an owner beyond the shards would write outside the tables.
-  let beyond = [...overrides.values()].find((shard) => !(shard < shardCount));
+  let beyond: Override | undefined = [...overrides.values()].find((to) => to !== BY_TRACE_ID && !(to < shardCount));
   for (let slot = 0; slot < slots.length; slot++) if (slots[slot]! >= shardCount) beyond = slots[slot]!;
   if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
 }
@@ -295,7 +300,11 @@ function tooLarge(): SplitResult {
     taken: 1,
     statuses: [RECORD_STATUS.output_too_large],
     outputs: [],
-    aggregates: { items: 0, bytes: 0, shards: [], services: [], slotBytes: new Uint32Array(), watched: [] },
+    aggregates: {
+      ...{ items: 0, bytes: 0, shards: [], services: [], slotBytes: new Uint32Array() },
+      keySamples: { hashes: new BigUint64Array(), bytes: new Uint32Array(), names: [] },
+      watched: [],
+    },
     release() {},
   };
 }
