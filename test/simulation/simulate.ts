@@ -172,7 +172,10 @@ class Simulation {
       partitions: () => this.#partitions,
     };
     const producer = await this.#port.producer();
-    const workload = new Workload({ ...common, producer, state: () => this.#audit.state });
+    const workload = new Workload({
+      ...{ ...common, producer, state: () => this.#audit.state },
+      onWish: () => trouble.aimAtWish(),
+    });
     const trouble = new Trouble({
       ...common,
       network: this.#network,

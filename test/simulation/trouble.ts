@@ -26,6 +26,9 @@ export interface TroubleOptions {
 export class Trouble {
   readonly #options: TroubleOptions;
 
+  /** The one that reads of the next change late; null: there is none. */
+  #heir: Seat | null = null;
+
   constructor(options: TroubleOptions) {
     this.#options = options;
   }
@@ -46,19 +49,27 @@ export class Trouble {
     if (traits.lateTopic) this.#sometimes('late topics', 1, createLateTopic);
   }
 
+  /** A change is about to be asked for: who will read of it late gets the partitions of one that has adopted it. */
+  aimAtWish(): void {
+    const { time, names } = this.#options;
+    if (this.#heir || !time.random.chance(0.5) || !this.#isAimed('late readers')) return;
+    this.#heir = time.random.pick(this.#seatsOf('process'));
+    this.#slow({ member: this.#heir.member, topic: names.control, partition: 0, delayMs: 5_000 }, 6_000);
+    time.schedule(() => {
+      this.#heir = null;
+    }, 6_000);
+  }
+
   /** A ring epoch has been proposed. */
   aimAtAdoption(): void {
     const { random } = this.#options.time;
+    const other = this.#heir && this.#seatsOf('process').find((seat) => seat !== this.#heir);
+    if (other) {
+      this.#soon(1_500, () => this.#kill(other));
+      return;
+    }
     if (!this.#isAimed('aimed at an adoption')) return;
-    const processors = this.#seatsOf('process');
-    const heir = random.pick(processors);
-    const other = processors.find((seat) => seat !== heir)!;
-    switch (random.pick(['late reader', 'late reader', 'pause', 'kill'])) {
-      case 'late reader':
-        // Who reads of the change late gets the partitions of one that had adopted it.
-        this.#slow({ member: heir.member, topic: this.#options.names.control, partition: 0, delayMs: 4_000 }, 6_000);
-        this.#soon(1_500, () => this.#kill(other));
-        break;
+    switch (random.pick(['pause', 'kill'])) {
       case 'pause':
         this.#soon(1_500, () => this.#pause(this.#anySeat(), random.integer(100, 6_000)));
         break;

@@ -25,6 +25,8 @@ export interface WorkloadOptions {
   /** Of the traces, as they are now. */
   partitions(): number;
   state(): ControlState;
+  /** Something is about to be asked for. */
+  onWish(): void;
 }
 
 export class Workload {
@@ -46,7 +48,8 @@ export class Workload {
 
   /** Some are sent twice. */
   ask(wish: Wish): void {
-    const { time, names, producer, tally } = this.#options;
+    const { time, names, producer, tally, onWish } = this.#options;
+    onWish();
     const id = `wish-${++this.#wishes}`;
     const at = time.nowMs;
     const value = encodeRequest({ version: 1, id, member: 'operator', at, expiresAt: at + 30_000, wish });
