@@ -10,11 +10,12 @@ import type { Metrics } from '../metrics.ts';
 import { ITEM_NAMES, type Signal } from '../signals.ts';
 import { type Batcher, maxValueBytes, type SubmitOutcome } from './batcher.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { type FittedRequest, fitAgain, fitRequest } from './fitted-request.ts';
 import type { IngestTopics } from './ingest-topics.ts';
 import type { PartialSuccess } from './partial-success.ts';
 import { REFUSALS, type Refusal, type RefusalReason } from './refusal.ts';
 import { createRefusalLog } from './refusal-log.ts';
-import { firstResource, type LargeItem, orderHash } from './request-frames.ts';
+import { firstResource, orderHash } from './request-frames.ts';
 import type { RequestKernel } from './request-kernel.ts';
 import type { RetryDelay } from './retry-delay.ts';
 
@@ -128,7 +129,7 @@ export function createIntake(deps: IntakeDeps): Intake {
     if (read.kind === 'refused') return read;
     const stored = await store(request, read);
     if (stored.kind === 'refused') return stored;
-    const { pieces, items, partial } = stored;
+    const { items, partial } = stored;
     metrics.bridgeRequests.inc({ signal, transport, outcome: 'ok' });
     metrics.bridgeBytes.inc({ signal, transport }, body.length);
     metrics.bridgeItems.inc({ signal, transport }, items);
@@ -137,7 +138,7 @@ export function createIntake(deps: IntakeDeps): Intake {
       refusals.note({ signal, transport, reason: 'partial_success', message: partial.message });
     }
     onAccepted?.(items, body.length);
-    if (pieces.length > 0) {
+    if (read.pieces.length > 0) {
       metrics.bridgeAckSeconds.observe({ signal, transport }, (performance.now() - startedAt) / 1_000);
     }
     return { kind: 'accepted', partial };
@@ -154,20 +155,15 @@ export function createIntake(deps: IntakeDeps): Intake {
   }
 
   /** A request as records, each within the limit of its topic. */
-  interface CutRequest {
-    readonly kind: 'cut';
-    readonly pieces: readonly Uint8Array[];
+  interface ReadRequest extends FittedRequest {
     readonly headers: Headers;
     /** Of the whole request. */
     readonly counts: RequestCounts;
-    /** How many items are in the pieces. */
-    readonly items: number;
-    readonly partial: PartialSuccess | null;
     /** The limit of the topic, as it was known. */
     readonly maxMessageBytes: number;
   }
 
-  async function readWhole(request: IncomingRequest): Promise<CutRequest | Refusal> {
+  async function readWhole(request: IncomingRequest): Promise<ReadRequest | Refusal> {
     const { signal, transport, body, header } = request;
     const validation = await kernel.validate(signal, body);
     if (validation.kind === 'malformed') {
@@ -184,83 +180,74 @@ export function createIntake(deps: IntakeDeps): Intake {
     }
     const headers = keptHeaders(header);
     if (typeof headers === 'string') return refuse(signal, transport, 'header_too_long', headers);
-    return cut(request, headers, counts);
+    const { maxMessageBytes } = topics[signal];
+    const limitBytes = maxValueBytes(maxMessageBytes, headers);
+    const fitted = await fitRequest(kernel, signal, body, counts.items, limitBytes);
+    if (fitted.kind === 'too-large') return refuseRepeating(request, limitBytes);
+    return { ...fitted, headers, counts, maxMessageBytes };
   }
 
-  async function cut(
-    { signal, transport, body }: IncomingRequest,
-    headers: Headers,
-    counts: RequestCounts,
-  ): Promise<CutRequest | Refusal> {
-    const { maxMessageBytes } = topics[signal];
-    const limit = maxValueBytes(maxMessageBytes, headers);
-    const whole = { kind: 'cut', headers, counts, items: counts.items, partial: null, maxMessageBytes } as const;
-    // An empty request is valid and holds nothing: it succeeds without a record.
-    if (body.length <= limit) return { ...whole, pieces: body.length === 0 ? [] : [body] };
-    const pieces = await kernel.cut(signal, body, limit);
-    if (pieces.kind === 'too-large') {
-      const message =
-        `a Kafka record takes ${limit} bytes, and the request's resources are so large, beside the ${ITEM_NAMES[signal]} in them, ` +
-        'that repeating them in each record would multiply it: send smaller resources';
-      return refuse(signal, transport, 'too_large', message);
-    }
-    const { large } = pieces;
-    const partial = large.length === 0 ? null : partialOf(signal, large, counts, limit);
-    return { ...whole, pieces: pieces.pieces, items: counts.items - large.length, partial };
+  function refuseRepeating({ signal, transport }: IncomingRequest, limitBytes: number): Refusal {
+    const message =
+      `a Kafka record takes ${limitBytes} bytes, and the request's resources are so large, beside the ${ITEM_NAMES[signal]} in them, ` +
+      'that repeating them in each record would multiply it: send smaller resources';
+    return refuse(signal, transport, 'too_large', message);
+  }
+
+  interface Stored {
+    readonly kind: 'stored';
+    readonly items: number;
+    readonly partial: PartialSuccess | null;
   }
 
   /** Until Kafka has it. What Kafka finds too large is cut again, where the topic's limit was lowered meanwhile. */
-  async function store(request: IncomingRequest, read: CutRequest): Promise<CutRequest | Refusal> {
+  async function store(request: IncomingRequest, read: ReadRequest): Promise<Stored | Refusal> {
     const { signal, transport, body, abandoned } = request;
     const { headers } = read;
     const hash = signal === 'traces' ? 0 : orderHash(firstResource(body));
-    let whole = read;
-    let { pieces } = read;
+    let left = read;
     let partly = false;
     for (;;) {
+      const { pieces, counts, large } = left;
+      const items = counts.items - large.length;
       const outcome = await batcher.submit({ signal, pieces, headers, orderHash: hash, abandoned });
-      if (outcome.kind === 'refused' && isTooLarge(outcome.cause) && (await hasLowerLimit(whole, signal))) {
+      let refusal: Refusal | null = null;
+      if (outcome.kind === 'refused') {
         partly ||= outcome.pieces.length < pieces.length;
-        const again = await holding(body, () => cutAgain(request, whole, outcome.pieces));
-        if (again.kind === 'refused') return again;
-        ({ whole, pieces } = again);
-        continue;
+        const again = isTooLarge(outcome.cause)
+          ? await holding(body, () => readAgain(request, left, outcome.pieces))
+          : null;
+        if (again?.kind === 'fitted') {
+          left = again;
+          continue;
+        }
+        refusal = again;
       }
       const doubtful = outcome.kind === 'unknown' || (outcome.kind === 'stored' ? abandoned() : partly);
-      if (doubtful) metrics.bridgeUnknownItems.inc({ signal, transport }, whole.items);
-      return outcome.kind === 'stored' ? whole : refuseOutcome(request, outcome);
+      if (doubtful) metrics.bridgeUnknownItems.inc({ signal, transport }, items);
+      if (outcome.kind !== 'stored') return refusal ?? refuseOutcome(request, outcome);
+      return { kind: 'stored', items, partial: large.length === 0 ? null : partialOf(signal, left) };
     }
   }
 
-  async function hasLowerLimit({ maxMessageBytes }: CutRequest, signal: Signal): Promise<boolean> {
-    if (topics[signal].maxMessageBytes >= maxMessageBytes) await topics.lookAgain();
-    return topics[signal].maxMessageBytes < maxMessageBytes;
-  }
-
-  /** The pieces that Kafka has refused, smaller; what was stored of the request is not sent again. */
-  async function cutAgain(
+  /** The pieces that Kafka has refused, cut to what it takes now; null: it takes no less than was known. */
+  async function readAgain(
     request: IncomingRequest,
-    { headers, counts }: CutRequest,
+    left: ReadRequest,
     refused: readonly Uint8Array[],
-  ): Promise<{ readonly kind: 'cut'; readonly whole: CutRequest; readonly pieces: readonly Uint8Array[] } | Refusal> {
-    const whole = await cut(request, headers, counts);
-    if (whole.kind === 'refused') return whole;
-    const pieces: Uint8Array[] = [];
-    for (const body of refused) {
-      const smaller = await cut({ ...request, body }, headers, counts);
-      if (smaller.kind === 'refused') return smaller;
-      pieces.push(...smaller.pieces);
-    }
-    return { kind: 'cut', whole, pieces };
+  ): Promise<ReadRequest | Refusal | null> {
+    const { signal } = request;
+    if (topics[signal].maxMessageBytes >= left.maxMessageBytes) await topics.lookAgain();
+    const { maxMessageBytes } = topics[signal];
+    if (maxMessageBytes >= left.maxMessageBytes) return null;
+    const limitBytes = maxValueBytes(maxMessageBytes, left.headers);
+    const fitted = await fitAgain(kernel, signal, left, refused, limitBytes);
+    return fitted.kind === 'too-large' ? refuseRepeating(request, limitBytes) : { ...left, ...fitted, maxMessageBytes };
   }
 
-  function partialOf(
-    signal: Signal,
-    large: readonly LargeItem[],
-    counts: RequestCounts,
-    limit: number,
-  ): PartialSuccess {
-    const { topic, maxMessageBytes } = topics[signal];
+  function partialOf(signal: Signal, { large, counts, headers, maxMessageBytes }: ReadRequest): PartialSuccess {
+    const { topic } = topics[signal];
+    const limit = maxValueBytes(maxMessageBytes, headers);
     const named = large.slice(0, NAMED_ITEMS).map(({ index }) => index);
     const others = large.length - named.length;
     const message =

@@ -15,6 +15,8 @@ export type CutRequest =
 
 export interface RequestKernel {
   validate(signal: Signal, request: Uint8Array): Promise<Validation>;
+  /** Of a valid request. */
+  countItems(signal: Signal, request: Uint8Array): Promise<number>;
   /** A valid request, of no more items than CALL_BOUNDS, as pieces of at most `maxBytes`. */
   cut(signal: Signal, request: Uint8Array, maxBytes: number): Promise<CutRequest>;
 }
@@ -85,7 +87,7 @@ export async function loadRequestKernel(onBusy: (seconds: number) => void): Prom
         if (inner.kind !== 'pieces') return inner;
         pieces.push(...inner.pieces);
         if (inner.large.length > 0) {
-          const itemsBefore = await itemsOf(signal, request.subarray(0, at));
+          const itemsBefore = await countItems(signal, request.subarray(0, at));
           for (const { index, points } of inner.large) large.push({ index: itemsBefore + index, points });
         }
       }
@@ -94,14 +96,14 @@ export async function loadRequestKernel(onBusy: (seconds: number) => void): Prom
     return { kind: 'pieces', pieces, large };
   }
 
-  async function itemsOf(signal: Signal, request: Uint8Array): Promise<number> {
+  async function countItems(signal: Signal, request: Uint8Array): Promise<number> {
     const validation = await validate(signal, request);
     if (validation.kind === 'valid') return validation.counts.items;
     throw new Error(`a part of a valid request is not: ${JSON.stringify(validation.fault)}`);
   }
 
   const validate: RequestKernel['validate'] = (signal, request) => use((split) => split.validate(signal, request));
-  return { validate, cut };
+  return { validate, countItems, cut };
 }
 
 async function loadSplit(): Promise<{ readonly split: SplitKernel; readonly counted: { seconds: number } }> {

@@ -49,6 +49,31 @@ describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ br
     await rig.close();
   });
 
+  it('lowered between two produce calls of one request: names no item that is stored', async () => {
+    const config = { prefix: `between-${process.pid}-`, topics: { maxMessageBytes: 1_000_000 } };
+    const topic = namesFor(config.prefix).ingest('logs');
+    let calls = 0;
+    const rig = await startRig({
+      kafka: await connect(),
+      config,
+      wrap: (producer) => ({
+        async send(records) {
+          const outcomes = await producer.send(records);
+          if (++calls === 1) await alter(topic, 300_000);
+          return outcomes;
+        },
+        close: () => producer.close(),
+      }),
+    });
+    const request = requestOf('logs', [450_000, 450_000, 450_000, 250_000, 10]);
+    const answer = await rig.post('/v1/logs', request, PROTOBUF);
+    const errorMessage = expect.stringMatching(/^1 of 5 .*max\.message\.bytes of \S+ is 300000.*: 2$/);
+    expect(decodePartialSuccess(answer.body)).toEqual({ rejected: 1, errorMessage });
+    const names = (await rig.stored('logs')).flatMap(({ value }) => namesIn('logs', value));
+    expect(names).toEqual(['item 0', 'item 1', 'item 3', 'item 4']);
+    await rig.close();
+  });
+
   it('lowered or raised: is seen without a request that tells', async () => {
     const kafka = await connect();
     const topic = `altered-${process.pid}.traces`;
