@@ -60,7 +60,7 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
     deadLetter: counter('weir_dead_letter_total', 'Records that could not be taken', ['reason']),
     pollSeconds: histogram(
       'weir_poll_seconds',
-      'A poll from hand-over to the outcome of its transaction',
+      'A poll from hand-over to the outcome of its transaction; split ahead, it waits for that of the poll before it meanwhile',
       ['signal'],
       [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     ),

@@ -17,7 +17,7 @@ export interface SplitPoll {
   readonly kind: 'poll';
   readonly poll: Poll;
   readonly first: SplitPart;
-  /** When it was handed over, of `performance.now()`. */
+  /** When it was handed over, of `performance.now()`: what waits for the poll before it counts as waiting, as its records do wait. */
   readonly since: number;
 }
 
