@@ -22,7 +22,7 @@ import type { CapacityProposal, RebalanceProposal } from './decision.ts';
 import { distributionOf, fairShares } from './distribution.ts';
 import type { SignalView } from './load-view.ts';
 import { hasRoom, type PastMoves } from './rebalance.ts';
-import { ownedSlots, upperHalf } from './shard-slots.ts';
+import { ownedSlots, ownedSlotsOfEach, upperHalf } from './shard-slots.ts';
 import { slotLoadOf } from './slot-plan.ts';
 
 export type CapacityPolicy = Pick<Config['control'], 'capacity' | 'rebalance' | 'ring'>;
@@ -107,15 +107,15 @@ function splitWish(planning: Planning): CapacityProposal | null {
     shards.map(({ capacity }) => capacity),
     policy.rebalance,
   );
-  const cuts = full.map((shard) => cutOf(shard, state));
+  const cuts = cutsOf(full, state);
   // Moves would help once these slots are free to move again.
   if (room && cuts.some(({ slots }) => slots.some((slot) => held.has(slot)))) return null;
   const fill = total / capacityOf(shards);
+  const cut = cuts.find(({ whyNot }) => whyNot === null) ?? cuts[0]!;
   const movesText = room
-    ? 'there is room in other shards, but none of its slots fits into it'
+    ? whyNoMoves(cut.shard, state)
     : `all shards together are at ${percent(fill)} of what they can carry: even ones could be above it, too`;
   const alternatives = [{ action: 'move_slots', text: movesText }];
-  const cut = cuts.find(({ whyNot }) => whyNot === null) ?? cuts[0]!;
   const spent = policy.rebalance.churnSlots - churnLeft(state.pastMoves, policy.rebalance, planning.now);
   const whyNot =
     shards.length >= maxShards
@@ -156,6 +156,14 @@ function splitWish(planning: Planning): CapacityProposal | null {
   };
 }
 
+/** Where there is room in other shards. */
+function whyNoMoves({ id }: LoadedShard, { rebalance }: CapacityState): string {
+  const unmovable = rebalance?.unmovable.find(({ shard }) => shard === id);
+  return (
+    unmovable?.text ?? 'there is room in other shards, but slot moves are not carried out (control.rebalance.apply)'
+  );
+}
+
 interface Cut {
   readonly shard: LoadedShard;
   readonly slots: readonly number[];
@@ -166,9 +174,21 @@ interface Cut {
   readonly whyNot: string | null;
 }
 
-function cutOf(shard: LoadedShard, { ring, view }: CapacityState): Cut {
-  const slots = ownedSlots(ring, shard.id);
+function cutsOf(shards: readonly LoadedShard[], { ring, view }: CapacityState): Cut[] {
   const measured = slotLoadOf(ring, view);
+  const slotsOf = ownedSlotsOfEach(
+    ring,
+    shards.map(({ id }) => id),
+  );
+  return shards.map((shard) => cutOf(shard, slotsOf.get(shard.id)!, ring, measured));
+}
+
+function cutOf(
+  shard: LoadedShard,
+  slots: readonly number[],
+  ring: SignalRing,
+  measured: (slot: number) => number,
+): Cut {
   const inSlots = slots.reduce((sum, slot) => sum + measured(slot), 0);
   const overridden = [...ring.overrides.values()].includes(shard.id);
   // Slots and shards are measured over different times: without an override it is all in the slots.

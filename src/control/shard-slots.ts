@@ -3,11 +3,16 @@ import type { SignalRing } from '../coordination/ring-epoch.ts';
 
 /** Ascending. */
 export function ownedSlots(ring: SignalRing, shard: number): number[] {
-  const slots: number[] = [];
+  return ownedSlotsOfEach(ring, [shard]).get(shard)!;
+}
+
+/** Of each of these shards its slots, ascending: one walk over the table for all of them. */
+export function ownedSlotsOfEach(ring: SignalRing, shards: readonly number[]): ReadonlyMap<number, number[]> {
+  const byOwner = new Map(shards.map((shard): [number, number[]] => [shard, []]));
   ring.slots.forEach((owner, slot) => {
-    if (owner === shard) slots.push(slot);
+    byOwner.get(owner)?.push(slot);
   });
-  return slots;
+  return byOwner;
 }
 
 /**

@@ -40,19 +40,25 @@ function viewOf(ring: SignalRing, loads: readonly number[], slots = new Map<numb
   };
 }
 
-function wish(loads: readonly number[], over: Partial<CapacityState> = {}, limits: Partial<typeof capacity> = {}) {
+function wish(
+  loads: readonly number[],
+  over: Partial<CapacityState> = {},
+  limits: Partial<typeof capacity> = {},
+  moves: Partial<typeof rebalance> = {},
+) {
   const ring = over.ring ?? ringOf(...loads.map(() => 1));
   return capacityWish(
     {
       ...{ signal: 'traces', ring, view: viewOf(ring, loads), windowMs: 15_000 },
       ...{ pastMoves: [], reshapedAt: new Map(), rebalance: null, ...over },
     },
-    { ...policy, capacity: { ...policy.capacity, ...limits } },
+    { ...policy, capacity: { ...policy.capacity, ...limits }, rebalance: { ...rebalance, ...moves } },
     NOW,
   );
 }
 
-const movesOf = (action: RebalanceProposal['action']) => ({ action }) as RebalanceProposal;
+const movesOf = (action: RebalanceProposal['action'], unmovable: RebalanceProposal['unmovable'] = []) =>
+  ({ action, unmovable }) as unknown as RebalanceProposal;
 const KB_OF = (...loads: number[]) => loads.map((load) => load * KB);
 
 describe('the split of a signal', () => {
@@ -91,15 +97,21 @@ describe('the split of a signal', () => {
   it('waits for slot moves that are to be carried out, and for slots that cannot move again yet', () => {
     expect(wish(KB_OF(120, 95, 95), { rebalance: movesOf('move_slots') })).toBeNull();
     expect(wish(KB_OF(120, 95, 95), { rebalance: movesOf('cannot_balance') })).toMatchObject({ action: 'split' });
-    // There is room in the others: only because none of its slots fits into it is it split.
-    const room = { rebalance: movesOf('cannot_balance') };
-    const found = wish(KB_OF(120, 40, 40), room)!;
-    expect(found.alternatives).toEqual([
-      { action: 'move_slots', text: expect.stringMatching(/none of its slots fits/) },
-    ]);
+    // There is room in the others: it is split only because none of its slots can move into it.
+    const why = { shard: 0, slot: 0, slotBytesPerSecond: 61 * KB, text: 'slot 0 fits nowhere' };
+    const room = { rebalance: movesOf('cannot_balance', [why]) };
+    expect(wish(KB_OF(120, 40, 40), room)!.alternatives).toEqual([{ action: 'move_slots', text: why.text }]);
     const moved = (ago: number) => [{ at: NOW - ago, slots: [0] }];
     expect(wish(KB_OF(120, 40, 40), { ...room, pastMoves: moved(rebalance.holdMs - 1) })).toBeNull();
     expect(wish(KB_OF(120, 40, 40), { ...room, pastMoves: moved(rebalance.holdMs) })).not.toBeNull();
+  });
+
+  it('says that slots could move where slot moves are not carried out', () => {
+    const found = wish(KB_OF(120, 40, 40), { rebalance: movesOf('move_slots') }, {}, { apply: false });
+    expect(found).toMatchObject({
+      action: 'split',
+      alternatives: [{ action: 'move_slots', text: expect.stringMatching(/control\.rebalance\.apply/) }],
+    });
   });
 
   it('is not wished for, with the reason, where it would not help or may not be', () => {
