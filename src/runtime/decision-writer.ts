@@ -104,6 +104,8 @@ export class DecisionWriter {
       }
       this.#count++;
       if (outcome?.kind === 'proposed') ringProposed = outcome.proposal;
+      if (outcome?.kind === 'refused')
+        this.#options.log.warn({ id, kind: proposal.kind }, `decision ${id} is not carried out: ${outcome.text}`);
       const status = outcome?.kind === 'proposed' ? 'proposed' : 'emitted';
       const decision = { version: 1, id, ...proposal, ...stamp, at: new Date(at).toISOString(), status } as const;
       made.push({ action, decision });

@@ -1,8 +1,9 @@
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
-import { defaultConfig } from '../../src/config.ts';
+import { type ConfigInput, defaultConfig } from '../../src/config.ts';
 import type { Decided } from '../../src/control/decide.ts';
 import { type CapacityProposal, decodeDecision } from '../../src/control/decision.ts';
+import { MAX_SHARD_IDS } from '../../src/control/shard-change.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
 import type { Leadership, LeaderWrite } from '../../src/coordination/leader.ts';
 import { EMPTY_STATE } from '../../src/coordination/state.ts';
@@ -26,15 +27,15 @@ const decided: Decided = {
   ...{ cleared: [], conditions: new Map(), reasons: [], verification: null },
 };
 
-it('makes a decision whose topic cannot be created at a later tick, and warns of it once a minute', async () => {
+function openWriter(topics: ConfigInput['topics'], nextTrace: number) {
   const { routing } = testConfig();
-  const config = defaultConfig({ routing, topics: { create: false }, control: { capacity: { apply: true } } });
+  const config = defaultConfig({ routing, topics, control: { capacity: { apply: true } } });
   const port = createMemoryKafka().connect();
   const names = namesFor('');
   const warnings: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line) => void warnings.push(JSON.parse(line).msg) });
   const ring = firstRing(config, kernels.ring, kernels.hash);
-  const state = { ...EMPTY_STATE, ring, nextShard: { traces: 4, metrics: 4, logs: 4 } };
+  const state = { ...EMPTY_STATE, ring, nextShard: { traces: nextTrace, metrics: 4, logs: 4 } };
   const written: LeaderWrite[] = [];
   const lead: Leadership = {
     ...{ name: 'control', leaderEpoch: 7, state, signal: new AbortController().signal },
@@ -47,6 +48,11 @@ it('makes a decision whose topic cannot be created at a later tick, and warns of
   const proposals = new RingProposals({ port, names, config, ring: kernels.ring, window, now: () => 5 });
   const writer = new DecisionWriter({ port, names, config, metrics: createMetrics(), log, proposals });
   const tick = (at: number) => writer.write(lead, decided, { at, inputOffset: 3 });
+  return { port, names, warnings, written, tick };
+}
+
+it('makes a decision whose topic cannot be created at a later tick, and warns of it once a minute', async () => {
+  const { port, names, warnings, written, tick } = openWriter({ create: false }, 4);
 
   for (const at of [100_000, 101_000, 159_999, 160_000]) expect(await tick(at)).toEqual({ kind: 'committed' });
   expect(written).toEqual([]);
@@ -61,5 +67,15 @@ it('makes a decision whose topic cannot be created at a later tick, and warns of
     { type: 'DecisionMade', id: '7-1', kind: 'capacity', fingerprint: 'f' },
   ]);
   expect(decodeDecision(records![0]!.value!)).toMatchObject({ id: '7-1', status: 'proposed', action: 'split' });
+  await port.close();
+});
+
+it('says why a decision is not carried out', async () => {
+  const { port, warnings, written, tick } = openWriter({}, MAX_SHARD_IDS);
+  await tick(100_000);
+  expect(warnings).toEqual([expect.stringMatching(/^decision 7-1 is not carried out: traces has had 4096 shards/)]);
+  const [{ events, records } = {}] = written;
+  expect(events).toMatchObject([{ type: 'DecisionMade', id: '7-1' }]);
+  expect(decodeDecision(records![0]!.value!)).toMatchObject({ id: '7-1', status: 'emitted' });
   await port.close();
 });
