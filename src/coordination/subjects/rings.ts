@@ -115,7 +115,7 @@ export interface RingsState {
   readonly nextShard: Readonly<Record<Signal, number>>;
 }
 
-/** Changes remembered: those of the last ten minutes count, in which there are far fewer. */
+/** Changes remembered: those of the control plane's hold times count (by default up to 15 minutes), in which there are far fewer. */
 export const MAX_CHANGES = 100;
 
 export const ringFolds = {
