@@ -17,7 +17,7 @@ export function fitLine(points: readonly (readonly [x: number, y: number])[]): L
   return { slope, intercept: median(points.map(([x, y]) => y - slope * x)) };
 }
 
-/** In 95 of 100 cases the true slope is between these: Sen's interval, by the ranks of the slopes of all pairs of points. Of different x. */
+/** In 95 of 100 cases the true slope is between these, if the points scatter independently: Sen's interval, by the ranks of the slopes of all pairs of points. Of different x. */
 export function slopeInterval(points: readonly (readonly [x: number, y: number])[]): [low: number, high: number] {
   const n = points.length;
   const slopes = slopesOf(points).sort((a, b) => a - b);

@@ -34,5 +34,6 @@ export const table = (rows: readonly Row[]): string =>
   ]);
 
 export const notes = (): string =>
-  `Beginning, end and growth are those of a line (Theil and Sen's) through the readings that follow the first fifth of the time. In 95 of 100 cases the
-true growth lies in the interval beside it: a limit is missed where all of the interval is above it, and where only its upper part is, the machine was too noisy to tell.`;
+  `Beginning, end and growth are those of a line (Theil and Sen's) through the readings that follow the first fifth of the time. If readings scattered independently of
+each other, the true growth would lie in the interval beside it in 95 of 100 cases; memory's do not quite, so it is rather too narrow. A limit is missed where all of the
+interval is above it, and where only its upper part is, the machine was too noisy to tell.`;
