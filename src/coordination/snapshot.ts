@@ -11,7 +11,7 @@ import type { ControlState } from './state.ts';
 /** Offsets of the control log, transaction markers included, between two snapshots. */
 export const SNAPSHOT_EVENTS = 1_000n;
 /** Of the shape of ControlState: to be raised with each change of that. */
-const VERSION = 4;
+const VERSION = 5;
 const KEY = Buffer.from('control');
 const POLL_WAIT_MS = 500;
 

@@ -2,16 +2,25 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { followControlLog } from '../../src/coordination/control-log.ts';
 import { encodeEvent, ringActiveEvent } from '../../src/coordination/events.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
+import type { SignalRing } from '../../src/coordination/ring-epoch.ts';
 import { decodeState, encodeState, snapshotRecord } from '../../src/coordination/snapshot.ts';
 import type { ControlState } from '../../src/coordination/state.ts';
 import { createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
+import { BY_TRACE_ID, type Override } from '../../src/kernels/split/kernel.ts';
 import type { Names } from '../../src/names.ts';
 import { createControlTopics, kernels, produce, testConfig } from './cluster.ts';
 
 const config = testConfig();
 const ring = firstRing(config, kernels.ring, kernels.hash);
-const withOverride = { ...ring.signals.traces, overrides: new Map([[2n ** 63n + 1n, 3]]) };
+const withOverride: SignalRing = {
+  ...ring.signals.traces,
+  overrides: new Map<bigint, Override>([
+    [2n ** 63n + 1n, 3],
+    [5n, BY_TRACE_ID],
+  ]),
+  hotKeys: new Map([[5n, 'cart']]),
+};
 const full: ControlState = {
   nextOffset: 7n,
   leaders: new Map([
