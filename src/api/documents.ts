@@ -175,7 +175,7 @@ export interface ShardDocument {
     readonly cpu_cores: number | null;
     readonly memory_bytes: number | null;
   };
-  /** overloaded: above what it can carry; hot: above control.rebalance.hotRatio times its fair share, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
+  /** overloaded: above what it can carry; hot: above control.rebalance.hotRatio times its fair share, which of a key that has the shard for itself is all of it, unless the signal is below its minBytesPerSecond; idle: no items in the window; unknown: no load reports. */
   readonly health_status: 'healthy' | 'hot' | 'overloaded' | 'idle' | 'unknown';
 }
 

@@ -1,6 +1,7 @@
 /** Shards, and how the load lies on them, as `/api/v1/shards` and `weir inspect shards` show it. */
 import type { Config } from '../config.ts';
-import { type Distribution, distributionOf, fairShares } from '../control/distribution.ts';
+import { type Distribution, distributionOf } from '../control/distribution.ts';
+import { sharesBesideKeys } from '../control/hot-key.ts';
 import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
 import type { Usage } from '../load/load-report.ts';
 import type { LoadWindow, ShardRates } from '../runtime/load-window.ts';
@@ -58,8 +59,10 @@ function analyse(
   const rates = window.shards(signal, nowUnixMs);
   const loads = ring.shards.map(({ id }) => rates.get(id)?.bytesPerSecond ?? 0);
   const total = loads.reduce((sum, load) => sum + load, 0);
-  const fair = fairShares(ring.shards, total);
-  // As the controller sees it: of a trickle nothing is hot.
+  // As the controller sees it: a shard that a key has for itself is as it should be, and of a trickle nothing is hot.
+  const shardBytesPerSecond = new Map([...rates].map(([id, { bytesPerSecond }]) => [id, bytesPerSecond]));
+  const keys = window.keys(signal);
+  const fair = sharesBesideKeys(ring, { keys, shardBytesPerSecond }).map(({ share }) => share);
   const hotFrom = total < policy.rebalance.minBytesPerSecond ? Number.POSITIVE_INFINITY : policy.rebalance.hotRatio;
   const capacities = ring.shards.map(({ weight }) => weight * policy.capacity.bytesPerSecond);
   const shards = ring.shards.map((shard, i): ShardAnalysis => {

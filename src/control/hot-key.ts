@@ -226,7 +226,7 @@ export interface ShardShare {
 /** In the order of the shards. One that a key fills, by an override, is as it should be with that alone; the others share what is left. */
 export function sharesBesideKeys(
   { shards, overrides: places }: SignalRing,
-  { keys, shardBytesPerSecond }: SignalView,
+  { keys, shardBytesPerSecond }: Pick<SignalView, 'keys' | 'shardBytesPerSecond'>,
 ): ShardShare[] {
   const loads = shards.map(({ id }) => shardBytesPerSecond.get(id) ?? 0);
   const total = loads.reduce((sum, load) => sum + load, 0);

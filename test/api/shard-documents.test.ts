@@ -72,6 +72,33 @@ describe('the documents of shards', () => {
     });
   });
 
+  it('take a shard that a key has for itself for what it is meant to be, not for hot', () => {
+    const keyHash = '00000000000000ab';
+    const alone = { ...signal, overrides: new Map([[0xabn, 0]]) };
+    const window = new LoadWindow({ windowMs: 15_000, slotIntervalMs: 10_000 });
+    const keys = [{ keyHash, bytes: 7_900, errorBytes: 100, name: '' }];
+    const slots = { fromUnixMs: NOW - 1_000, toUnixMs: NOW, slotBytes: [], restSlots: 0, restBytes: 0, keys };
+    const shards = [8_000, 1_000, 3_000].map((bytes, id) => shardLoad(id, bytes));
+    window.add(report(NOW, { signals: [{ signal: 'traces', shards, instances: [], slots }] }), NOW);
+    const shown = (of: SignalRing) =>
+      shardsDocument({ ...ring, signals: { ...ring.signals, traces: of } }, window, policy, NOW);
+    const loads = (of: SignalRing) =>
+      shown(of)
+        .shards.slice(0, 3)
+        .map(({ current_load: { relative }, health_status }) => [relative, health_status]);
+    expect(loads(signal)).toEqual([
+      [2, 'hot'],
+      [0.25, 'healthy'],
+      [0.75, 'healthy'],
+    ]);
+    expect(loads(alone)).toEqual([
+      [1, 'healthy'],
+      [0.5, 'healthy'],
+      [1.5, 'healthy'],
+    ]);
+    expect(shown(alone).signals[0]).toMatchObject({ maxOverMean: 1.5, hotShards: [] });
+  });
+
   it('show how the load of each signal lies on its shards', () => {
     const { signals } = describeLoad({ traces: [8_000, 4_000], logs: [2_000, 2_000, 2_000] });
     expect(signals[0]).toEqual({
