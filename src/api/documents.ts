@@ -283,6 +283,9 @@ export interface ServiceDocument extends ServiceLoadDocument {
   readonly instances: readonly ({ readonly instance: string } & ServiceLoadDocument)[];
 }
 
+/** Decisions that are kept to be shown, and so the most that can be asked for. */
+export const MOST_DECISIONS = 200;
+
 /** GET /api/v1/decisions?last=N: newest first. */
 export interface DecisionsDocument {
   readonly decisions: readonly Decision[];

@@ -18,13 +18,14 @@ import { observe } from '../runtime/observe.ts';
 import { tailPartition } from '../runtime/partition-tail.ts';
 import { ownersOf } from '../runtime/ring-activation.ts';
 import { SIGNALS } from '../signals.ts';
-import type {
-  AcceptedDocument,
-  ApiEvent,
-  ApiView,
-  LagDocument,
-  LeaderDocument,
-  PartitionLagDocument,
+import {
+  type AcceptedDocument,
+  type ApiEvent,
+  type ApiView,
+  type LagDocument,
+  type LeaderDocument,
+  MOST_DECISIONS,
+  type PartitionLagDocument,
 } from './documents.ts';
 import { lockDocuments } from './lock-documents.ts';
 import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
@@ -32,8 +33,6 @@ import { ringChangeDocument, routeDocument, waitingChangeDocument } from './ring
 import { shardsDocument } from './shard-documents.ts';
 import { signalDocuments } from './signal-documents.ts';
 
-/** Decisions kept. Each has its transaction's marker beside it on the topic. */
-const MOST_DECISIONS = 200;
 /** Asking for offsets costs the brokers a request a topic: within this time the same answer is given. */
 const ASKED_KEPT_MS = 1_000;
 
@@ -83,6 +82,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     followControlLog(port, names),
     // At debug: of what is no report the controller warns already.
     observe(port, names, config, { now, log: (fields, text) => log.debug(fields, text) }),
+    // Each decision has its transaction's marker beside it on the topic.
     tailPartition(port, { topic: names.decisions, partition: 0 }, 2 * MOST_DECISIONS, onDecisions),
   ]);
   const { window } = load;

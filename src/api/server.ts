@@ -1,14 +1,13 @@
 /** The HTTP API: health, readiness, metrics, the state of the installation as JSON and server-sent events, and what is asked of the leader. */
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
-import { z } from 'zod';
 import type { Config } from '../config.ts';
-import { wishSchema } from '../coordination/wishes.ts';
+import { WISH_KINDS, wishSchema } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { refusalOf } from './authorise.ts';
-import type { ApiView } from './documents.ts';
+import { type ApiView, MOST_DECISIONS } from './documents.ts';
 import { EventStreams } from './event-streams.ts';
 import { indexPage } from './index-page.ts';
 
@@ -98,6 +97,7 @@ export function createApiServer({
     fail(reply, 404, `there is no ${method} ${url.split('?')[0]}; GET / lists what there is`),
   );
   server.setErrorHandler(async (error: Error & { statusCode?: number }, { method, url }, reply) => {
+    if (error.statusCode === 415) return fail(reply, 415, NO_JSON);
     if (error instanceof WeirError)
       return fail(reply, error.code === 'REQUEST_REFUSED' ? 409 : 503, error.message, error.code);
     if (error instanceof Refused || (error.statusCode !== undefined && error.statusCode < 500))
@@ -116,8 +116,6 @@ class Refused extends Error {
     this.statusCode = statusCode;
   }
 }
-
-const MOST_DECISIONS = 200;
 
 function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void {
   server.get('/api/v1/topology', () => view().topology());
@@ -146,7 +144,7 @@ function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void
         querystring: {
           type: 'object',
           required: ['key'],
-          properties: { key: { type: 'string' }, signal: { enum: SIGNALS, default: 'traces' } },
+          properties: { key: { type: 'string', minLength: 1 }, signal: { enum: SIGNALS, default: 'traces' } },
         },
       },
     },
@@ -169,11 +167,20 @@ function serveWishes(server: FastifyInstance, token: string | undefined, view: (
     if (refusal !== null) throw new Refused(token === undefined ? 403 : 401, refusal);
     const body: unknown = request.body ?? {};
     // JSON is what a page of another origin cannot send without asking.
-    if (typeof body !== 'object') throw new Refused(415, 'the body is to be a JSON object');
-    const wish = wishSchema.safeParse({ ...body, kind: request.params.kind });
-    if (!wish.success) throw new Refused(400, z.prettifyError(wish.error));
+    if (typeof body !== 'object') throw new Refused(415, NO_JSON);
+    const { kind } = request.params;
+    if (!WISH_KINDS.some((known) => known === kind))
+      throw new Refused(404, `shards: there is no ${kind}; there are ${WISH_KINDS.join(', ')}`);
+    const wish = wishSchema.safeParse({ ...body, kind });
+    if (!wish.success) throw new Refused(400, `${kind}: ${wish.error.issues.map(issueText).join('; ')}`);
     return reply.code(202).send(await view().ask(wish.data));
   });
+}
+
+const NO_JSON = 'the body is to be a JSON object, sent as content-type: application/json';
+
+function issueText({ path, message }: { readonly path: readonly PropertyKey[]; readonly message: string }): string {
+  return path.length === 0 ? message : `${path.join('.')}: ${message}`;
 }
 
 /** Every error of the API has this shape. */

@@ -31,6 +31,7 @@ export const wishSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('cancel'), id: z.string().min(1).max(100) }),
 ]);
 export type Wish = z.infer<typeof wishSchema>;
+export const WISH_KINDS: readonly Wish['kind'][] = wishSchema.options.map(({ shape }) => shape.kind.value);
 
 /** Such as `split shard=traces-0003`: for people. */
 export function wishText(wish: Wish): string {

@@ -218,10 +218,29 @@ describe('what is asked of the leader', () => {
       { payload: 'shard=a', headers: { host: 'localhost', 'content-type': 'text/plain' } },
     ],
     ['with a field that is none', 400, { payload: { shard: 'a', force: true } }],
-    ['for something that is none', 400, { url: '/api/v1/shards/delete' }],
+    ['for something that is none', 404, { url: '/api/v1/shards/delete' }],
   ])('is refused %s', async (_what, status, options, configured) => {
     expect((await post(options, configured)).statusCode).toBe(status);
     expect(wishes).toEqual([]);
+  });
+
+  it.each<[string, object, string]>([
+    [
+      'has a form',
+      { headers: { host: 'localhost', 'content-type': 'application/x-www-form-urlencoded' } },
+      'sent as content-type: application/json',
+    ],
+    ['lacks a field', { payload: {} }, 'retire: shard: '],
+    ['has a field too many', { payload: { shard: 'a', force: true } }, 'retire: Unrecognized key: "force"'],
+    [
+      'is none',
+      { url: '/api/v1/shards/delete' },
+      'there is no delete; there are create, split, merge, retire, move, abandon, cancel',
+    ],
+  ])('is told in one line what is wrong when it %s', async (_what, options, message) => {
+    const { error } = (await post(options)).json<{ error: { message: string } }>();
+    expect(error.message).toContain(message);
+    expect(error.message).not.toContain('\n');
   });
 
   it('is passed on from another machine with the token', async () => {
