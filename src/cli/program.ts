@@ -1,9 +1,10 @@
 /** The command line: its commands, their flags and help. What a command does is loaded when it runs, so that help is quick. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { MOST_DECISIONS } from '../api/documents.ts';
 import type { LoadOptions } from '../loadgen/command.ts';
 import { EXIT, stopSignal } from './exit.ts';
 import type { InspectSubject } from './inspect.ts';
-import { positiveNumber, wholeNumber } from './numbers.ts';
+import { countTo, positiveNumber, wholeNumber } from './numbers.ts';
 import { REMOTE_FLAGS, type SettingOptions, settingsOf, withSettings } from './settings.ts';
 import { addRoute, addShards } from './shard-commands.ts';
 import { weirVersion } from './version.ts';
@@ -124,14 +125,17 @@ function addInspect(program: Command): void {
     decisions: 'the last decisions, with what became of them',
     lag: 'what is not yet processed, by topic and partition',
   };
-  const inspect = program.command('inspect').description('read the state of an installation from Kafka');
+  const inspect = program
+    .command('inspect')
+    .description('read the state of an installation from Kafka')
+    .helpCommand(false);
   inspect.addHelpText(
     'after',
     '\nExamples:\n  weir inspect shards\n  weir inspect decisions --last 3 --kafka kafka-1:9092 --json',
   );
   for (const [subject, description] of Object.entries(subjects)) {
     const command = inspect.command(subject).description(description);
-    if (subject === 'decisions') command.option('-n, --last <n>', 'how many', wholeNumber, 20);
+    if (subject === 'decisions') command.option('-n, --last <n>', 'how many', countTo(MOST_DECISIONS), 20);
     withSettings(command, REMOTE_FLAGS)
       .option('--json', 'print JSON instead of a table')
       .action(async ({ json, last, ...options }: SettingOptions & { json?: boolean; last?: number }) => {
@@ -178,7 +182,7 @@ function addTopics(program: Command): void {
 }
 
 function addConfig(program: Command, exitWith: (code: number) => void): void {
-  const config = program.command('config').description('check settings');
+  const config = program.command('config').description('check settings').helpCommand(false);
   config
     .command('check')
     .argument('<file>', 'YAML or JSON')
@@ -201,7 +205,7 @@ function addLoad(program: Command): void {
     .command('load')
     .description('send generated OTLP traffic to a bridge or any other OTLP endpoint')
     .addOption(new Option('--protocol <name>', 'OTLP/gRPC or OTLP/HTTP').choices(['grpc', 'http']).default('grpc'))
-    .option('--target <host:port>', 'where to (default: 127.0.0.1:4317, over HTTP 127.0.0.1:4318)')
+    .option('--target <host:port>', 'where to (default: 127.0.0.1:4317, over HTTP 127.0.0.1:4318)', hostPort)
     .addOption(new Option('--signal <name>', 'what').choices(['traces', 'metrics', 'logs']).default('traces'))
     .option('--rate <n>', 'items a second; 0: as fast as the target answers', wholeNumber, 10_000)
     .option('--per-request <n>', 'items a request', positiveNumber, 100)
@@ -228,6 +232,8 @@ function addLoad(program: Command): void {
         "\n  weir load --tls-ca authority.pem --header 'authorization=Bearer 4Yl2hQx0d7pTq1mB'",
     )
     .action(async ({ perRequest: itemsPerRequest, header: headers = {}, target, ...rest }: LoadFlags) => {
+      // grpc-js names an address of the target as the TLS server name, which Node warns of: nothing that the user can see to.
+      process.noDeprecation = true;
       const { describeSummary, runLoad } = await import('../loadgen/command.ts');
       const usual = rest.protocol === 'grpc' ? '127.0.0.1:4317' : '127.0.0.1:4318';
       const { tlsCa: caFile, tlsCert: certFile, tlsKey: keyFile } = rest;
@@ -247,6 +253,12 @@ interface LoadFlags extends Omit<LoadOptions, 'itemsPerRequest' | 'headers' | 't
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+}
+
+function hostPort(text: string): string {
+  if (!/^(\[[0-9a-f:.]+\]|[^\s:/]+):\d{1,5}$/i.test(text))
+    throw new InvalidArgumentError('Allowed: HOST:PORT, without http:// and without a path.');
+  return text;
 }
 
 function fraction(text: string): number {

@@ -51,6 +51,8 @@ const DISTINCT_REQUESTS = 256;
 const TIMEOUT_MS = 30_000;
 const HOPELESS_SECONDS = 5;
 const PACE_MS = 5;
+/** Characters of what a server says. */
+const MOST_DETAILS = 300;
 
 export async function runLoad(
   options: LoadOptions,
@@ -69,6 +71,8 @@ export async function runLoad(
   const transport = openTransport({ ...options, tls, timeoutMs: TIMEOUT_MS });
   const latenciesMs: number[] = [];
   const refusals = new Map<string, number>();
+  /** Of the last refusal. */
+  let details = '';
   let sent = 0;
   let accepted = 0;
   let bytes = 0;
@@ -84,6 +88,7 @@ export async function runLoad(
     inFlight--;
     if (outcome.kind === 'refused') {
       refusals.set(outcome.reason, (refusals.get(outcome.reason) ?? 0) + 1);
+      details = outcome.details ?? '';
       return;
     }
     accepted++;
@@ -105,9 +110,10 @@ export async function runLoad(
   }
   if (sent > 0 && accepted === 0) {
     const reasons = [...refusals.keys()].join(', ') || 'no answer';
+    const why = details === '' ? reasons : `${reasons}: ${details.slice(0, MOST_DETAILS)}`;
     throw new WeirError(
       'LOAD_TARGET',
-      `load: none of ${sent} requests to ${options.protocol}://${options.target} was accepted (${reasons}); ` +
+      `load: none of ${sent} requests to ${options.protocol}${tls ? 's' : ''}://${options.target} was accepted (${why}); ` +
         'see that a bridge is there (--target HOST:PORT), and gets what it asks for (--tls, --header)',
     );
   }

@@ -8,8 +8,8 @@ import type { Signal } from '../signals.ts';
 /** What became of one request. */
 export type Sent =
   | { readonly kind: 'accepted' }
-  /** The server said no, such as `UNAVAILABLE` or `503`. */
-  | { readonly kind: 'refused'; readonly reason: string };
+  /** The server said no, such as `UNAVAILABLE` or `503`; gRPC says in `details` why. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly details?: string };
 
 export interface Transport {
   send(body: Uint8Array): Promise<Sent>;
@@ -67,7 +67,13 @@ function openGrpc({ target, signal, connections, gzip, headers, tls, timeoutMs }
           { deadline },
           (error: ServiceError | null) => {
             resolve(
-              error ? { kind: 'refused', reason: status[error.code] ?? `code ${error.code}` } : { kind: 'accepted' },
+              error
+                ? {
+                    kind: 'refused',
+                    reason: status[error.code] ?? `code ${error.code}`,
+                    details: oneLine(error.details),
+                  }
+                : { kind: 'accepted' },
             );
           },
         );
@@ -77,6 +83,11 @@ function openGrpc({ target, signal, connections, gzip, headers, tls, timeoutMs }
       for (const client of clients) client.close();
     },
   };
+}
+
+/** grpc-js ends with a note that is mostly empty, and OpenSSL's errors with a line end in the middle. */
+function oneLine(details: string): string {
+  return details.replace(/\s+/g, ' ').replace(/\. Resolution note: ?$/, '');
 }
 
 function openHttp({ target, signal, connections, gzip, headers, tls, timeoutMs }: TransportOptions): Transport {

@@ -86,6 +86,9 @@ describe('a command line that is not understood', () => {
     [['inspect', 'shard'], "weir: unknown command 'shard'\n(Did you mean shards?)"],
     [['topics', '--print', '--create'], 'cannot be used with'],
     [['load', '--rate', 'fast'], "argument 'fast' is invalid. Allowed: an integer from 0."],
+    [['load', '--target', 'http://127.0.0.1:4318'], 'Allowed: HOST:PORT, without http:// and without a path.'],
+    [['inspect', 'decisions', '--last', '0'], 'Allowed: an integer from 1 to 200.'],
+    [['route', ''], 'Allowed: a text that is not empty.'],
     [['load', '--signal', 'spans'], 'Allowed choices are traces, metrics, logs.'],
   ])('%s exits with 2 and a hint', async (args, said) => {
     const { code, stdout, stderr } = await weir(args);
