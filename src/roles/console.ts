@@ -14,7 +14,7 @@ export interface Console {
 }
 
 export interface Figures {
-  /** Of all signals. */
+  /** Of all signals, while the view knows no ring. */
   readonly shards: number;
   readonly view: ApiView | undefined;
   /** Why nothing moves yet; null when it does. */
@@ -72,10 +72,15 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
         const now = { in: await total(metrics.itemsIn), out: await total(metrics.itemsRouted), at: performance.now() };
         const seconds = (now.at - last.at) / 1e3;
         const rate = (count: number) => Math.round(count / seconds).toLocaleString('en');
-        const busy = (await metrics.itemsRouted.get()).values.length;
+        const used = (await metrics.itemsRouted.get()).values.map(({ labels }) => `${labels.signal} ${labels.shard}`);
+        const there = new Set((await view?.shards())?.shards.map(({ signal, id }) => `${signal} ${id}`));
+        const count =
+          there.size > 0
+            ? `${used.filter((shard) => there.has(shard)).length} of ${there.size}`
+            : `${used.length} of ${shards}`;
         const line =
           `in ${rate(now.in - last.in)} items/s  out ${rate(now.out - last.out)} items/s  ` +
-          `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${busy} of ${shards} shards  ` +
+          `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${count} shards  ` +
           (waitsFor() ?? `last decision: ${lastDecision || 'none yet'}`);
         last = now;
         stdout.write(terminal ? `${wipe}${line.slice(0, (stdout.columns || 120) - 1)}` : `${line}\n`);
