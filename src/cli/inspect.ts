@@ -100,8 +100,7 @@ export function shardsText({ ringEpoch, windowSeconds, shards, signals }: Shards
     health,
   ]);
   const head = ['shard', 'topic', 'slots', 'share', 'items/s', 'bytes/s', 'x mean', 'full', 'CPU', 'memory', 'health'];
-  const since =
-    windowSeconds === 0 ? 'no load reports lately' : `load of the last ${windowSeconds.toFixed(0)} s of load reports`;
+  const since = windowSeconds === 0 ? 'no load reports lately' : `load over the last ${windowSeconds.toFixed(0)} s`;
   return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}\n${table(signals.map(signalRow), SIGNAL_HEAD)}`;
 }
 
@@ -176,7 +175,7 @@ export function membersText({ leader, members, departed }: MembersDocument): str
     of.version,
     of.cpuCores === null ? '-' : percent(of.cpuCores),
     of.memoryBytes === null ? '-' : bytes(of.memoryBytes),
-    of.ringEpoch,
+    of.ringEpoch === 0 ? '-' : of.ringEpoch,
     of.partitions.length,
     rate(of.itemsPerSecond),
     bytes(of.bytesPerSecond),

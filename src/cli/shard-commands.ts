@@ -12,6 +12,7 @@ export function addShards(program: Command): void {
   const shards = program
     .command('shards')
     .description('ask the leader to change the shards: nothing is lost or doubled, and no topic is ever deleted')
+    .helpCommand(false)
     .addHelpText(
       'after',
       '\nExamples:\n  weir shards create checkout --signal traces\n  weir shards move --from traces-0003 --to traces-0007 --slots 200\n  weir shards abandon',
@@ -75,7 +76,7 @@ export function addRoute(program: Command): void {
   withSettings(
     program
       .command('route')
-      .argument('<key>', 'a trace id in hex, another routing key as text, or a hash: 0x and 16 hex digits')
+      .argument('<key>', 'a trace id in hex, another routing key as text, or a hash: 0x and 16 hex digits', routingKey)
       .description('the shard that a key goes to, now and after the change in flight'),
     REMOTE_FLAGS,
   )
@@ -86,6 +87,11 @@ export function addRoute(program: Command): void {
       const { showRoute } = await import('./shards.ts');
       await showRoute(signal!, key, { config, log, stdout: process.stdout, json: json ?? false });
     });
+}
+
+function routingKey(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Allowed: a text that is not empty.');
+  return text;
 }
 
 function capacity(text: string): number {

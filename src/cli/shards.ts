@@ -4,6 +4,7 @@ import type { AcceptedDocument, RingChangeDocument, RouteDocument } from '../api
 import { type InstallationView, openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
 import { coordinate, type OperationOptions } from '../coordination/operations.ts';
+import type { ControlState } from '../coordination/state.ts';
 import { type Wish, wishText } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
@@ -59,10 +60,12 @@ async function inLine(
   view: InstallationView,
   wish: Wish,
   change: Change,
-  { config, signal }: ShardsCommand,
+  { config, stdout, json, signal }: ShardsCommand,
 ): Promise<Changed> {
   const what = wishText(wish);
   const { ackTimeoutMs } = config.control.ring;
+  const ahead = aheadText(view.asker.log.state);
+  if (ahead !== null && !json) stdout.write(`Waiting for its turn: ${ahead}.\n`);
   const outcome = await coordinate<null, Changed>(view.asker, {
     resource: 'ring',
     ttlMs: LOCK_TTL_MS,
@@ -86,6 +89,13 @@ async function inLine(
     default:
       throw new WeirError('REQUEST_REFUSED', outcome.why);
   }
+}
+
+/** What a change that is asked for now comes behind; null: nothing. */
+export function aheadText({ locks, proposed }: Pick<ControlState, 'locks' | 'proposed'>): string | null {
+  const held = locks.get('ring');
+  if (held) return `${held.holder} has the lock ring${held.operation ? ` for "${held.operation.what}"` : ''}`;
+  return proposed && `ring epoch ${proposed.ring.epoch} is in flight (${proposed.reason})`;
 }
 
 /** Rates of checks, not of what is waited for. */
@@ -133,7 +143,9 @@ export function routeText({ signal, key, routedBy, keyHash, now, pending }: Rout
       ? `all shards, each item by its trace id (by an override, ring epoch ${ringEpoch})`
       : `${name} (topic ${topic}, ${slot === null ? 'by an override' : `slot ${slot}`}, ring epoch ${ringEpoch})`;
   const later = pending ? `after     ${to(pending)}\n` : '';
-  return `key       ${key} (${routedBy} of ${signal}, hash ${keyHash})\nnow       ${to(now)}\n${later}`;
+  const noTraceId = routedBy === 'trace_id' && !/^([0-9a-f]{32}|0x[0-9a-f]{16})$/i.test(key);
+  const as = noTraceId ? 'no trace id: taken as the service.name of an item without one' : `${routedBy} of ${signal}`;
+  return `key       ${key} (${as}, hash ${keyHash})\nnow       ${to(now)}\n${later}`;
 }
 
 async function withView(

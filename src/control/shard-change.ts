@@ -134,7 +134,7 @@ function retire(name: string, planning: ShardPlanning): Planned {
 function move({ from, to, slots: count }: Extract<ShardWish, { kind: 'move' }>, planning: ShardPlanning): Planned {
   const { signal, ring, shard: losing } = find(from, planning.ring);
   const { signal: other, shard: gaining } = find(to, planning.ring);
-  if (from === to) throw new Refusal(`shard ${from} has its slots already`);
+  if (from === to) throw new Refusal(`slots of shard ${from} cannot be moved to itself`);
   if (signal !== other) throw new Refusal(`shard ${from} is one of ${signal}, ${to} of ${other}`);
   const slots = ownedSlots(ring, losing.id);
   if (count > slots.length) throw new Refusal(`shard ${from} has ${slots.length} slots, and ${count} were to be moved`);

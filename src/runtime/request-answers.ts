@@ -92,10 +92,13 @@ export class RequestAnswers {
     if (answer)
       return { outcome: 'refused', text: `request ${id} has been answered already: ${answer.outcome}, ${answer.text}` };
     if (![...waiting, ...waitingChanges].some(({ requestId }) => requestId === id))
-      return { outcome: 'refused', text: `no request ${id} waits` };
+      return { outcome: 'refused', text: `no request ${id} waits; \`weir inspect ring\` shows the changes that do` };
     const events: LedEvent[] = [{ type: 'RequestAnswered', version: 1, at: this.#options.now(), id, ...CANCELLED }];
     return { outcome: 'accepted', text: `request ${id} is cancelled`, events };
   }
 }
 
-const CANCELLED = { outcome: 'cancelled', text: 'cancelled before it was granted' } as const;
+const CANCELLED = {
+  outcome: 'cancelled',
+  text: 'it was cancelled before it was granted: nothing has changed',
+} as const;

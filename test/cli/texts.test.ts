@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeError } from '../../src/cli/exit.ts';
 import { decisionsText, lagText, locksText, membersText, ringText, shardsText } from '../../src/cli/inspect.ts';
-import { routeText } from '../../src/cli/shards.ts';
+import { aheadText, routeText } from '../../src/cli/shards.ts';
 import { table } from '../../src/cli/table.ts';
 import type { Decision } from '../../src/control/decision.ts';
 import { WeirError } from '../../src/errors.ts';
@@ -76,7 +76,7 @@ describe('weir inspect', () => {
       ],
     });
     expect(text).toBe(
-      'Ring epoch 3; load of the last 15 s of load reports\n' +
+      'Ring epoch 3; load over the last 15 s\n' +
         'shard        topic                  slots  share  items/s   bytes/s  x mean  full    CPU  memory  health\n' +
         'traces-0000  otlp_spans_shard_0000   4096   6.3%     1235  500.0 kB    1.62  5.0%  25.0%       -  hot\n' +
         '\n' +
@@ -252,7 +252,29 @@ describe('weir inspect', () => {
     const gone = { ...of, id: 'p-1', role: 'process', how: 'lost' as const, at };
     const leader = { member: 'c-1', leaderEpoch: 3, since: at };
     expect(membersText({ windowSeconds: 15, leader, members: [bridge], departed: [gone] })).toMatch(
-      /^Leader: c-1 since .*\nrole .*\nbridge +b-1 +0\.1\.0 +25\.0% +90\.0 MB +0 +0 +1000 +2\.0 kB +2026.*\n\ngone .*\nlost +process +p-1 .*\n$/,
+      /^Leader: c-1 since .*\nrole .*\nbridge +b-1 +0\.1\.0 +25\.0% +90\.0 MB +- +0 +1000 +2\.0 kB +2026.*\n\ngone .*\nlost +process +p-1 .*\n$/,
     );
+  });
+});
+
+describe('weir route', () => {
+  const now = { ringEpoch: 3, slot: 7, shard: 1, name: 'traces-0001', topic: 'otlp_spans_shard_0001' };
+  const route = { signal: 'traces', routedBy: 'trace_id', keyHash: '44bc2cf5ad770999', now, pending: null } as const;
+
+  it('says of a text that is no trace id what it takes it for', () => {
+    expect(routeText({ ...route, key: '0af7651916cd43dd8448eb211c80319' })).toContain('no trace id: taken as');
+    expect(routeText({ ...route, key: '0af7651916cd43dd8448eb211c80319c' })).toContain('(trace_id of traces, hash');
+  });
+});
+
+describe('weir shards', () => {
+  it('says what a change comes behind', () => {
+    const lock = { requestId: 'r', holder: 'host-7', ttlMs: 1, token: 3, since: 0 };
+    const operation = { what: 'split shard=traces-0003', since: 0 };
+    const ahead = (held: object) =>
+      aheadText({ locks: new Map([['ring', { ...lock, operation: null, ...held }]]), proposed: null });
+    expect(aheadText({ locks: new Map(), proposed: null })).toBe(null);
+    expect(ahead({})).toBe('host-7 has the lock ring');
+    expect(ahead({ operation })).toBe('host-7 has the lock ring for "split shard=traces-0003"');
   });
 });

@@ -64,7 +64,10 @@ it('are not granted to who has given up waiting', async () => {
   const waiting = take('b', { ttlMs: 60_000, waitMs: 60_000, signal: giveUp.signal });
   await rig.log.waitFor((state) => state.waiting.length === 1);
   giveUp.abort();
-  expect(await waiting).toEqual({ kind: 'refused', why: 'cancelled before it was granted' });
+  expect(await waiting).toEqual({
+    kind: 'refused',
+    why: 'it was cancelled before it was granted: nothing has changed',
+  });
   await first.release();
   expect(rig.log.state.locks.size).toBe(0);
 });

@@ -28,7 +28,7 @@ export async function openDataDir(chosen: string | undefined): Promise<string> {
   } catch (cause) {
     throw new WeirError(
       'EMBEDDED_FAILED',
-      `The embedded broker cannot keep its data in ${dataDir}: ${(cause as Error).message}. Choose another folder with kafka.embedded.dataDir.`,
+      `The embedded broker cannot keep its data in ${dataDir}: ${(cause as Error).message}. Choose another folder with kafka.embedded.dataDir (--data-dir).`,
       { cause },
     );
   }
@@ -51,7 +51,7 @@ export async function formatOnce(dataDir: string, jars: KafkaJars): Promise<void
   const refuse = (why: string) =>
     new WeirError(
       'EMBEDDED_FAILED',
-      `The embedded broker does not touch ${dataDir}: ${why}. Choose another folder with kafka.embedded.dataDir.`,
+      `The embedded broker does not touch ${dataDir}: ${why}. Choose another folder with kafka.embedded.dataDir (--data-dir).`,
     );
   if (foreign !== undefined) throw refuse(`it holds the data of another Kafka (cluster ${foreign})`);
   if (found !== undefined && found !== origin?.clusterId) {
