@@ -8,7 +8,7 @@
  *   npm run simulate -- --bug unfenced-leader    with a planted bug, which it should find
  */
 import { randomInt } from 'node:crypto';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
 import { pino } from 'pino';
 import { PLANTED_BUGS, type PlantedBug } from '../test/simulation/planted.ts';
 import { SeedRunner } from '../test/simulation/seeds.ts';
@@ -17,15 +17,18 @@ import { type SimulationResult, simulate } from '../test/simulation/simulate.ts'
 const MOST_SEED = 2 ** 31;
 const TOLD_EVERY_MS = 20_000;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '1000' },
-    from: { type: 'string' },
-    seed: { type: 'string' },
-    bug: { type: 'string' },
-    workers: { type: 'string' },
-  },
-});
+const values = new Command('npm run simulate --')
+  .usage('[flags]')
+  .description(
+    'The deterministic simulation over many seeds: what must hold under kills, pauses, lost replies and clock jumps.',
+  )
+  .option('--seeds <n>', 'how many', '1000')
+  .option('--from <seed>', 'the first one; without it a fresh one, which is printed')
+  .option('--workers <n>', 'seeds at a time; without it one a core')
+  .option('--seed <seed>', 'this one once more, with its log')
+  .option('--bug <name>', `with a planted bug, which it should find: ${Object.keys(PLANTED_BUGS).join(', ')}`)
+  .parse()
+  .opts<{ seeds: string; from?: string; workers?: string; seed?: string; bug?: string }>();
 if (values.bug !== undefined && !Object.hasOwn(PLANTED_BUGS, values.bug))
   throw new Error(`there is no planted bug ${values.bug}. There are: ${Object.keys(PLANTED_BUGS).join(', ')}`);
 const bug = values.bug as PlantedBug | undefined;

@@ -74,7 +74,7 @@ async function takeOver(before: () => Promise<unknown>, again: () => Promise<unk
   await control.waitFor(({ leaders }) => leaders.get('control')!.member === 'second');
   const { leaderEpoch } = control.state.leaders.get('control')!;
   await again();
-  await ask('last', { kind: 'split', shard: 'none such' });
+  await ask('last', { kind: 'cancel', id: 'none such' });
   // It is elected, and everything that it could act on is there.
   expect(second.ticks).toBe(0);
   expect(control.state.leaders.get('control')).toMatchObject({ leaderEpoch, sequence: 0 });

@@ -205,7 +205,7 @@ class Simulation {
       load: { reportIntervalMs: 1_000, slotIntervalMs: 2_000 },
       control: {
         tickMs: 500,
-        windowMs: 4_000,
+        windowMs: 2_000,
         ring: { carryMs },
         scaling: { stabilisationMs: 500 },
         rebalance: {
