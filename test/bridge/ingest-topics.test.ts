@@ -13,6 +13,12 @@ import { namesIn, requestOf } from './sample-requests.ts';
 
 const PROTOBUF = { 'content-type': 'application/x-protobuf' };
 
+/** A request without items: an unknown field of so many bytes. */
+function emptyRequest(bytes: number): Uint8Array {
+  const length = [bytes & 0x7f, (bytes >> 7) & 0x7f, bytes >> 14].map((part, i) => (i < 2 ? part | 0x80 : part));
+  return Buffer.concat([Buffer.from([(15 << 3) | 2, ...length]), Buffer.alloc(bytes)]);
+}
+
 describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ brokers }) => {
   const connect = () => connectKafka(defaultConfig({ kafka: { brokers } }).kafka, pino({ level: 'silent' }));
 
@@ -24,11 +30,23 @@ describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ br
     await admin.disconnect();
   }
 
+  /** Resolves when it is in force: a broker answers before its partitions have it. */
+  async function lower(topic: string, maxMessageBytes: number): Promise<void> {
+    await alter(topic, maxMessageBytes);
+    const kafka = await connect();
+    const producer = await kafka.producer();
+    await expect
+      .poll(async () => (await producer.send([{ topic, partition: 0, value: emptyRequest(maxMessageBytes) }]))[0]!.kind)
+      .toBe('refused');
+    await producer.close();
+    await kafka.close();
+  }
+
   it('lowered: what Kafka finds too large is cut again, and all of it stored once', async () => {
     const config = { prefix: `altered-${process.pid}-`, topics: { maxMessageBytes: 1_000_000 } };
     const rig = await startRig({ kafka: await connect(), config });
     const topic = namesFor(config.prefix).ingest('logs');
-    await alter(topic, 300_000);
+    await lower(topic, 300_000);
     // Three records for the limit that the bridge has read, of which Kafka takes the last.
     const sizes = [450_000, 450_000, 250_000, 250_000, 250_000, 250_000, 10];
     const request = requestOf('logs', sizes);
@@ -59,7 +77,7 @@ describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ br
       wrap: (producer) => ({
         async send(records) {
           const outcomes = await producer.send(records);
-          if (++calls === 1) await alter(topic, 300_000);
+          if (++calls === 1) await lower(topic, 300_000);
           return outcomes;
         },
         close: () => producer.close(),
