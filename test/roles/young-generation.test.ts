@@ -27,6 +27,7 @@ it('keeps the young generation as it is, which under load would else grow to man
     grown(''),
     grown(`import { keepYoungGeneration } from '${MODULE}'; keepYoungGeneration();`),
   ]);
-  expect(free).toBeGreaterThan(4);
-  expect(kept).toBeLessThanOrEqual(2);
+  // Of its own it becomes 32 times as large. Kept, it is at 2, or at a page or two more while one is being collected.
+  expect(free).toBeGreaterThan(8);
+  expect(kept).toBeLessThan(4);
 });
