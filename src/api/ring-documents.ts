@@ -1,16 +1,16 @@
 /** A ring change in flight, those that wait behind it, and where a key goes, as the API and the command line show them. */
+
 import { keyBytes } from '../coordination/first-ring.ts';
 import type { RingAcks } from '../coordination/ring-acks.ts';
 import { slotCount } from '../coordination/ring-change.ts';
-import type { RingEpoch } from '../coordination/ring-epoch.ts';
+import { type RingEpoch, slotOf } from '../coordination/ring-epoch.ts';
 import type { ControlState, ProposedRing } from '../coordination/state.ts';
 import type { WaitingChange } from '../coordination/subjects/waiting-changes.ts';
 import { WeirError } from '../errors.ts';
-import type { HashKernel } from '../kernels/hash/kernel.ts';
+import { type HashKernel, hashText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import type { DestinationDocument, RingChangeDocument, RouteDocument, WaitingChangeDocument } from './documents.ts';
-import { hashText } from './shard-documents.ts';
 
 export function ringChangeDocument(
   { ring, abandons, change, at, reason }: ProposedRing,
@@ -73,8 +73,8 @@ function hashOf(selectorKey: string, signal: Signal, key: string, hash: Pick<Has
 }
 
 function destination({ epoch, signals }: RingEpoch, signal: Signal, keyHash: bigint): DestinationDocument {
-  const { overrides, slotBits, slots, shards } = signals[signal];
-  const slot = Number(keyHash >> BigInt(64 - slotBits));
+  const { overrides, slots, shards } = signals[signal];
+  const slot = slotOf(signals[signal], keyHash);
   const override = overrides.get(keyHash);
   if (override === BY_TRACE_ID) return { ringEpoch: epoch, slot: null, shard: null, name: null, topic: null };
   const id = override ?? slots[slot]!;

@@ -1,8 +1,10 @@
 /** Shards, and how the load lies on them, as `/api/v1/shards` and `weir inspect shards` show it. */
+
 import type { Config } from '../config.ts';
 import { type Distribution, distributionOf } from '../control/distribution.ts';
 import { sharesBesideKeys } from '../control/hot-key.ts';
 import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
+import { hashText } from '../kernels/hash/kernel.ts';
 import type { Usage } from '../load/load-report.ts';
 import type { LoadWindow, ShardRates } from '../runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
@@ -143,4 +145,3 @@ function ownershipOf(ring: SignalRing): ReadonlyMap<number, Ownership> {
 }
 
 /** A 64-bit hash as 16 hex digits. */
-export const hashText = (hash: bigint): string => hash.toString(16).padStart(16, '0');

@@ -1,11 +1,12 @@
 /** Signals as `/api/v1/topology` and `weir inspect ring` show them: their rings, and the keys that weigh most on them. */
+
 import type { RingEpoch, SignalRing } from '../coordination/ring-epoch.ts';
+import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import type { LoadWindow } from '../runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import type { SignalDocument } from './documents.ts';
-import { hashText } from './shard-documents.ts';
 
 /** Of a fair share: what is lighter is no trouble to a shard. */
 const LEAST_SHARE = 0.5;
@@ -48,7 +49,7 @@ function heavyKeysOf(
   return [...window.keys(signal)]
     .map(([keyHash, { name, bytesPerSecond }]) => {
       const share = bytesPerSecond / total;
-      const key = name || (hotKeys?.get(BigInt(`0x${keyHash}`)) ?? '');
+      const key = name || (hotKeys?.get(hashOfText(keyHash)) ?? '');
       return { keyHash, key, share, relative: share * shards.length };
     })
     .filter(({ relative }) => relative >= LEAST_SHARE)

@@ -19,7 +19,7 @@ import type { ShardState, SignalRing } from '../coordination/ring-epoch.ts';
 import type { Signal } from '../signals.ts';
 import { churnLeft, slotsMovedWithin } from './churn.ts';
 import type { CapacityProposal, RebalanceProposal } from './decision.ts';
-import { distributionOf, fairShares } from './distribution.ts';
+import { distributionOf, fairShares, loadsOf } from './distribution.ts';
 import type { SignalView } from './load-view.ts';
 import { hasRoom, type PastMoves } from './rebalance.ts';
 import { ownedSlots, ownedSlotsOfEach, upperHalf } from './shard-slots.ts';
@@ -45,11 +45,10 @@ const MERGED_FILL = 0.5;
 /** null: the shards are as many as they should be, or slot moves are to help first. */
 export function capacityWish(state: CapacityState, policy: CapacityPolicy, now: number): CapacityProposal | null {
   const { ring, view } = state;
-  const shards = ring.shards.map((shard): LoadedShard => {
-    const load = view.shardBytesPerSecond.get(shard.id) ?? 0;
-    return { ...shard, load, capacity: shard.weight * policy.capacity.bytesPerSecond };
+  const { loads, total } = loadsOf(ring.shards, view);
+  const shards = ring.shards.map((shard, i): LoadedShard => {
+    return { ...shard, load: loads[i]!, capacity: shard.weight * policy.capacity.bytesPerSecond };
   });
-  const total = shards.reduce((sum, { load }) => sum + load, 0);
   if (total === 0 || total < policy.rebalance.minBytesPerSecond) return null;
   const full = shards
     .filter(({ load, capacity }) => load > capacity)

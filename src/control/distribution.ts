@@ -2,6 +2,8 @@
  * How evenly a signal's load lies on its shards. A shard's fair share of the load is in proportion to its weight; everything here is in shares of
  * it: 1 is what a shard is meant to carry.
  */
+import type { SignalView } from './load-view.ts';
+
 export interface Distribution {
   /** Of the most loaded shard: 1 is perfectly even; the number of shards the worst, where they are equal. */
   readonly maxOverMean: number;
@@ -9,6 +11,15 @@ export interface Distribution {
   readonly coefficientOfVariation: number;
   /** Mean difference of two shards over twice the mean: 0 is perfectly even, near 1 one shard has all. */
   readonly gini: number;
+}
+
+/** Bytes/s of each shard, in their order, and of all. */
+export function loadsOf(
+  shards: readonly { readonly id: number }[],
+  { shardBytesPerSecond }: Pick<SignalView, 'shardBytesPerSecond'>,
+): { loads: number[]; total: number } {
+  const loads = shards.map(({ id }) => shardBytesPerSecond.get(id) ?? 0);
+  return { loads, total: loads.reduce((sum, load) => sum + load, 0) };
 }
 
 /** `loads` and `fair` (see fairShares) by shard. Without load: even. */

@@ -11,14 +11,17 @@
  * the gap between the two limits, and that a key of which something was changed is left alone for `holdMs`. Each change is one of the churn budget.
  * Overrides that the configuration made stay as they are.
  */
-import type { SignalRing } from '../coordination/ring-epoch.ts';
+
+import { type SignalRing, slotOf } from '../coordination/ring-epoch.ts';
+import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
 import { churnLeft, keysChangedWithin } from './churn.ts';
 import type { HotKeyProposal, Reason } from './decision.ts';
-import { distributionOf, fairShares } from './distribution.ts';
+import { distributionOf, fairShares, loadsOf } from './distribution.ts';
 import type { KeyRate, SignalView } from './load-view.ts';
 import type { PastMoves, RebalancePolicy } from './rebalance.ts';
+import { ownedSlotsOfEach } from './shard-slots.ts';
 
 /** Of a fair share: below it a key can be among others again without making their shard hot. */
 const COOL_SHARE = 0.5;
@@ -37,8 +40,12 @@ export interface HotKeyState {
 interface ShardLoads {
   readonly loads: readonly number[];
   readonly fair: readonly number[];
+  /** What each is meant to carry beside keys that have one for themselves. */
+  readonly shares: readonly number[];
   readonly total: number;
   readonly indexOf: ReadonlyMap<number, number>;
+  /** Of all slots those that each owns, 0..1: one walk over the table, if anyone asks. */
+  slotShares(): readonly number[];
 }
 
 /** A shard, or null: all shards, by trace id. */
@@ -55,10 +62,19 @@ export function hotKeyWishes(state: HotKeyState, policy: RebalancePolicy, now: n
 }
 
 function shardLoads({ ring, view }: Pick<HotKeyState, 'ring' | 'view'>): ShardLoads {
-  const loads = ring.shards.map(({ id }) => view.shardBytesPerSecond.get(id) ?? 0);
-  const total = loads.reduce((sum, load) => sum + load, 0);
+  const { loads, total } = loadsOf(ring.shards, view);
   const indexOf = new Map(ring.shards.map(({ id }, index) => [id, index]));
-  return { loads, fair: fairShares(ring.shards, total), total, indexOf };
+  const shares = sharesBesideKeys(ring, view).map(({ share }) => share);
+  let slotShares: number[] | undefined;
+  return {
+    ...{ loads, fair: fairShares(ring.shards, total), shares, total, indexOf },
+    slotShares() {
+      slotShares ??= [...ownedSlotsOfEach(ring, [...indexOf.keys()]).values()].map(
+        (owned) => owned.length / ring.slots.length,
+      );
+      return slotShares;
+    },
+  };
 }
 
 function* overrides(
@@ -74,7 +90,7 @@ function* overrides(
   let count = ring.overrides.size;
   for (const [keyHash, rate] of byLoad) {
     const { bytesPerSecond, errorBytesPerSecond } = rate;
-    const hash = BigInt(`0x${keyHash}`);
+    const hash = hashOfText(keyHash);
     if (ring.overrides.has(hash) || held.has(keyHash)) continue;
     const owner = slotOwner(ring, hash);
     const limit = policy.targetRatio * fair[indexOf.get(owner)!]!;
@@ -90,7 +106,7 @@ function* overrides(
       action: spreads ? 'spread_key' : 'isolate_key',
       fromShard: owner,
       toShard,
-      ...effect(state, shards, bytesPerSecond, owner, toShard),
+      ...effect(shards, bytesPerSecond, owner, toShard),
       reasons: [
         {
           rule: 'hot-key',
@@ -127,12 +143,12 @@ function* releases(state: HotKeyState, shards: ShardLoads, held: ReadonlySet<str
   const { signal, ring, windowMs } = state;
   const { fair, total, indexOf } = shards;
   for (const hash of ring.hotKeys?.keys() ?? []) {
-    const keyHash = hexOf(hash);
+    const keyHash = hashText(hash);
     const rate = rateOf(state, hash);
     const owner = slotOwner(ring, hash);
     const limit = COOL_SHARE * fair[indexOf.get(owner)!]!;
     if (held.has(keyHash) || rate.bytesPerSecond + rate.errorBytesPerSecond >= limit) continue;
-    yield releaseWish(state, keyHash, {
+    yield releaseOf(state, shards, keyHash, {
       rule: 'cool-key',
       observed: rate.bytesPerSecond,
       threshold: limit,
@@ -142,15 +158,16 @@ function* releases(state: HotKeyState, shards: ShardLoads, held: ReadonlySet<str
   }
 }
 
+type KeyState = Pick<HotKeyState, 'signal' | 'ring' | 'view'>;
+
 /** For a key that has an override. */
-export function releaseWish(
-  state: Pick<HotKeyState, 'signal' | 'ring' | 'view'>,
-  keyHash: string,
-  reason: Reason,
-): HotKeyProposal {
+export function releaseWish(state: KeyState, keyHash: string, reason: Reason): HotKeyProposal {
+  return releaseOf(state, shardLoads(state), keyHash, reason);
+}
+
+function releaseOf(state: KeyState, shards: ShardLoads, keyHash: string, reason: Reason): HotKeyProposal {
   const { signal, ring } = state;
-  const shards = shardLoads(state);
-  const hash = BigInt(`0x${keyHash}`);
+  const hash = hashOfText(keyHash);
   const override = ring.overrides.get(hash)!;
   const [fromShard, toShard] = [override === BY_TRACE_ID ? null : override, slotOwner(ring, hash)];
   const rate = rateOf(state, hash);
@@ -159,13 +176,13 @@ export function releaseWish(
     action: 'release_key',
     fromShard,
     toShard,
-    ...effect(state, shards, rate.bytesPerSecond, fromShard, toShard),
+    ...effect(shards, rate.bytesPerSecond, fromShard, toShard),
     reasons: [reason],
   };
 }
 
 function rateOf({ ring, view }: Pick<HotKeyState, 'ring' | 'view'>, hash: bigint): KeyRate {
-  const rate = view.keys.get(hexOf(hash)) ?? UNHEARD;
+  const rate = view.keys.get(hashText(hash)) ?? UNHEARD;
   return { ...rate, name: rate.name || (ring.hotKeys?.get(hash) ?? '') };
 }
 
@@ -193,13 +210,11 @@ function said(signal: Signal, keyHash: string, rate: KeyRate, total: number): st
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-const hexOf = (hash: bigint) => hash.toString(16).padStart(16, '0');
-const slotOwner = (ring: SignalRing, hash: bigint) => ring.slots[Number(hash >> BigInt(64 - ring.slotBits))]!;
+const slotOwner = (ring: SignalRing, hash: bigint) => ring.slots[slotOf(ring, hash)]!;
 
 /** Load of the hottest shard over its fair share, as it is and with so much of a key in another place. */
 function effect(
-  { ring, view }: Pick<HotKeyState, 'ring' | 'view'>,
-  { loads, indexOf }: ShardLoads,
+  { loads, shares, indexOf, slotShares }: ShardLoads,
   bytesPerSecond: number,
   from: Place,
   to: Place,
@@ -207,11 +222,10 @@ function effect(
   const after = [...loads];
   const add = (place: Place, bytes: number) => {
     if (place !== null) after[indexOf.get(place)!]! += bytes;
-    else for (const owner of ring.slots) after[indexOf.get(owner)!]! += bytes / ring.slots.length;
+    else for (const [index, share] of slotShares().entries()) after[index]! += bytes * share;
   };
   add(from, -bytesPerSecond);
   add(to, bytesPerSecond);
-  const shares = sharesBesideKeys(ring, view).map(({ share }) => share);
   return { from: distributionOf(loads, shares).maxOverMean, to: distributionOf(after, shares).maxOverMean };
 }
 
@@ -226,16 +240,15 @@ export interface ShardShare {
 /** In the order of the shards. One that a key fills, by an override, is as it should be with that alone; the others share what is left. */
 export function sharesBesideKeys(
   { shards, overrides: places }: SignalRing,
-  { keys, shardBytesPerSecond }: Pick<SignalView, 'keys' | 'shardBytesPerSecond'>,
+  view: Pick<SignalView, 'keys' | 'shardBytesPerSecond'>,
 ): ShardShare[] {
-  const loads = shards.map(({ id }) => shardBytesPerSecond.get(id) ?? 0);
-  const total = loads.reduce((sum, load) => sum + load, 0);
+  const { loads, total } = loadsOf(shards, view);
   const fair = fairShares(shards, total);
   const ofKeys = new Map<number, number>();
   for (const [hash, shard] of places) {
     // One that is spread is among its slots' load.
     if (shard === BY_TRACE_ID) continue;
-    const { bytesPerSecond, errorBytesPerSecond } = keys.get(hexOf(hash)) ?? UNHEARD;
+    const { bytesPerSecond, errorBytesPerSecond } = view.keys.get(hashText(hash)) ?? UNHEARD;
     ofKeys.set(shard, (ofKeys.get(shard) ?? 0) + bytesPerSecond + errorBytesPerSecond);
   }
   // At the most, but no more than there is.

@@ -15,7 +15,7 @@ import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import type { Signal } from '../signals.ts';
 import { churnLeft, keysChangedWithin, slotsMovedWithin } from './churn.ts';
 import type { RebalanceProposal } from './decision.ts';
-import { distributionOf } from './distribution.ts';
+import { distributionOf, loadsOf } from './distribution.ts';
 import { sharesBesideKeys } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
 import { type PlannedShard, planSlotMoves } from './slot-plan.ts';
@@ -52,8 +52,7 @@ export function rebalanceWish(
   score: ScoreKernel,
   now: number,
 ): RebalanceProposal | null {
-  const loads = ring.shards.map(({ id }) => view.shardBytesPerSecond.get(id) ?? 0);
-  const total = loads.reduce((sum, load) => sum + load, 0);
+  const { loads, total } = loadsOf(ring.shards, view);
   if (ring.shards.length < 2 || total === 0 || total < policy.minBytesPerSecond) return null;
   const shares = sharesBesideKeys(ring, view);
   const fair = shares.map(({ share }) => share);

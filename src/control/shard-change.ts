@@ -2,8 +2,10 @@
  * What a wish about shards changes in the ring: the plan of `create`, `split`, `merge`, `retire` and `move`. Pure; what cannot be done is
  * refused with the reason.
  */
+
 import { type RingChange, runsOf, type SignalChange, type SlotMove } from '../coordination/ring-change.ts';
 import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
+import { hashText } from '../kernels/hash/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { ownedSlots, upperHalf } from './shard-slots.ts';
 
@@ -187,7 +189,5 @@ function find(name: string, ring: RingEpoch): { signal: Signal; ring: SignalRing
 }
 
 function overridesOf(ring: SignalRing, shard: number): string[] {
-  return [...ring.overrides]
-    .filter(([, owner]) => owner === shard)
-    .map(([hash]) => hash.toString(16).padStart(16, '0'));
+  return [...ring.overrides].filter(([, owner]) => owner === shard).map(([hash]) => hashText(hash));
 }

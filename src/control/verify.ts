@@ -11,7 +11,7 @@
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { Signal } from '../signals.ts';
 import type { HotKeyProposal, Reason, RebalanceProposal } from './decision.ts';
-import { distributionOf } from './distribution.ts';
+import { distributionOf, loadsOf } from './distribution.ts';
 import { releaseWish, sharesBesideKeys } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
 import type { RebalancePolicy } from './rebalance.ts';
@@ -51,8 +51,7 @@ export function verifyPlan(
   now: number,
 ): Verification | null {
   if (now - plan.activeAt < windowMs) return null;
-  const loads = ring.shards.map(({ id }) => view.shardBytesPerSecond.get(id) ?? 0);
-  const total = loads.reduce((sum, load) => sum + load, 0);
+  const { loads, total } = loadsOf(ring.shards, view);
   const fair = sharesBesideKeys(ring, view).map(({ share }) => share);
   const before = distributionOf(loads, fair);
   const measured = before.maxOverMean;

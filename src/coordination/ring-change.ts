@@ -1,5 +1,7 @@
 /** What leads from one ring epoch to the next: only what differs. The control log holds changes, and whole tables just of the first epoch. */
+
 import { z } from 'zod';
+import { hashOfText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { type RingEpoch, type ShardState, type SignalRing, shardsOfKey, slotOwners } from './ring-epoch.ts';
@@ -89,7 +91,7 @@ export function contraryOf(change: RingChange, base: RingEpoch): RingChange {
     retired: of.added.map(({ id }) => id),
     overrides: of.overrides.map(({ keyHash }) => ({
       keyHash,
-      shard: ring.overrides.get(BigInt(`0x${keyHash}`)) ?? null,
+      shard: ring.overrides.get(hashOfText(keyHash)) ?? null,
     })),
   });
   return Object.fromEntries(
@@ -122,7 +124,7 @@ function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing
   const { hotKeys: hotBefore, ...kept } = ring;
   const hotKeys = new Map(hotBefore);
   for (const { keyHash, shard, key } of change.overrides) {
-    const hash = BigInt(`0x${keyHash}`);
+    const hash = hashOfText(keyHash);
     if (shard === null) overrides.delete(hash);
     else overrides.set(hash, shard);
     if (shard === null) hotKeys.delete(hash);
@@ -156,4 +158,4 @@ export function losersOf(ring: SignalRing, change: SignalChange): ReadonlySet<nu
 
 /** Shards that keys whose overrides change go to in `ring`. */
 const shardsOfKeys = (ring: SignalRing, { overrides }: SignalChange) =>
-  overrides.flatMap(({ keyHash }) => [...shardsOfKey(ring, BigInt(`0x${keyHash}`))]);
+  overrides.flatMap(({ keyHash }) => [...shardsOfKey(ring, hashOfText(keyHash))]);

@@ -1,8 +1,10 @@
 /** A ring epoch as the control log holds the first one: whole. Later ones are what changes have made of it. */
+
 import { endianness } from 'node:os';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { WeirError } from '../errors.ts';
+import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { overrideSchema, shardSchema } from './ring-change.ts';
 import { type RingEpoch, type SignalRing, slotOwners, UNTOUCHED } from './ring-epoch.ts';
@@ -28,7 +30,7 @@ export function encodeRings({ signals }: RingEpoch): EncodedRings {
     slotTable: deflateRawSync(
       swapped(new Uint8Array(of.slots.buffer, of.slots.byteOffset, of.slots.byteLength)),
     ).toString('base64'),
-    overrides: [...of.overrides].map(([hash, shard]) => ({ keyHash: hash.toString(16).padStart(16, '0'), shard })),
+    overrides: [...of.overrides].map(([hash, shard]) => ({ keyHash: hashText(hash), shard })),
   });
   return { traces: encode(signals.traces), metrics: encode(signals.metrics), logs: encode(signals.logs) };
 }
@@ -65,7 +67,7 @@ function decodeSignal(epoch: number, signal: Signal, of: EncodedRings[Signal]): 
     slotBits: of.slotBits,
     slots,
     shards: of.shards,
-    overrides: new Map(of.overrides.map(({ keyHash, shard }) => [BigInt(`0x${keyHash}`), shard])),
+    overrides: new Map(of.overrides.map(({ keyHash, shard }) => [hashOfText(keyHash), shard])),
   };
 }
 

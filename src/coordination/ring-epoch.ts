@@ -29,11 +29,16 @@ export function slotOwners(slots: Uint16Array): Set<number> {
   return owners;
 }
 
+/** Slot of a key's hash. */
+export function slotOf({ slotBits }: Pick<SignalRing, 'slotBits'>, hash: bigint): number {
+  return Number(hash >> BigInt(64 - slotBits));
+}
+
 /** Shards that items of a key go to. */
-export function shardsOfKey({ overrides, slots, slotBits }: SignalRing, hash: bigint): ReadonlySet<number> {
-  const override = overrides.get(hash);
-  if (override === BY_TRACE_ID) return slotOwners(slots);
-  return new Set([override ?? slots[Number(hash >> BigInt(64 - slotBits))]!]);
+export function shardsOfKey(ring: SignalRing, hash: bigint): ReadonlySet<number> {
+  const override = ring.overrides.get(hash);
+  if (override === BY_TRACE_ID) return slotOwners(ring.slots);
+  return new Set([override ?? ring.slots[slotOf(ring, hash)]!]);
 }
 
 export interface RingEpoch {

@@ -1,5 +1,7 @@
 /** Sums of what committed polls measured: of one signal, and of one service instance. */
+
 import type { HeavyHitter, HeavyHitters } from '../kernels/aggregate/kernel.ts';
+import { hashText } from '../kernels/hash/kernel.ts';
 import {
   KEY_STRIDE_BYTES,
   type KeySamples,
@@ -109,7 +111,7 @@ function keyLoad({ key, weight, error }: HeavyHitter, name: string): KeyLoad {
   const bytes = Number(weight);
   const deviation = Math.sqrt(bytes * KEY_STRIDE_BYTES);
   return {
-    keyHash: key.toString(16).padStart(16, '0'),
+    keyHash: hashText(key),
     bytes,
     errorBytes: Math.round(Number(error) + 2 * deviation),
     name,

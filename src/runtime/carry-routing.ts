@@ -1,7 +1,9 @@
 /** What a change of the ring takes out of a shard, and what of that its new shard has already. */
+
 import type { SignalChange } from '../coordination/ring-change.ts';
-import { type SignalRing, selectorOf } from '../coordination/ring-epoch.ts';
+import { type SignalRing, selectorOf, slotOf } from '../coordination/ring-epoch.ts';
 import type { PastChange } from '../coordination/state.ts';
+import { hashOfText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID, type Routing } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
 import { type CarryRoutings, withSpreadKeys } from './carry-split.ts';
@@ -58,10 +60,9 @@ export function carriedChanges(changes: readonly PastChange[], signal: Signal): 
 export function carryRouting(before: SignalRing, next: SignalRing, from: number): Routing {
   const slots = new Uint16Array(before.slots.length).fill(from);
   for (let slot = 0; slot < slots.length; slot++) if (before.slots[slot] === from) slots[slot] = next.slots[slot]!;
-  const shift = BigInt(64 - before.slotBits);
   const ownerIn = (ring: SignalRing, hash: bigint) => {
     const override = ring.overrides.get(hash);
-    return override === undefined || override === BY_TRACE_ID ? ring.slots[Number(hash >> shift)]! : override;
+    return override === undefined || override === BY_TRACE_ID ? ring.slots[slotOf(ring, hash)]! : override;
   };
   const hashes = [...before.overrides.keys(), ...next.overrides.keys()];
   const overrides = new Map(
@@ -81,8 +82,7 @@ function withoutWhatIsThere(
   // Shards that have a slot's items; where nothing is said: their home.
   const bySlot = new Map<number, readonly number[]>();
   const byKey = new Map<bigint, Set<number>>();
-  const slotOf = (hash: bigint) => Number(hash >> BigInt(64 - before.slotBits));
-  const ofKeys = new Set([...whole.overrides.keys()].map(slotOf));
+  const ofKeys = new Set([...whole.overrides.keys()].map((hash) => slotOf(before, hash)));
   for (const { change } of since) {
     for (const { from: giver, to, runs } of change.moves)
       for (let i = 0; i + 1 < runs.length; i += 2)
@@ -93,8 +93,8 @@ function withoutWhatIsThere(
         }
     for (const { keyHash, shard } of change.overrides) {
       if (shard === BY_TRACE_ID) continue;
-      const hash = BigInt(`0x${keyHash}`);
-      byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slotOf(hash)]!));
+      const hash = hashOfText(keyHash);
+      byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slotOf(before, hash)]!));
     }
   }
   const isThere = (slot: number, to: number) => to === home || bySlot.get(slot)?.includes(to) === true;
@@ -104,7 +104,10 @@ function withoutWhatIsThere(
   const overrides = new Map(
     [...whole.overrides].map(
       ([hash, to]) =>
-        [hash, to !== BY_TRACE_ID && (isThere(slotOf(hash), to) || byKey.get(hash)?.has(to)) ? from : to] as const,
+        [
+          hash,
+          to !== BY_TRACE_ID && (isThere(slotOf(before, hash), to) || byKey.get(hash)?.has(to)) ? from : to,
+        ] as const,
     ),
   );
   return { ...whole, slots, overrides };

@@ -4,8 +4,10 @@
  * A key that begins or ends to be spread by trace id is split twice, as its items go by other tables than all others: first out of the rest, to a
  * shard index that nothing else goes to; then by a table of its own.
  */
+
 import { slotsOf } from '../coordination/ring-change.ts';
-import { type SignalRing, slotOwners } from '../coordination/ring-epoch.ts';
+import { type SignalRing, slotOf, slotOwners } from '../coordination/ring-epoch.ts';
+import { hashOfText } from '../kernels/hash/kernel.ts';
 import {
   BY_TRACE_ID,
   type Override,
@@ -79,12 +81,12 @@ export function withSpreadKeys(first: Routing, items: CarriedItems): CarryRoutin
 function spreadKeys({ before, next, past }: CarriedItems): ReadonlySet<bigint> {
   const spread = [...before.overrides, ...next.overrides].filter(([, to]) => to === BY_TRACE_ID);
   const once = past.flatMap(({ change }) => change.overrides).filter(({ shard }) => shard === BY_TRACE_ID);
-  return new Set([...spread.map(([hash]) => hash), ...once.map(({ keyHash }) => BigInt(`0x${keyHash}`))]);
+  return new Set([...spread.map(([hash]) => hash), ...once.map(({ keyHash }) => hashOfText(keyHash))]);
 }
 
 /** What a change makes of a key's override; undefined: nothing. */
 function overrideIn({ overrides }: CarriedChange['change'], hash: bigint): Override | null | undefined {
-  return overrides.find(({ keyHash }) => BigInt(`0x${keyHash}`) === hash)?.shard;
+  return overrides.find(({ keyHash }) => hashOfText(keyHash) === hash)?.shard;
 }
 
 /** Override of a key once `change` was in force; null: none. */
@@ -112,7 +114,7 @@ function slotsOfKey(
   states: readonly (Override | null)[],
   history: readonly Uint16Array[],
 ): Uint16Array {
-  const own = Number(hash >> BigInt(64 - before.slotBits));
+  const own = slotOf(before, hash);
   const place = (state: Override | null | undefined, slots: Uint16Array, slot: number) =>
     state === BY_TRACE_ID ? slots[slot]! : (state ?? slots[own]!);
   const [had, gets] = [before.overrides.get(hash), next.overrides.get(hash)];

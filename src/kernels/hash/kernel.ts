@@ -36,3 +36,8 @@ export const partitionOf = (murmur2: number, partitions: number): number => {
     throw new RangeError(`a topic has no ${partitions} partitions`);
   return (murmur2 & 0x7fff_ffff) % partitions;
 };
+
+/** A key's hash as text: 16 hex digits, as JSON numbers hold 53 bits. */
+export const hashText = (hash: bigint): string => hash.toString(16).padStart(16, '0');
+
+export const hashOfText = (text: string): bigint => BigInt(`0x${text}`);
