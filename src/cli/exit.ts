@@ -6,13 +6,19 @@ import { WeirError } from '../errors.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, bug: 70 } as const;
 
-/** Runs a command and ends the process with its exit code, once all output is written. */
-export async function exitAfter(command: () => Promise<number>): Promise<never> {
+/** What a command has left open may not keep the process longer. */
+const LEFT_OPEN_MS = 500;
+
+/** Runs a command, after which the process ends with its exit code, once all output is written. */
+export async function exitAfter(command: () => Promise<number>): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', onLostReader);
   process.on('uncaughtException', (error) => process.exit(tell(error)));
   const code = await command().catch(tell);
   await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
-  process.exit(code);
+  // The event loop runs dry, and V8 is shut down in order. process.exit() waits for V8's threads without that: for ever where
+  // one of them, which compiles, waits for the main thread to collect garbage (nodejs/node#54918).
+  process.exitCode = code;
+  setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
 }
 
 /**

@@ -22,5 +22,7 @@ await exitAfter(async () => {
     if (!(error instanceof WeirError)) throw error;
     await seat.fail(error);
     return EXIT.failed;
+  } finally {
+    seat.leave();
   }
 });

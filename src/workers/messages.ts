@@ -15,7 +15,9 @@ export type FromWorker =
   /** Every BEAT_MS, so it also says that the worker's event loop turns. `waitsFor` is empty when it is ready. */
   | { readonly kind: 'beat'; readonly waitsFor: readonly string[] }
   | { readonly kind: 'metrics'; readonly id: number; readonly metrics: MetricsSnapshot }
-  /** The last one of a worker that ends with an error which the user can see to. */
-  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
+  /** The worker is about to end with an error which the user can see to. */
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
+  /** The last one: nothing of the worker's program runs any more. */
+  | { readonly kind: 'ended'; readonly exitCode: number };
 
 export const BEAT_MS = 250;

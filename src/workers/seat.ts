@@ -13,6 +13,8 @@ export interface WorkerSeat {
   show(shown: { registry: Registry; waitsFor(): readonly string[] }): void;
   /** Before the exit: the parent tells the user. */
   fail(error: WeirError): Promise<void>;
+  /** The channel no longer keeps this process running. */
+  leave(): void;
 }
 
 /** In a process that `startWorkers` has started. Resolves with the first message. */
@@ -23,6 +25,8 @@ export function takeSeat(): Promise<WorkerSeat> {
   let waitsFor: () => readonly string[] = () => ['starting'];
 
   process.on('disconnect', () => stop.abort());
+  // However it ends. What is sent here still goes out, as Node writes to a pipe at once where there is room in it.
+  process.on('exit', (exitCode) => void send({ kind: 'ended', exitCode }));
   process.on('message', (message: ToWorker) => {
     switch (message.kind) {
       case 'begin': {
@@ -36,6 +40,7 @@ export function takeSeat(): Promise<WorkerSeat> {
             waitsFor = shown.waitsFor;
           },
           fail: ({ code, message }) => send({ kind: 'failed', code, message }),
+          leave: () => process.channel?.unref(),
         });
         break;
       }

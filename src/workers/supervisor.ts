@@ -14,6 +14,11 @@ import { BEAT_MS, type FromWorker, type MetricsSnapshot, type ToWorker } from '.
 import { RestartBackoff } from './restart-backoff.ts';
 
 const HUNG_AFTER_MS = 30_000;
+/**
+ * After its last word only Node itself is left to end, which takes a moment. Now and then it hangs in that, see exitAfter in
+ * cli/exit.ts; a SIGKILL then loses nothing.
+ */
+const GONE_WITHIN_MS = 2_000;
 /** A scrape does not wait longer for a worker; its series are then missing. */
 const METRICS_WITHIN_MS = 2_000;
 
@@ -136,6 +141,9 @@ class Worker {
   #beatsMissed = 0;
   #hung = false;
   #failure: Ending['failure'];
+  /** Its last word. */
+  #exitCode: number | undefined;
+  #goneTimer: NodeJS.Timeout | undefined;
 
   constructor(program: URL, number: number, settings: unknown, mostBeatsMissed: number) {
     this.#child = fork(fileURLToPath(program), { serialization: 'advanced' });
@@ -181,6 +189,10 @@ class Worker {
         break;
       case 'failed':
         this.#failure = { code: message.code, message: message.message };
+        break;
+      case 'ended':
+        this.#exitCode = message.exitCode;
+        this.#goneTimer = setTimeout(() => this.kill(), GONE_WITHIN_MS);
     }
   }
 
@@ -193,7 +205,8 @@ class Worker {
     }, BEAT_MS);
     try {
       // Rejects where the system has no process to give.
-      const [code, signal] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
+      const exit = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
+      const [code, signal] = this.#exitCode === undefined ? exit : [this.#exitCode, null];
       const how = this.#hung
         ? 'by being killed, as it did not answer'
         : signal
@@ -205,6 +218,7 @@ class Worker {
       return { how: `before it began: ${(error as Error).message}`, inOrder: false, failure: undefined };
     } finally {
       clearInterval(watch);
+      clearTimeout(this.#goneTimer);
     }
   }
 

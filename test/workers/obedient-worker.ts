@@ -11,12 +11,15 @@ export interface Orders {
   readonly does: 'work' | 'crash' | 'fail' | 'hang';
   /** Else when it is told to, by SIGUSR2: the test has then seen what it waits for. */
   readonly atOnce?: boolean;
+  /** Its exit never ends, as Node's own does not where it hangs. */
+  readonly staysOnExit?: boolean;
 }
 
 const seat = await takeSeat();
 const orders = seat.settings as Orders;
 const metrics = createMetrics();
 metrics.itemsIn.inc({ signal: 'traces' }, seat.worker);
+if (orders.staysOnExit) process.on('exit', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
 seat.show({ registry: metrics.registry, waitsFor: () => (orders.ready ? [] : ['its orders']) });
 if (!orders.atOnce && orders.does !== 'work') await once(process, 'SIGUSR2');
 if (orders.does === 'crash') process.exit(70);

@@ -8,6 +8,8 @@ const WORK: Orders = { ready: true, does: 'work' };
 const HANG: Orders = { ready: true, does: 'hang' };
 const FAIL: Orders = { ready: true, does: 'fail' };
 const within = { timeout: 15_000, interval: 20 };
+/** Well below the 30 s after which a worker that says nothing is killed. */
+const SOON = { timeout: 15_000 };
 
 let workers: Workers | undefined;
 afterEach(async () => workers?.close());
@@ -89,6 +91,12 @@ describe('worker processes', () => {
     await expect(workers.done).rejects.toMatchObject({ code: 'ROUTING_MISMATCH', message: 'the routing differs' });
   });
 
+  it('tell their error also where their exit hangs', SOON, async () => {
+    const { workers, pidsOf } = start(1, () => ({ ready: false, does: 'fail', atOnce: true, staysOnExit: true }));
+    await expect(workers.done).rejects.toMatchObject({ code: 'ROUTING_MISMATCH', message: 'the routing differs' });
+    expect(isAlive(pidsOf(1)[0]!.pid!)).toBe(false);
+  });
+
   it('that fail alike later are started again', async () => {
     const { workers, runs, lines, tell } = start(1, (_, run) => (run === 0 ? FAIL : WORK));
     await tell(1);
@@ -121,6 +129,14 @@ describe('worker processes', () => {
 
   it('drain and are gone when the parent closes', async () => {
     const { workers, pidsOf, lines } = start(2, () => WORK);
+    await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
+    await workers.close();
+    for (const worker of [1, 2]) expect(isAlive(pidsOf(worker)[0]!.pid!)).toBe(false);
+    expect(lines.filter(({ msg }) => msg.includes('ended'))).toEqual([]);
+  });
+
+  it('have drained for their parent, also where their exit hangs', SOON, async () => {
+    const { workers, pidsOf, lines } = start(2, () => ({ ...WORK, staysOnExit: true }));
     await vi.waitFor(() => expect(workers.waitsFor()).toBeNull(), within);
     await workers.close();
     for (const worker of [1, 2]) expect(isAlive(pidsOf(worker)[0]!.pid!)).toBe(false);
