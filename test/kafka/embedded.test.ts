@@ -12,6 +12,7 @@ import { WeirError } from '../../src/errors.ts';
 import { identify, lockDataDir } from '../../src/kafka/embedded/lock.ts';
 import { properties } from '../../src/kafka/embedded/settings.ts';
 import { type EmbeddedBroker, embeddedAvailability, freePort, startEmbedded } from '../../src/kafka/embedded.ts';
+import { createTopics } from '../support/kafkajs-topics.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 
 const MiB = 1024 * 1024;
@@ -35,7 +36,7 @@ async function createTopic(brokers: string, topic: string, config: Record<string
   const admin = client(brokers).admin();
   await admin.connect();
   const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries }] });
+  await createTopics(admin, [{ topic, numPartitions: 1, configEntries }]);
   await admin.disconnect();
 }
 

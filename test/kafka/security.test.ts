@@ -17,6 +17,7 @@ import { WeirError } from '../../src/errors.ts';
 import { freePort } from '../../src/kafka/embedded.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
+import { createTopics } from '../support/kafkajs-topics.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 import {
   CLIENT_ID,
@@ -354,7 +355,7 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
       host: '*',
       permissionType: AclPermissionTypes.ALLOW,
     });
-    await admin.createTopics({ topics: [{ topic: 'allowed' }, { topic: 'forbidden' }, { topic: 'hidden' }] });
+    await createTopics(admin, [{ topic: 'allowed' }, { topic: 'forbidden' }, { topic: 'hidden' }]);
     await admin.createAcls({
       acl: [
         may(AclResourceTypes.TOPIC, 'allowed', AclOperationTypes.WRITE),

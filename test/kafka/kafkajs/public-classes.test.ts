@@ -11,6 +11,7 @@ import { connectKafka } from '../../../src/kafka/kafkajs/index.ts';
 import type { KafkaPort } from '../../../src/kafka/port.ts';
 import { kafkajsHarness } from '../../contract/kafkajs.harness.ts';
 import { eventually } from '../../contract/suite/scene.ts';
+import { createTopics } from '../../support/kafkajs-topics.ts';
 import { describeOnKafka } from '../../support/real-kafka.ts';
 
 describeOnKafka('of kafkajs the public', (kafka) => {
@@ -35,7 +36,7 @@ describeOnKafka('of kafkajs the public', (kafka) => {
 
   async function newTopic(partitions = 1): Promise<string> {
     const topic = name('topic');
-    await admin.createTopics({ topics: [{ topic, numPartitions: partitions }] });
+    await createTopics(admin, [{ topic, numPartitions: partitions }]);
     ends.push(() => admin.deleteTopics({ topics: [topic] }));
     return topic;
   }

@@ -1,0 +1,13 @@
+import type { Admin, ITopicConfig } from 'kafkajs';
+import { vi } from 'vitest';
+
+/**
+ * Creates topics by kafkajs's own Admin; resolves when the leader of each partition answers for it. kafkajs itself waits for a
+ * topic without a leader, but fails at one that the broker, which has just created it, does not know yet.
+ */
+export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
+  await admin.createTopics({ topics, waitForLeaders: false });
+  for (const { topic } of topics) {
+    await vi.waitFor(() => admin.fetchTopicOffsets(topic), { timeout: 10_000, interval: 20 });
+  }
+}
