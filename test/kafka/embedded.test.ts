@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { Kafka, logLevel } from 'kafkajs';
 import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WeirError } from '../../src/errors.ts';
+import { openDataDir } from '../../src/kafka/embedded/folder.ts';
 import { identify, lockDataDir } from '../../src/kafka/embedded/lock.ts';
 import { properties } from '../../src/kafka/embedded/settings.ts';
 import { type EmbeddedBroker, embeddedAvailability, freePort, startEmbedded } from '../../src/kafka/embedded.ts';
@@ -160,6 +161,16 @@ describe('fetching the jars', () => {
 describe('properties', () => {
   it('escapes what a Java properties file would read otherwise', () => {
     expect(properties({ a: 'C:\\data', b: 'Größe' })).toBe('a=C:\\\\data\nb=Gr\\u00f6\\u00dfe\n');
+  });
+});
+
+describe.runIf(existsSync('/proc/self'))('a data folder that cannot be had', () => {
+  it.each(['/proc/weir/data', '/proc'])('is refused by name: %s', async (dataDir) => {
+    const opened = openDataDir(dataDir).then(lockDataDir);
+    await expect(opened).rejects.toMatchObject({
+      code: 'EMBEDDED_FAILED',
+      message: expect.stringMatching(`cannot keep its data in ${dataDir}: .*--data-dir`),
+    });
   });
 });
 

@@ -7,9 +7,9 @@
  *   server.properties, log4j2.properties   written anew at each start
  */
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { WeirError } from '../../errors.ts';
 import { KAFKA_VERSION, type KafkaJars, weirCacheDir } from './jars.ts';
 import { NODE_ID, properties } from './settings.ts';
@@ -23,16 +23,38 @@ export const newTemporaryDataDir = async () => realpath(await mkdtemp(join(tmpdi
 export async function openDataDir(chosen: string | undefined): Promise<string> {
   const dataDir = resolve(chosen ?? join(weirCacheDir(), 'kafka-data'));
   try {
-    await mkdir(dataDir, { recursive: true });
+    await makeFolder(dataDir);
     return await realpath(dataDir);
   } catch (cause) {
-    throw new WeirError(
-      'EMBEDDED_FAILED',
-      `The embedded broker cannot keep its data in ${dataDir}: ${(cause as Error).message}. Choose another folder with kafka.embedded.dataDir (--data-dir).`,
-      { cause },
-    );
+    throw unusable(dataDir, cause);
   }
 }
+
+export const unusable = (dataDir: string, cause: unknown) =>
+  new WeirError(
+    'EMBEDDED_FAILED',
+    `The embedded broker cannot keep its data in ${dataDir}: ${(cause as Error).message}. Choose another folder with kafka.embedded.dataDir (--data-dir).`,
+    { cause },
+  );
+
+/** As mkdir does with `recursive`, which goes on for ever where a folder is there and takes none, such as /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (await isFolder(path)) return;
+    const parent = dirname(path);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || (await isFolder(parent))) throw error;
+    await makeFolder(parent);
+    await makeFolder(path);
+  }
+}
+
+const isFolder = (path: string) =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 /** Beside Kafka's data: what made it. */
 interface Origin {

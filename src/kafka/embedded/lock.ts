@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { WeirError } from '../../errors.ts';
+import { unusable } from './folder.ts';
 
 const run = promisify(execFile);
 
@@ -40,7 +41,7 @@ export const brokerConfigFile = (dataDir: string) => join(dataDir, 'server.prope
 
 /**
  * Takes the folder. A lock whose owner is gone is taken over, and the broker that it names is ended if it still runs.
- * Throws EMBEDDED_FAILED when a living Weir holds the folder.
+ * Throws EMBEDDED_FAILED when a living Weir holds the folder, and where nothing can be written.
  */
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   const file = join(dataDir, LOCK_FILE);
@@ -48,7 +49,10 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   if (owner === undefined) throw new Error(`process ${process.pid} has no start time`);
   const mine = JSON.stringify({ owner } satisfies LockText);
   for (;;) {
-    if (await linkInto(file, mine)) break;
+    const locked = await linkInto(file, mine).catch((cause) => {
+      throw unusable(dataDir, cause);
+    });
+    if (locked) break;
     const found = await readLock(file);
     if (found === undefined) continue;
     const { text, lock } = found;
