@@ -36,6 +36,8 @@ export interface Processor {
   readonly assigned: ReadonlyArray<{ topic: string; partition: number }>;
   /** Whether the group has settled at least once. */
   readonly joined: boolean;
+  /** When the lag was last measured, in ms since 1970; null: not yet. */
+  readonly lagMeasuredAtMs: number | null;
   /** Rejects when trying again cannot mend it (no permission, for one). */
   readonly done: Promise<void>;
   /** Finishes the polls in hand, gives the partitions back, sends the last report. */
@@ -49,6 +51,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
   const signalOf = new Map<string, Signal>(SIGNALS.map((signal) => [names.ingest(signal), signal]));
   let assigned: Processor['assigned'] = [];
   let joined = false;
+  let lagMeasuredAtMs: number | null = null;
   const shards = Math.max(...SIGNALS.map((signal) => deps.rings.newest.routing[signal].shardCount));
   const maxPollBytes = pollBytes(shards, config.poll.maxBytes);
 
@@ -130,6 +133,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
       }
     }
     reporter.setLag(measured);
+    lagMeasuredAtMs = Date.now();
   }
 
   return {
@@ -138,6 +142,9 @@ export function startProcessor(deps: ProcessorDeps): Processor {
     },
     get joined() {
       return joined;
+    },
+    get lagMeasuredAtMs() {
+      return lagMeasuredAtMs;
     },
     done: member.done,
     async close() {

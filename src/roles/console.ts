@@ -19,6 +19,8 @@ export interface Figures {
   readonly view: ApiView | undefined;
   /** Why nothing moves yet; null when it does. */
   waitsFor(): string | null;
+  /** In ms since 1970; null: not yet. */
+  lagMeasuredAtMs(): number | null;
 }
 
 /** The demo shop and `weir load` have neither certificates nor credentials. */
@@ -28,6 +30,10 @@ export function opensToDemo({ bridge }: Config): boolean {
 
 const TERMINAL_INTERVAL_MS = 1_000;
 const PLAIN_INTERVAL_MS = 10_000;
+/** What is waited for at a start is soon there; only what takes longer is worth a word. */
+const PATIENCE_MS = 10_000;
+/** The lag is measured every 5 s. */
+const LAG_KNOWN_MS = 15_000;
 /** Where `weir load` sends to unless told otherwise. */
 const LOAD_TARGET = '127.0.0.1:4317';
 
@@ -60,10 +66,11 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
       );
     },
 
-    figures(metrics, { shards, view, waitsFor }) {
+    figures(metrics, { shards, view, waitsFor, lagMeasuredAtMs }) {
       const terminal = stdout.isTTY === true;
       let last = { in: 0, out: 0, at: performance.now() };
       let lastDecision = '';
+      let waitsSince: number | undefined;
       const unsubscribe = view?.subscribe((event) => {
         if (event.event === 'decision') lastDecision = summaryOf(event.data);
       });
@@ -78,10 +85,13 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
           there.size > 0
             ? `${used.filter((shard) => there.has(shard)).length} of ${there.size}`
             : `${used.length} of ${shards}`;
+        const reason = waitsFor();
+        waitsSince = reason === null ? undefined : (waitsSince ?? now.at);
+        const waits = waitsSince !== undefined && now.at - waitsSince >= PATIENCE_MS;
         const line =
           `in ${rate(now.in - last.in)} items/s  out ${rate(now.out - last.out)} items/s  ` +
-          `lag ${(await total(metrics.lagRecords)).toLocaleString('en')} records  ${count} shards  ` +
-          (waitsFor() ?? `last decision: ${lastDecision || 'none yet'}`);
+          `lag ${lagText(await total(metrics.lagRecords), lagMeasuredAtMs())}  ${count} shards  ` +
+          (waits ? reason : `last decision: ${lastDecision || 'none yet'}`);
         last = now;
         stdout.write(terminal ? `${wipe}${line.slice(0, (stdout.columns || 120) - 1)}` : `${line}\n`);
       };
@@ -98,6 +108,13 @@ export function openConsole(stdout: NodeJS.WriteStream): Console {
 
 async function total(metric: { get(): Promise<{ values: Array<{ value: number }> }> }): Promise<number> {
   return (await metric.get()).values.reduce((sum, { value }) => sum + value, 0);
+}
+
+/** Kafka is asked for it: out of reach it tells nothing, and the last figure says less and less. */
+function lagText(records: number, measuredAtMs: number | null): string {
+  if (measuredAtMs === null) return 'not yet known';
+  if (Date.now() - measuredAtMs <= LAG_KNOWN_MS) return `${records.toLocaleString('en')} records`;
+  return `unknown since ${new Date(measuredAtMs).toTimeString().slice(0, 8)}`;
 }
 
 /** What another command needs to find the same installation, so that it can be pasted. */

@@ -6,7 +6,8 @@ import { followRings } from '../pipeline/ring-source.ts';
 import { startMemberReporter } from './member-reporter.ts';
 import type { Part, RoleContext } from './run.ts';
 
-const PATIENCE_MS = 2_000;
+/** The first controller on a broker that has just started needs some seconds for the first ring epoch. */
+const PATIENCE_MS = 10_000;
 
 export async function startProcessPart(context: RoleContext): Promise<Part & { readonly processor: Processor | null }> {
   const { config, names, kafka, topics, kernels, metrics, log } = context;
@@ -20,9 +21,11 @@ export async function startProcessPart(context: RoleContext): Promise<Part & { r
   done.catch(() => undefined);
 
   async function run(): Promise<void> {
-    // In `weir up` the controller is about to write it; only a longer wait is worth a word.
+    // Mostly a controller is about to write it; only a longer wait is worth a word.
+    const waiting = `waiting for ring epoch 1 on ${names.control}`;
+    log.debug(waiting);
     const patience = setTimeout(() => {
-      log.info(`waiting for ring epoch 1 on ${names.control}: start \`weir control\`, or run \`weir topics --create\``);
+      log.info(`${waiting}: start \`weir control\`, or run \`weir topics --create\``);
     }, PATIENCE_MS);
     const { ring } = await follower
       .waitFor((state) => state.ring !== null, { signal: closing.signal })

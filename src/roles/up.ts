@@ -15,15 +15,21 @@ export async function runUp(config: Config, options: RoleOptions): Promise<void>
     addresses = { grpc: part.bridge.grpcAddress, http: part.bridge.httpAddress };
     return part;
   };
+  let processing: Awaited<ReturnType<typeof startProcessPart>> | undefined;
+  const startProcess = async (context: RoleContext) => {
+    processing = await startProcessPart(context);
+    return processing;
+  };
   // The controller first: it writes the first ring epoch, which the processor waits for. The bridge last: nothing is
   // accepted before there is someone to work on it.
-  await runParts('all', config, options, [startControlPart, startProcessPart, startBridge], {
+  await runParts('all', config, options, [startControlPart, startProcess, startBridge], {
     onProgress: (text) => screen.progress(text),
     onStarted(context, api, parts) {
       screen.started({ ...addresses, api: api.url, kafka: context.kafka, config });
       const view = parts.find((part) => part.view)?.view;
       const waitsFor = () => parts.map((part) => part.waitsFor()).find((reason) => reason !== null) ?? null;
-      const figures = screen.figures(context.metrics, { shards: shardCount(config), view, waitsFor });
+      const lagMeasuredAtMs = () => processing?.processor?.lagMeasuredAtMs ?? null;
+      const figures = screen.figures(context.metrics, { shards: shardCount(config), view, waitsFor, lagMeasuredAtMs });
       const demo = config.demo && opensToDemo(config) ? startShop(addresses) : undefined;
       return {
         async close() {

@@ -267,7 +267,7 @@ describe('the end of a run', () => {
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)('is 0 for a role that drained after %s', async (name) => {
-    const args = ['process', '--kafka', 'memory', '--api-port', '0'];
+    const args = ['process', '--kafka', 'memory', '--api-port', '0', '--log-level', 'debug'];
     const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env.PATH ?? '', HOME: folder } });
     let stderr = '';
     child.stderr.on('data', (chunk) => {
