@@ -224,6 +224,14 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
     });
   });
 
+  it('says so where only one side speaks SASL', async () => {
+    const plainClient = await refusal({ brokers: broker.at.LOGIN, connectTimeoutMs: 1_000 });
+    expect(plainClient).toMatchObject({ code: 'KAFKA_AUTH', message: expect.stringContaining('Set kafka.sasl') });
+    const sasl = { mechanism: 'scram-sha-512', username: USER, password: PASSWORD } as const;
+    const plainBroker = await refusal({ brokers: broker.plain.brokers, sasl });
+    expect(plainBroker).toMatchObject({ code: 'KAFKA_AUTH', message: expect.stringContaining('Remove kafka.sasl') });
+  });
+
   it('works with SASL on TLS, and tells which of the two is wrong', async () => {
     const tls = { enabled: true, caFile: broker.authority.certFile };
     const sasl = { mechanism: 'scram-sha-512', username: USER, password: PASSWORD } as const;

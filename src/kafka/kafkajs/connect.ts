@@ -62,6 +62,15 @@ async function firstContact(config: Config['kafka'], seeds: readonly BrokerAddre
   } catch (error) {
     if (!(error instanceof ConnectionFault)) throw error;
     const names = seeds.map(({ host, port }) => `${host}:${port}`).join(', ');
+    // It has told its versions, and hangs up at the request after that.
+    if (!config.sasl && error.sent && error.cause instanceof ConnectionFault) {
+      throw new WeirError(
+        'KAFKA_AUTH',
+        `Kafka at ${names} hangs up at the first request, as a listener does that wants SASL (${error.message}). ` +
+          'Set kafka.sasl, or name a listener without SASL in kafka.brokers (--kafka).',
+        { cause: error },
+      );
+    }
     throw new WeirError(
       'KAFKA_UNREACHABLE',
       `no Kafka broker of ${names} answers within ${config.connectTimeoutMs} ms (${error.message}). ` +
@@ -72,13 +81,12 @@ async function firstContact(config: Config['kafka'], seeds: readonly BrokerAddre
   checkVersion(link);
 }
 
-/** Where something listens and hangs up: it may be waiting for another way to be spoken to. */
+/** Where something listens and hangs up at once: it may be waiting for another way to be spoken to. */
 function hint(config: Config['kafka'], error: ConnectionFault): string {
   const { name, code } = (error.cause ?? {}) as { name?: string; code?: string };
-  const hungUp = error.sent || name === 'KafkaJSConnectionClosedError' || code === 'ECONNRESET';
+  const hungUp = name === 'KafkaJSConnectionClosedError' || code === 'ECONNRESET';
   if (!hungUp) return '';
-  const otherwise = [config.tls.enabled ? 'no TLS' : 'TLS', ...(config.sasl ? [] : ['SASL'])].join(' or ');
-  return `, and whether it expects ${otherwise} (kafka.tls, kafka.sasl)`;
+  return `, and whether it expects ${config.tls.enabled ? 'no TLS' : 'TLS'} (kafka.tls.enabled)`;
 }
 
 /** EndTxn 5 came with Kafka 4.0 (KIP-890). */

@@ -250,6 +250,13 @@ function authenticationError(address: BrokerAddress, settings: LinkSettings, cau
     const { why, todo } = tlsRefusal(code, asError(cause).message);
     return new WeirError('KAFKA_AUTH', `the TLS handshake with broker ${at} failed (${why}). ${todo}.`, { cause });
   }
+  if ((cause as { type?: unknown }).type === 'ILLEGAL_SASL_STATE') {
+    return new WeirError(
+      'KAFKA_AUTH',
+      `broker ${at} takes no SASL on this listener, and kafka.sasl is set. Remove kafka.sasl, or name the listener for it in kafka.brokers (--kafka).`,
+      { cause },
+    );
+  }
   const todo = `Check kafka.sasl${settings.ssl ? '' : ' and kafka.tls.enabled'}`;
   return new WeirError(
     'KAFKA_AUTH',

@@ -106,11 +106,12 @@ describe('connecting', () => {
     await connected.close();
   });
 
-  it('hints at TLS and SASL where a broker hangs up', async () => {
+  it('says that SASL is wanted where a broker hangs up after it has told its versions', async () => {
     const port = await oldBroker(5, true);
     const error = await failure({ brokers: `127.0.0.1:${port}`, connectTimeoutMs: 300 });
-    expect(error.code).toBe('KAFKA_UNREACHABLE');
-    expect(error.message).toContain('kafka.sasl');
+    expect(error.code).toBe('KAFKA_AUTH');
+    expect(error.message).toContain(`127.0.0.1:${port} hangs up at the first request`);
+    expect(error.message).toContain('Set kafka.sasl');
   });
 
   it('says that the TLS handshake failed where the broker speaks plain text', async () => {
