@@ -1,6 +1,6 @@
 /**
  * Every setting, its default, what is allowed and what it means; each section is in a file of `config/sections/`. `config/load.ts` fills
- * them from flags, environment, file and defaults, in that order of precedence; `config/settings.ts` derives the README's table, the
+ * them from flags, environment, file and defaults, in that order of precedence; `config/settings.ts` derives the documentation's tables, the
  * environment's names and the texts of errors from them. Units stand in the names.
  */
 import { z } from 'zod';

@@ -193,7 +193,7 @@ function addConfig(program: Command, exitWith: (code: number) => void): void {
     });
   config
     .command('table', { hidden: true })
-    .description("the README's table of settings")
+    .description('the table of settings, as in docs/settings.md')
     .action(async () => {
       const { settingsTable } = await import('../config/settings.ts');
       process.stdout.write(settingsTable());

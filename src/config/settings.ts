@@ -1,4 +1,4 @@
-/** The schema of src/config.ts as a flat list of settings: for the README's table, the environment and the texts of errors. */
+/** The schema of src/config.ts as a flat list of settings: for the documentation's tables, the environment and the texts of errors. */
 import { z } from 'zod';
 import { configSchema } from '../config.ts';
 import { SETTING_FLAGS } from './flags.ts';
@@ -69,13 +69,13 @@ export const envOf = (key: string): string =>
     .replace(/[a-z0-9](?=[A-Z])/g, '$&_')
     .toUpperCase()}`;
 
-/** The README's table, in Markdown. */
-export function settingsTable(): string {
+/** For the documentation, in Markdown. */
+export function settingsTable(shown = describeSettings()): string {
   const cell = (text: string) => text.replaceAll('|', '\\|');
-  const rows = describeSettings().map(({ key, flag, default: usual, allowed, meaning, secret }) => {
+  const rows = shown.map(({ key, flag, default: usual, allowed, meaning, secret }) => {
     const name = flag ? `\`${key}\` (\`${flag}\`)` : `\`${key}\``;
-    const shown = usual === undefined ? '' : `\`${JSON.stringify(usual)}\``;
-    return `| ${name} | ${shown} | ${cell(allowed)} | ${cell(meaning)}${secret ? ' (secret)' : ''} |`;
+    const initial = usual === undefined ? '' : `\`${JSON.stringify(usual)}\``;
+    return `| ${name} | ${initial} | ${cell(allowed)} | ${cell(meaning)}${secret ? ' (secret)' : ''} |`;
   });
   return ['| key (flag) | default | allowed | meaning |', '|---|---|---|---|', ...rows, ''].join('\n');
 }
