@@ -143,5 +143,3 @@ function ownershipOf(ring: SignalRing): ReadonlyMap<number, Ownership> {
   ownerships.set(ring, owned);
   return owned;
 }
-
-/** A 64-bit hash as 16 hex digits. */

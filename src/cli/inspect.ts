@@ -6,7 +6,6 @@ import type {
   LocksDocument,
   MembersDocument,
   RingChangeDocument,
-  ShardsDocument,
   TopologyDocument,
 } from '../api/documents.ts';
 import { openInstallationView } from '../api/installation-view.ts';
@@ -16,6 +15,8 @@ import { wishText } from '../coordination/wishes.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
+import { bytes, percent, rate } from './figures.ts';
+import { shardsText } from './shard-texts.ts';
 import { changeWaits } from './shards.ts';
 import { table } from './table.ts';
 
@@ -80,37 +81,6 @@ async function show(
       return { document, text: lagText(document) };
     }
   }
-}
-
-const NO_RING = 'There is no ring epoch yet: the first controller writes it, or `weir topics --create`.\n';
-
-export function shardsText({ ringEpoch, windowSeconds, shards, signals }: ShardsDocument): string {
-  if (ringEpoch === null) return NO_RING;
-  const rows = shards.map(({ name, topic, slots, share, current_load: load, health_status: health }) => [
-    name,
-    topic,
-    slots,
-    percent(share),
-    rate(load.items_per_second),
-    bytes(load.bytes_per_second),
-    load.relative.toFixed(2),
-    percent(load.fill),
-    load.cpu_cores === null ? '-' : percent(load.cpu_cores),
-    load.memory_bytes === null ? '-' : bytes(load.memory_bytes),
-    health,
-  ]);
-  const head = ['shard', 'topic', 'slots', 'share', 'items/s', 'bytes/s', 'x mean', 'full', 'CPU', 'memory', 'health'];
-  const since = windowSeconds === 0 ? 'no load reports lately' : `load over the last ${windowSeconds.toFixed(0)} s`;
-  return `Ring epoch ${ringEpoch}; ${since}\n${table(rows, head)}\n${table(signals.map(signalRow), SIGNAL_HEAD)}`;
-}
-
-const SIGNAL_HEAD = ['signal', 'shards', 'bytes/s', 'full', 'max/mean', 'variation', 'Gini', 'hot shards'];
-
-function signalRow(of: ShardsDocument['signals'][number]) {
-  const { signal, shards, bytesPerSecond, fill, maxOverMean, coefficientOfVariation, gini, hotShards } = of;
-  const [most, variation, unevenness] = [maxOverMean, coefficientOfVariation, gini].map((value) => value.toFixed(2));
-  const hot = hotShards.length === 0 ? 'none' : hotShards.join(', ');
-  return [signal, shards, bytes(bytesPerSecond), percent(fill), most!, variation!, unevenness!, hot];
 }
 
 export function ringText({ kafka, prefix, ringEpoch, leader, signals, change, waiting }: TopologyDocument): string {
@@ -289,12 +259,4 @@ export function lagText({ group, totalRecords, partitions }: LagDocument): strin
   ]);
   const head = ['topic', 'partition', 'committed', 'latest', 'lag', 'ring'];
   return `Group ${group}: ${totalRecords} records behind\n${table(rows, head)}`;
-}
-
-const percent = (share: number): string => `${(share * 100).toFixed(1)}%`;
-const rate = (perSecond: number): string => (perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toFixed(1));
-
-function bytes(perSecond: number): string {
-  if (perSecond >= 1e6) return `${(perSecond / 1e6).toFixed(1)} MB`;
-  return perSecond >= 1e3 ? `${(perSecond / 1e3).toFixed(1)} kB` : `${perSecond.toFixed(0)} B`;
 }

@@ -11,12 +11,13 @@ const signalOption = () => new Option('--signal <name>', 'of which signal').choi
 export function addShards(program: Command): void {
   const shards = program
     .command('shards')
-    .description('ask the leader to change the shards: nothing is lost or doubled, and no topic is ever deleted')
+    .description('show the shards, and change them: nothing is lost or doubled, and no topic is ever deleted')
     .helpCommand(false)
     .addHelpText(
       'after',
-      '\nExamples:\n  weir shards create checkout --signal traces\n  weir shards move --from traces-0003 --to traces-0007 --slots 200\n  weir shards abandon',
+      '\nExamples:\n  weir shards list\n  weir shards create checkout --signal traces\n  weir shards move --from traces-0003 --to traces-0007 --slots 200\n  weir shards abandon',
     );
+  addLooks(shards);
   const add = (usage: string, description: string, wishOf: (names: string[], options: ShardFlags) => Wish) =>
     withSettings(shards.command(usage).description(description), REMOTE_FLAGS)
       .option('--no-wait', 'do not wait until the new ring epoch is active')
@@ -60,6 +61,28 @@ export function addShards(program: Command): void {
   add('abandon', 'take the change in flight back', () => ({ kind: 'abandon' }));
   add('cancel <id>', 'take a change back that waits behind the one in flight', ([id]) => ({ kind: 'cancel', id: id! }));
 }
+
+/** What asks nobody for anything. */
+function addLooks(shards: Command): void {
+  const add = (usage: string, description: string, look: (names: string[], command: Look) => Promise<void>) =>
+    withSettings(shards.command(usage).description(description), REMOTE_FLAGS)
+      .option('--json', 'print JSON instead')
+      .action(async (...args: unknown[]) => {
+        const { json, ...options } = args.at(-2) as ShardFlags;
+        const { config, log } = await settingsOf(options);
+        await look(args.slice(0, -2) as string[], { config, log, stdout: process.stdout, json: json ?? false });
+      });
+  add('list', 'all of them with their load, as `weir inspect shards`', async (_, command) => {
+    const { inspect } = await import('./inspect.ts');
+    await inspect('shards', { ...command, last: 0 });
+  });
+  add('show <shard>', 'one of them: id, topic, hash ranges, capacity, load, health', async ([shard], command) => {
+    const { showShard } = await import('./shards.ts');
+    await showShard(shard!, command);
+  });
+}
+
+type Look = Parameters<typeof import('./shards.ts').showShard>[1];
 
 /** As commander names them. */
 interface ShardFlags extends SettingOptions {

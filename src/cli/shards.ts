@@ -12,6 +12,7 @@ import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
 import { waitingText } from '../runtime/ring-activation.ts';
 import type { Signal } from '../signals.ts';
+import { shardText } from './shard-texts.ts';
 
 interface ShardsCommand {
   readonly config: Config;
@@ -134,6 +135,20 @@ export async function showRoute(signal: Signal, key: string, command: Omit<Shard
   await withView(command, async (view) => {
     const document = await view.route(signal, key);
     command.stdout.write(command.json ? `${JSON.stringify(document, null, 2)}\n` : routeText(document));
+  });
+}
+
+/** Throws REQUEST_REFUSED when there is no such shard. */
+export async function showShard(name: string, command: Omit<ShardsCommand, 'signal'>): Promise<void> {
+  await withView(command, async (view) => {
+    const { shards, windowSeconds } = await view.shards();
+    const shard = shards.find((of) => of.name === name);
+    if (!shard)
+      throw new WeirError(
+        'REQUEST_REFUSED',
+        `there is no shard ${name}; \`weir shards list\` shows those that there are`,
+      );
+    command.stdout.write(command.json ? `${JSON.stringify(shard, null, 2)}\n` : shardText(shard, windowSeconds));
   });
 }
 

@@ -185,7 +185,7 @@ function find(name: string, ring: RingEpoch): { signal: Signal; ring: SignalRing
     const shard = ring.signals[signal].shards.find((candidate) => candidate.name === name);
     if (shard) return { signal, ring: ring.signals[signal], shard };
   }
-  throw new Refusal(`there is no shard ${name}; \`weir inspect shards\` shows those that there are`);
+  throw new Refusal(`there is no shard ${name}; \`weir shards list\` shows those that there are`);
 }
 
 function overridesOf(ring: SignalRing, shard: number): string[] {

@@ -186,6 +186,20 @@ describeOnKafka('a broker that grants the documented rights', () => {
         code: 0,
         stdout: 'Ring epoch 2 is proposed: shard extra of traces is created.\nRing epoch 2 is active.\n',
       });
+      expect(await done('shards', ['shards', 'list'])).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^extra +acl\.otlp_spans_shard_0016 /m),
+      });
+      expect(await done('shards', ['shards', 'show', 'extra'])).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('shard     extra (id 16, traces)\n'),
+      });
+      expect(await done('shards', ['shards', 'show', 'none'])).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(
+          'weir: there is no shard none; `weir shards list` shows those that there are\n',
+        ),
+      });
       const lag = await fetch(`http://127.0.0.1:${controlApi}/api/v1/lag`);
       expect(await lag.json()).toMatchObject({ totalRecords: 0 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { describeError } from '../../src/cli/exit.ts';
-import { decisionsText, lagText, locksText, membersText, ringText, shardsText } from '../../src/cli/inspect.ts';
+import { decisionsText, lagText, locksText, membersText, ringText } from '../../src/cli/inspect.ts';
 import { aheadText, routeText } from '../../src/cli/shards.ts';
 import { table } from '../../src/cli/table.ts';
 import type { Decision } from '../../src/control/decision.ts';
@@ -47,45 +47,6 @@ const common = {
 const reason = { rule: 'cpu-high', observed: 0.9, threshold: 0.8, window: 15_000, text: 'mean CPU 0.90 is above 0.80' };
 
 describe('weir inspect', () => {
-  it('shows shards with their share and load', () => {
-    const text = shardsText({
-      ringEpoch: 3,
-      windowSeconds: 15,
-      shards: [
-        {
-          id: 0,
-          name: 'traces-0000',
-          signal: 'traces',
-          topic: 'otlp_spans_shard_0000',
-          slots: 4096,
-          share: 0.0625,
-          range: { start_key: null, end_key: null, hash_range: [] },
-          capacity: 1,
-          current_load: {
-            ...{ items_per_second: 1234.5, bytes_per_second: 500_000, relative: 1.62, fill: 0.05 },
-            ...{ cpu_cores: 0.25, memory_bytes: null },
-          },
-          health_status: 'hot',
-        },
-      ],
-      signals: [
-        {
-          ...{ signal: 'traces', shards: 1, bytesPerSecond: 500_000, fill: 0.05, hotShards: [0] },
-          ...{ maxOverMean: 1.62, coefficientOfVariation: 0.5, gini: 0.25 },
-        },
-      ],
-    });
-    expect(text).toBe(
-      'Ring epoch 3; load over the last 15 s\n' +
-        'shard        topic                  slots  share  items/s   bytes/s  x mean  full    CPU  memory  health\n' +
-        'traces-0000  otlp_spans_shard_0000   4096   6.3%     1235  500.0 kB    1.62  5.0%  25.0%       -  hot\n' +
-        '\n' +
-        'signal  shards   bytes/s  full  max/mean  variation  Gini  hot shards\n' +
-        'traces       1  500.0 kB  5.0%      1.62       0.50  0.25           0\n',
-    );
-    expect(shardsText({ ringEpoch: null, windowSeconds: 0, shards: [], signals: [] })).toContain('no ring epoch yet');
-  });
-
   it('shows the ring and who leads', () => {
     const text = ringText({
       prefix: '',
