@@ -40,6 +40,8 @@ export interface RingChangeDocument {
   readonly abandons: number | null;
   readonly reason: string;
   readonly proposedAt: string;
+  /** In flight for longer than `control.ring.ackTimeoutMs`. */
+  readonly stuck: boolean;
   /** Those that it changes. */
   readonly signals: readonly {
     readonly signal: Signal;

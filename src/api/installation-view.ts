@@ -7,7 +7,7 @@ import type { Asker } from '../coordination/locks.ts';
 import { askLeader, type Request } from '../coordination/requests.ts';
 import { readRingAcks } from '../coordination/ring-acks.ts';
 import { ringEpochOf } from '../coordination/ring-epoch.ts';
-import type { ControlState } from '../coordination/state.ts';
+import type { ControlState, ProposedRing } from '../coordination/state.ts';
 import type { Wish } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort, Poll } from '../kafka/port.ts';
@@ -102,6 +102,11 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
   const lag = keptFor(ASKED_KEPT_MS, now, () => readLag(port, names));
   const asker: Asker = { port, names, log: controlLog, member: `${hostname()}-${process.pid}` };
   const acks = keptFor(ASKED_KEPT_MS, now, (epoch: number) => readRingAcks(port.admin, names, epoch));
+  const changeDocument = async (proposed: ProposedRing) => {
+    const waits = await acks(proposed.ring.epoch);
+    const { ackTimeoutMs } = config.control.ring;
+    return ringChangeDocument(proposed, waits, ownersOf(window, now()), { ackTimeoutMs, nowUnixMs: now() });
+  };
   return {
     asker,
     async topology() {
@@ -112,7 +117,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
         ringEpoch: ring?.epoch ?? null,
         leader: leaderOf(controlLog.state),
         signals: signalDocuments(ring, names, window, now()),
-        change: proposed && ringChangeDocument(proposed, await acks(proposed.ring.epoch), ownersOf(window, now())),
+        change: proposed && (await changeDocument(proposed)),
         waiting: waitingChanges.map(waitingChangeDocument),
       };
     },

@@ -16,12 +16,14 @@ export function ringChangeDocument(
   { ring, abandons, change, at, reason }: ProposedRing,
   { partitions, waiting }: RingAcks,
   owners: ReadonlyMap<string, string>,
+  { ackTimeoutMs, nowUnixMs }: { readonly ackTimeoutMs: number; readonly nowUnixMs: number },
 ): RingChangeDocument {
   return {
     ringEpoch: ring.epoch,
     abandons,
     reason,
     proposedAt: new Date(at).toISOString(),
+    stuck: nowUnixMs - at > ackTimeoutMs,
     signals: SIGNALS.flatMap((signal) => {
       const of = change[signal];
       if (!of) return [];

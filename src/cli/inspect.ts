@@ -5,19 +5,17 @@ import type {
   LagDocument,
   LocksDocument,
   MembersDocument,
-  RingChangeDocument,
   TopologyDocument,
 } from '../api/documents.ts';
 import { openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
 import type { CapacityDecision, Decision, HotKeyDecision, RebalanceDecision } from '../control/decision.ts';
-import { wishText } from '../coordination/wishes.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
+import { changeText, waitingChangesText } from './change-texts.ts';
 import { bytes, percent, rate } from './figures.ts';
 import { shardsText } from './shard-texts.ts';
-import { changeWaits } from './shards.ts';
 import { table } from './table.ts';
 
 export type InspectSubject = 'shards' | 'ring' | 'members' | 'locks' | 'decisions' | 'lag';
@@ -110,29 +108,6 @@ function keysText(signals: TopologyDocument['signals']): string {
     ];
   });
   return rows.length === 0 ? '' : `\n${table(rows, ['signal', 'key', 'hash', 'load', 'x mean', 'override to'])}`;
-}
-
-function changeText(change: RingChangeDocument): string {
-  const { ringEpoch, reason, proposedAt, signals, partitions, waitingFor } = change;
-  const what = signals.map(({ signal, slotsMoved, added, retired }) =>
-    [
-      `${signal}: ${slotsMoved} slots move`,
-      ...(added.length > 0 ? [`new shards ${added.join(', ')}`] : []),
-      ...(retired.length > 0 ? [`retired shards ${retired.join(', ')}`] : []),
-    ].join(', '),
-  );
-  return [
-    `\nRing epoch ${ringEpoch} is in flight since ${proposedAt}: ${reason}.`,
-    ...what.map((line) => `  ${line}`),
-    `  ${partitions - waitingFor.length} of ${partitions} input partitions have adopted it; ${changeWaits(change)}`,
-    '',
-  ].join('\n');
-}
-
-function waitingChangesText(waiting: TopologyDocument['waiting']): string {
-  if (waiting.length === 0) return '';
-  const rows = waiting.map(({ wish, member, since, until, id }) => [wishText(wish), member, since, until, id]);
-  return `\nWaiting, the next one first (weir shards cancel ID):\n${table(rows, ['change', 'asked by', 'since', 'lapses', 'id'])}`;
 }
 
 export function membersText({ leader, members, departed }: MembersDocument): string {

@@ -1,6 +1,6 @@
 /** `weir shards …` and `weir route`: what is asked of the leader, by Kafka itself, so that no API has to be reached. */
 import { pause } from '../abortable.ts';
-import type { AcceptedDocument, RingChangeDocument, RouteDocument } from '../api/documents.ts';
+import type { AcceptedDocument, RouteDocument } from '../api/documents.ts';
 import { type InstallationView, openInstallationView } from '../api/installation-view.ts';
 import type { Config } from '../config.ts';
 import { coordinate, type OperationOptions } from '../coordination/operations.ts';
@@ -10,8 +10,8 @@ import { WeirError } from '../errors.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
-import { waitingText } from '../runtime/ring-activation.ts';
 import type { Signal } from '../signals.ts';
+import { changeWaits, wayOutText } from './change-texts.ts';
 import { shardText } from './shard-texts.ts';
 
 interface ShardsCommand {
@@ -113,22 +113,16 @@ async function becomesActive(
   while (!signal.aborted) {
     const { ringEpoch, change } = await view.topology();
     if (ringEpoch !== null && ringEpoch >= epoch) return true;
-    if (performance.now() > until)
+    if (performance.now() > until) {
+      const why = change ? `${changeWaits(change)}. ${wayOutText(change)}` : 'another one is in flight';
       throw new WeirError(
         'RING_STUCK',
-        `waiting for ring epoch ${epoch}: it is not active after ${ackTimeoutMs / 1_000} s; ${change ? changeWaits(change) : 'another one is in flight'}. It goes on without this command; \`weir shards abandon\` takes it back`,
+        `waiting for ring epoch ${epoch}: it is not active after ${ackTimeoutMs / 1_000} s; ${why}. It goes on without this command`,
       );
+    }
     await pause(CHECK_MS, signal);
   }
   return false;
-}
-
-export function changeWaits({ waitingFor }: RingChangeDocument): string {
-  if (waitingFor.length === 0) return 'it waits for the leader: what goes with it is copied, then it is active';
-  const owners = new Map(
-    waitingFor.flatMap(({ topic, partition, member }) => (member ? [[`${topic}/${partition}`, member]] : [])),
-  );
-  return waitingText(waitingFor, owners);
 }
 
 export async function showRoute(signal: Signal, key: string, command: Omit<ShardsCommand, 'signal'>): Promise<void> {

@@ -62,8 +62,8 @@ const decision = (id: string): Decision => ({
 
 let port: KafkaPort;
 let opened: InstallationView[];
-const open = async () => {
-  const view = await openInstallationView({ port, names, config, log, now: () => NOW });
+const open = async (now = NOW) => {
+  const view = await openInstallationView({ port, names, config, log, now: () => now });
   opened.push(view);
   return view;
 };
@@ -348,10 +348,12 @@ describe('the view of an installation', () => {
       const { ringEpoch, change } = await view.topology();
       expect(ringEpoch).toBe(1);
       expect(change).toMatchObject({
-        ...{ ringEpoch: 2, abandons: null, reason: 'why', partitions: 6 },
+        ...{ ringEpoch: 2, abandons: null, reason: 'why', partitions: 6, stuck: false },
         signals: [{ signal: 'traces', slotsMoved: 1, added: [], retired: [] }],
       });
       expect(change!.waitingFor).toContainEqual({ topic: 'v.otlp_logs', partition: 0, ringEpoch: null, member: null });
+      const later = await open(NOW + config.control.ring.ackTimeoutMs + 1);
+      expect((await later.topology()).change).toMatchObject({ ringEpoch: 2, stuck: true });
       expect(await view.route('traces', `0x${before.keyHash}`)).toMatchObject({
         now: { ringEpoch: 1, shard: from, slot },
         pending: { ringEpoch: 2, shard: to, slot },

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { changeText, wayOutText } from '../../src/cli/change-texts.ts';
 import { describeError } from '../../src/cli/exit.ts';
 import { decisionsText, lagText, locksText, membersText, ringText } from '../../src/cli/inspect.ts';
 import { aheadText, routeText } from '../../src/cli/shards.ts';
@@ -67,6 +68,7 @@ describe('weir inspect', () => {
       change: {
         ringEpoch: 3,
         abandons: null,
+        stuck: false,
         reason: 'half of shard logs-0001 goes to the new shard logs-0016',
         proposedAt: '2026-01-01T00:01:00.000Z',
         signals: [{ signal: 'logs', slotsMoved: 2_048, added: [16], retired: [] }],
@@ -214,6 +216,29 @@ describe('weir inspect', () => {
     const leader = { member: 'c-1', leaderEpoch: 3, since: at };
     expect(membersText({ windowSeconds: 15, leader, members: [bridge], departed: [gone] })).toMatch(
       /^Leader: c-1 since .*\nrole .*\nbridge +b-1 +0\.1\.0 +25\.0% +90\.0 MB +- +0 +1000 +2\.0 kB +2026.*\n\ngone .*\nlost +process +p-1 .*\n$/,
+    );
+  });
+});
+
+describe('a change that is stuck', () => {
+  const waiting = { topic: 'otlp_logs', partition: 3, ringEpoch: 2, member: 'p-1' };
+  const change = {
+    ...{ ringEpoch: 3, abandons: null, reason: 'why', proposedAt: '2026-01-01T00:01:00.000Z', stuck: true },
+    ...{ signals: [], partitions: 36, waitingFor: [waiting] },
+  };
+
+  it('is called so, with what can be done about it', () => {
+    expect(changeText(change)).toBe(
+      '\nRing epoch 3 is STUCK, in flight since 2026-01-01T00:01:00.000Z: why.\n' +
+        '  35 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2, p-1)\n' +
+        '  See to those processors, or take the change back with `weir shards abandon`.\n',
+    );
+  });
+
+  it('can be ended while it copies, and cannot be taken back where it takes another back', () => {
+    expect(wayOutText({ ...change, waitingFor: [] })).toContain('`weir shards abandon` ends the copying');
+    expect(wayOutText({ ...change, abandons: 2 })).toBe(
+      'See to those processors: this takes ring epoch 2 back, and cannot itself be taken back',
     );
   });
 });
