@@ -74,11 +74,16 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
     ),
     lagRecords: gauge('weir_lag_records', 'Records not yet processed', ['topic', 'partition']),
     ringEpoch: gauge('weir_ring_epoch', 'Ring epoch in force'),
+    ringProposed: gauge(
+      'weir_ring_proposed_timestamp_seconds',
+      'When the ring change in flight was proposed, in Unix time; 0: none is in flight',
+    ),
     ringWaiting: gauge(
       'weir_ring_waiting_partitions',
-      'Input partitions that have not adopted the proposed ring epoch',
+      'Input partitions that have not adopted the proposed ring epoch; of the leader, 0 of others',
     ),
     leader: gauge('weir_leader', '1 while this process is the leader'),
+    members: gauge('weir_members', 'Members at work by the control log, which every controller follows', ['role']),
     decisions: counter('weir_decisions_total', 'Decisions written, by kind', ['kind']),
     workerUp: gauge('weir_worker_up', '1 while the worker process runs, 0 until it is started again', ['worker']),
     workerRestarts: counter('weir_worker_restarts_total', 'Times that a worker process ended by itself', ['worker']),

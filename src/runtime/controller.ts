@@ -2,11 +2,11 @@
 import { followControlLog } from '../coordination/control-log.ts';
 import { requireSameRouting } from '../coordination/first-ring.ts';
 import { electLeader } from '../coordination/leader.ts';
-import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import { LeaderDuty, type LeaderDutyOptions } from './leader-duty.ts';
 import { MemberWatch } from './member-watch.ts';
 import { type Observer, observe } from './observe.ts';
+import { showState } from './state-metrics.ts';
 
 export interface ControllerOptions extends Omit<LeaderDutyOptions, 'now'> {
   /** As it shall appear in LeaderElected; unique among controllers. */
@@ -25,7 +25,6 @@ export interface Controller {
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { port, names, config, kernels, metrics, log, memberName, now = Date.now } = options;
   const control = await followControlLog(port, names);
-  const showRing = (ring: RingEpoch | null) => metrics.ringEpoch.set(ring?.epoch ?? 0);
   let observer: Observer;
   // As the group has it; but never sooner than a few reports are overdue.
   const timeoutMs = Math.max(config.kafka.sessionTimeoutMs, REPORTS_OVERDUE * config.load.reportIntervalMs);
@@ -41,8 +40,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     await control.close();
     throw error;
   }
-  showRing(control.state.ring);
-  control.onChange((state) => showRing(state.ring));
+  showState(metrics, control.state);
+  control.onChange((state) => showState(metrics, state));
   metrics.leader.set(0);
 
   const duty = new LeaderDuty({ ...options, now }, observer, members);
@@ -64,6 +63,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
         await duty.run(lead);
       } finally {
         metrics.leader.set(0);
+        // Only a leader counts them; the next one does.
+        metrics.ringWaiting.set(0);
         log.info({ leaderEpoch: lead.leaderEpoch }, 'no longer the leader');
       }
     },
