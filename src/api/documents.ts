@@ -112,7 +112,7 @@ export interface SignalDocument {
     /** null: spread over all shards by trace id. */
     readonly shard: number | null;
   }[];
-  /** Those with half of a shard's fair share of the load or more, by samples, the heaviest first. */
+  /** Those with half of a shard's fair share of the load or more, by samples and whatever these may be wrong by, the heaviest first. */
   readonly heavyKeys: readonly {
     readonly keyHash: string;
     readonly key: string;

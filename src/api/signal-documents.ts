@@ -8,7 +8,7 @@ import type { LoadWindow } from '../runtime/load-window.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import type { SignalDocument } from './documents.ts';
 
-/** Of a fair share: what is lighter is no trouble to a shard. */
+/** Of a fair share, for sure: what is lighter is no trouble to a shard, and one sample of a trickle is no measurement. */
 const LEAST_SHARE = 0.5;
 
 export function signalDocuments(
@@ -47,11 +47,14 @@ function heavyKeysOf(
   const total = rates.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0);
   if (total === 0) return [];
   return [...window.keys(signal)]
+    .filter(
+      ([, { bytesPerSecond, errorBytesPerSecond }]) =>
+        (bytesPerSecond - errorBytesPerSecond) * shards.length >= LEAST_SHARE * total,
+    )
     .map(([keyHash, { name, bytesPerSecond }]) => {
       const share = bytesPerSecond / total;
       const key = name || (hotKeys?.get(hashOfText(keyHash)) ?? '');
       return { keyHash, key, share, relative: share * shards.length };
     })
-    .filter(({ relative }) => relative >= LEAST_SHARE)
     .sort((a, b) => b.share - a.share);
 }
