@@ -196,7 +196,8 @@ export interface DepartedDocument {
   readonly version: string;
   /** left: it said so. lost: nothing was heard of it for its timeout. */
   readonly how: 'left' | 'lost';
-  readonly lastReport: string;
+  /** null: the leader that noted it had heard of it by the log only. */
+  readonly lastReport: string | null;
   /** When the leader noted it. */
   readonly at: string;
 }

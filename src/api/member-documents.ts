@@ -25,7 +25,8 @@ export function memberDocuments({ members, departed }: Members, views: readonly 
 export function departedDocuments({ departed }: Members): DepartedDocument[] {
   return [...departed]
     .map(([id, { role, release, how, reportedAt, at }]) => {
-      return { id, role, version: release, how, lastReport: iso(reportedAt), at: iso(at) };
+      const lastReport = reportedAt === 0 ? null : iso(reportedAt);
+      return { id, role, version: release, how, lastReport, at: iso(at) };
     })
     .reverse();
 }

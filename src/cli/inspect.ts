@@ -14,7 +14,7 @@ import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
 import { changeText, waitingChangesText } from './change-texts.ts';
-import { bytes, percent, rate } from './figures.ts';
+import { ago, bytes, percent, rate } from './figures.ts';
 import { shardsText } from './shard-texts.ts';
 import { table } from './table.ts';
 
@@ -64,7 +64,7 @@ async function show(
     }
     case 'members': {
       const document = await view.members();
-      return { document, text: membersText(document) };
+      return { document, text: membersText(document, Date.now()) };
     }
     case 'locks': {
       const document = await view.locks();
@@ -110,8 +110,10 @@ function keysText(signals: TopologyDocument['signals']): string {
   return rows.length === 0 ? '' : `\n${table(rows, ['signal', 'key', 'hash', 'load', 'x mean', 'override to'])}`;
 }
 
-export function membersText({ leader, members, departed }: MembersDocument): string {
-  const led = leader ? `Leader: ${leader.member} since ${leader.since}\n` : 'There is no leader yet.\n';
+export function membersText({ leader, members, departed }: MembersDocument, nowUnixMs: number): string {
+  const isHeard = members.some(({ id }) => id === leader?.member);
+  const silent = isHeard ? '' : '; it has not reported lately: see that a `weir control` runs';
+  const led = leader ? `Leader: ${leader.member} since ${leader.since}${silent}\n` : 'There is no leader yet.\n';
   const gone = departed.length === 0 ? '' : `\n${table(departed.slice(0, MOST_DEPARTED).map(departedRow), DEPARTED)}`;
   if (members.length === 0) return `${led}No member has reported load lately.\n${gone}`;
   const rows = members.map((of) => [
@@ -124,7 +126,7 @@ export function membersText({ leader, members, departed }: MembersDocument): str
     of.partitions.length,
     rate(of.itemsPerSecond),
     bytes(of.bytesPerSecond),
-    of.lastReport,
+    ago(of.lastReport, nowUnixMs),
   ]);
   const head = [
     'role',
@@ -146,7 +148,7 @@ const MOST_DEPARTED = 10;
 const DEPARTED = ['gone', 'role', 'member', 'version', 'last report', 'noted'];
 
 function departedRow({ how, role, id, version, lastReport, at }: MembersDocument['departed'][number]) {
-  return [how, role, id, version, lastReport, at];
+  return [how, role, id, version, lastReport ?? '-', at];
 }
 
 export function locksText({ locks, operations }: LocksDocument): string {

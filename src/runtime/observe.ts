@@ -19,7 +19,7 @@ export interface Observer {
 
 export interface ObserveOptions {
   readonly now: () => number;
-  /** Told of each report that is news: no duplicate, and not from before the window. */
+  /** Told of each report that is news: no duplicate, and of what is from before the window only that somebody leaves. */
   readonly onReport?: (report: LoadReport) => void;
   /** Told of each record that is no load report. */
   readonly log?: (fields: { readonly topic: string; readonly offset: string }, text: string) => void;
@@ -47,7 +47,8 @@ export async function observe(
     for (let i = 0; i < poll.count; i++) {
       const report = reportOf(poll, i);
       if (report) {
-        if (window.add(report, now())) onReport?.(report);
+        const isNews = window.add(report, now());
+        if (isNews || report.leaving) onReport?.(report);
       } else
         log?.({ topic: poll.topic, offset: String(poll.offset(i)) }, 'a record that is no load report was left out');
     }

@@ -194,7 +194,7 @@ describe('weir inspect', () => {
     expect(lagText({ group: 'weir-process', totalRecords: 7, partitions: [partition] })).toMatch(
       /^Group weir-process: 7 records behind\ntopic .*\notlp_spans +0 +- +7 +7 +-\n$/,
     );
-    expect(membersText({ windowSeconds: 0, leader: null, members: [], departed: [] })).toBe(
+    expect(membersText({ windowSeconds: 0, leader: null, members: [], departed: [] }, 0)).toBe(
       'There is no leader yet.\nNo member has reported load lately.\n',
     );
     const at = '2026-01-01T00:00:00.000Z';
@@ -214,9 +214,13 @@ describe('weir inspect', () => {
     };
     const gone = { ...of, id: 'p-1', role: 'process', how: 'lost' as const, at };
     const leader = { member: 'c-1', leaderEpoch: 3, since: at };
-    expect(membersText({ windowSeconds: 15, leader, members: [bridge], departed: [gone] })).toMatch(
-      /^Leader: c-1 since .*\nrole .*\nbridge +b-1 +0\.1\.0 +25\.0% +90\.0 MB +- +0 +1000 +2\.0 kB +2026.*\n\ngone .*\nlost +process +p-1 .*\n$/,
+    const unheard = { ...gone, id: 'p-2', lastReport: null };
+    const document = { windowSeconds: 15, leader, members: [bridge], departed: [gone, unheard] };
+    expect(membersText(document, Date.parse(at) + 1_250)).toMatch(
+      /^Leader: c-1 since \S+; it has not reported lately.*\nrole .*\nbridge +b-1 +0\.1\.0 +25\.0% +90\.0 MB +- +0 +1000 +2\.0 kB +1\.3 s ago\n\ngone .*\nlost +process +p-1 .*\nlost +process +p-2 +0\.1\.0 +- +2026\S+\n$/,
     );
+    const led = { ...document, members: [bridge, { ...bridge, id: 'c-1', role: 'control' }] };
+    expect(membersText(led, Date.parse(at))).toMatch(/^Leader: c-1 since \S+\n/);
   });
 });
 

@@ -68,6 +68,13 @@ describe('the watch over the members', () => {
     expect(leader.at(8_001, ['a'])).toEqual(['b lost']);
   });
 
+  it('knows of one that left while nobody led', () => {
+    const leader = rig();
+    leader.at(1_000, ['a', 'b']);
+    leader.change(60_000);
+    expect(leader.at(60_001, [], ['a', 'b'])).toEqual(['a left', 'b left']);
+  });
+
   it('does not take an old report for the return of a member that is lost', () => {
     const leader = rig();
     leader.at(1_000, ['a', 'b']);

@@ -3,6 +3,7 @@ import { defaultConfig } from '../../src/config.ts';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import { encodeLoadReport } from '../../src/load/codec.ts';
+import type { LoadReport } from '../../src/load/load-report.ts';
 import type { Names } from '../../src/names.ts';
 import { type Observer, observe } from '../../src/runtime/observe.ts';
 import { createControlTopics, produce } from '../coordination/cluster.ts';
@@ -16,8 +17,8 @@ describe('the observer', () => {
   let names: Names;
   let observer: Observer | null;
   const warn = vi.fn();
-  const open = async () => {
-    observer = await observe(port, names, config, { now: () => NOW, log: warn });
+  const open = async (onReport = (_: LoadReport) => {}) => {
+    observer = await observe(port, names, config, { now: () => NOW, log: warn, onReport });
     return observer;
   };
   beforeEach(async () => {
@@ -39,6 +40,18 @@ describe('the observer', () => {
     await produce(port, names.load, encodeLoadReport(report(NOW - 1_000)));
     await vi.waitFor(() => expect(window.members(NOW)).toMatchObject([{ lastHeardUnixMs: NOW - 1_000 }]));
     expect(observer!.inputOffset).toBe(3);
+  });
+
+  it('tells of reports from before the window only that a member leaves, so that whoever leads next does not take it for lost', async () => {
+    const told: [number, boolean][] = [];
+    for (const leaving of [false, true])
+      await produce(port, names.load, encodeLoadReport(report(NOW - 40_000 + (leaving ? 1 : 0), { leaving })));
+    await produce(port, names.load, encodeLoadReport(report(NOW - 2_000)));
+    await open(({ toUnixMs, leaving }) => told.push([toUnixMs - NOW, leaving]));
+    expect(told).toEqual([
+      [-39_999, true],
+      [-2_000, false],
+    ]);
   });
 
   it('goes on after records that are no load report, and names them', async () => {
