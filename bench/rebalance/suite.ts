@@ -3,11 +3,13 @@
  * ring and consistent hashing with bounded loads, all fed the same items. `--seconds N` for each phase, `--plot` draws docs/rebalance.svg.
  */
 import { writeFileSync } from 'node:fs';
-import { distributionOf } from '../../src/control/distribution.ts';
 import { loadKernels } from '../../src/kernels/index.ts';
 import { type LineSeries, lines } from '../plot.ts';
 import type { Row } from '../rows.ts';
-import { boundedLoads, type Strategy, staticRing, weir } from './strategies.ts';
+import { runReshaping } from './reshaping.ts';
+import { boundedLoads, type Strategy, staticRing } from './strategies.ts';
+import { maxOverMeanOf, WINDOW_MS } from './unevenness.ts';
+import { weir } from './weir.ts';
 import { createWorkload, type WorkloadOptions } from './workload.ts';
 
 interface Case extends Omit<WorkloadOptions, 'seed' | 'itemsPerSecond'> {
@@ -54,8 +56,6 @@ const CASES: readonly Case[] = [
   { name: 'even/64-shards', shards: 64, keys: 200_000, exponent: 0, largestShare: 1 },
 ];
 const ITEMS_PER_SECOND = 50_000;
-/** Loads are looked at over this, as the controller does. */
-const WINDOW_MS = 15_000;
 const PHASES = 3;
 /** Of each phase: what it has settled to. */
 const SETTLED_SHARE = 0.25;
@@ -82,7 +82,7 @@ export async function run(
     rows.push(...rowsOf(one, courses, seconds));
     if (one.plot && draw) plot(one, courses, seconds);
   }
-  return rows;
+  return [...rows, ...(await runReshaping(say))];
 }
 
 async function follow(one: Case, seconds: number, say: (text: string) => void): Promise<Course[]> {
@@ -99,23 +99,21 @@ async function follow(one: Case, seconds: number, say: (text: string) => void): 
     for (const { strategy, maxOverMean, others, lately } of courses) {
       lately.push(strategy.loadsOf(items));
       if (lately.length > WINDOW_MS / 1_000) lately.shift();
-      maxOverMean.push(maxOverMeanOf(lately));
-      if (one.hotKeys) others.push(maxOverMeanOf(lately, new Set(hot.map((of) => strategy.shardOf[of]!))));
+      maxOverMean.push(maxOverMeanOf(lately, strategy.shards));
+      if (one.hotKeys) {
+        const withHot = new Set(hot.map((of) => strategy.shardOf[of]!));
+        others.push(
+          maxOverMeanOf(
+            lately,
+            strategy.shards.filter((shard) => !withHot.has(shard)),
+          ),
+        );
+      }
       strategy.tick(second * 1_000, items);
     }
     if (second % 200 === 0) say(`${one.name}: ${second} of ${PHASES * seconds} s`);
   }
   return courses;
-}
-
-function maxOverMeanOf(lately: readonly Float64Array[], leftOut: ReadonlySet<number> = new Set()): number {
-  const shards = [...lately[0]!.keys()].filter((shard) => !leftOut.has(shard));
-  const loads = shards.map((shard) => lately.reduce((sum, second) => sum + second[shard]!, 0));
-  const mean = loads.reduce((sum, load) => sum + load, 0) / loads.length;
-  return distributionOf(
-    loads,
-    loads.map(() => mean),
-  ).maxOverMean;
 }
 
 function rowsOf(one: Case, [ours, ...peers]: readonly Course[], seconds: number): Row[] {

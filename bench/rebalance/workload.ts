@@ -17,8 +17,8 @@ export interface WorkloadOptions {
 export interface Workload {
   /** Hash of each key. */
   readonly hashes: BigUint64Array;
-  /** Items of each key in one second. The same array at each call. */
-  second(): Uint32Array;
+  /** Items of each key in one second, `times` those of others. The same array at each call. */
+  second(times?: number): Uint32Array;
   /** The `count` most popular keys change places with unpopular ones. */
   moveHotSpot(count: number): void;
   readonly largestShare: number;
@@ -36,9 +36,9 @@ export function createWorkload({ seed, keys, exponent, largestShare, itemsPerSec
   const counts = new Uint32Array(keys);
   return {
     hashes,
-    second() {
+    second(times = 1) {
       counts.fill(0);
-      for (let i = 0; i < itemsPerSecond; i++) counts[keyOf[draw()]!]!++;
+      for (let i = 0; i < times * itemsPerSecond; i++) counts[keyOf[draw()]!]!++;
       return counts;
     },
     moveHotSpot(count) {

@@ -83,7 +83,7 @@ function create({ signal, name, capacity }: Extract<ShardWish, { kind: 'create' 
     else gained.set(owner, [slot]);
   });
   const moves = [...gained].map(([from, slots]): SlotMove => ({ from, to: shard.id, runs: runsOf(slots) }));
-  return { change: one(signal, { moves, added: [shard] }), text: `shard ${name} of ${signal} is created` };
+  return { change: changeOf(signal, { moves, added: [shard] }), text: `shard ${name} of ${signal} is created` };
 }
 
 function split(name: string, planning: ShardPlanning): Planned {
@@ -94,7 +94,7 @@ function split(name: string, planning: ShardPlanning): Planned {
   const runs = runsOf(upperHalf(slots, planning.slotLoad(signal)));
   const move = { from: shard.id, to: added.id, runs };
   return {
-    change: one(signal, { moves: [move], added: [added] }),
+    change: changeOf(signal, { moves: [move], added: [added] }),
     text: `half of shard ${name} goes to the new shard ${added.name}`,
   };
 }
@@ -108,7 +108,7 @@ function merge(name: string, intoName: string, planning: ShardPlanning): Planned
   const moves = slots.length === 0 ? [] : [{ from: shard.id, to: into.id, runs: runsOf(slots) }];
   const overrides = overridesOf(ring, shard.id).map((keyHash) => ({ keyHash, shard: into.id }));
   return {
-    change: one(signal, { moves, retired: [shard.id], overrides }),
+    change: changeOf(signal, { moves, retired: [shard.id], overrides }),
     text: `shard ${name} is merged into ${intoName}; its topic ${shard.topic} stays`,
   };
 }
@@ -128,7 +128,7 @@ function retire(name: string, planning: ShardPlanning): Planned {
   // Keys that had been sent to it by name go by their slots from now on.
   const overrides = overridesOf(ring, shard.id).map((keyHash) => ({ keyHash, shard: null }));
   return {
-    change: one(signal, { moves, retired: [shard.id], overrides }),
+    change: changeOf(signal, { moves, retired: [shard.id], overrides }),
     text: `shard ${name} is retired; its topic ${shard.topic} stays`,
   };
 }
@@ -143,12 +143,13 @@ function move({ from, to, slots: count }: Extract<ShardWish, { kind: 'move' }>, 
   // The last ones: what stays and what goes then have few gaps.
   const runs = runsOf(slots.slice(-count));
   return {
-    change: one(signal, { moves: [{ from: losing.id, to: gaining.id, runs }] }),
+    change: changeOf(signal, { moves: [{ from: losing.id, to: gaining.id, runs }] }),
     text: `${count} slots of shard ${from} go to ${to}`,
   };
 }
 
-function one(signal: Signal, change: Partial<SignalChange>): RingChange {
+/** A change of one signal alone. */
+export function changeOf(signal: Signal, change: Partial<SignalChange>): RingChange {
   return { [signal]: { moves: [], added: [], retired: [], overrides: [], ...change } };
 }
 

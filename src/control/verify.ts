@@ -17,17 +17,21 @@ import type { SignalView } from './load-view.ts';
 import type { RebalancePolicy } from './rebalance.ts';
 import { slotLoadOf } from './slot-plan.ts';
 
-/** Moves of a decision, in force and not judged yet. */
-export interface PlanInForce {
-  readonly decisionId: string;
+/** What a decision was to bring. */
+export interface Planned {
   readonly signal: Signal;
+  /** Load of the hottest shard over its fair share: before it, and as planned. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Moves of a decision, in force and not judged yet. */
+export interface PlanInForce extends Planned {
+  readonly decisionId: string;
   /** Of the ring that they led to, which is in force. */
   readonly epoch: number;
   /** Unix ms from which every partition was routed by it. */
   readonly activeAt: number;
-  /** Load of the hottest shard over its fair share: before the moves, and as planned. */
-  readonly from: number;
-  readonly to: number;
   readonly moves: readonly { readonly from: number; readonly to: number; readonly slots: readonly number[] }[];
   /** Hashes of the keys that were given an override instead. */
   readonly keys: readonly string[];

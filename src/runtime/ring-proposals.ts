@@ -1,17 +1,17 @@
 /** How a ring epoch comes to be proposed: for a wish about shards, for a decision, or to take the proposal before it back. */
 import type { Config } from '../config.ts';
-import type { CapacityProposal, HotKeyProposal, Proposal } from '../control/decision.ts';
-import { planShardChange, type ShardWish } from '../control/shard-change.ts';
+import { decidedChange, plannedBy } from '../control/decided-change.ts';
+import type { Proposal } from '../control/decision.ts';
+import { planShardChange, type ShardPlan, type ShardPlanning, type ShardWish } from '../control/shard-change.ts';
 import { slotLoadOf } from '../control/slot-plan.ts';
 import type { LedEvent } from '../coordination/events.ts';
-import { type RingChange, runsOf } from '../coordination/ring-change.ts';
-import type { SignalRing } from '../coordination/ring-epoch.ts';
+import type { RingChange } from '../coordination/ring-change.ts';
+import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
 import type { KafkaPort } from '../kafka/port.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
-import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { SIGNALS } from '../signals.ts';
 import type { LoadWindow } from './load-window.ts';
 import { createShardTopics } from './shard-topics.ts';
 
@@ -33,6 +33,8 @@ export type ProposalOutcome =
   /** Kafka does not let it be prepared now; it may at another time. */
   | { readonly kind: 'failed'; readonly text: string };
 
+type Base = Pick<ControlState, 'ring' | 'proposed' | 'nextShard'>;
+
 export class RingProposals {
   readonly #options: RingProposalsOptions;
 
@@ -41,15 +43,29 @@ export class RingProposals {
   }
 
   /** While no other is in flight. Creates the topics of new shards. */
-  async ofWish(
-    state: Pick<ControlState, 'ring' | 'proposed' | 'nextShard'>,
-    wish: ShardWish,
-  ): Promise<ProposalOutcome> {
-    const { ring, nextShard } = state;
+  async ofWish(state: Base, wish: ShardWish): Promise<ProposalOutcome> {
+    const { ring } = state;
     if (!ring) return { kind: 'refused', text: 'there is no ring epoch yet' };
-    const { port, names, config, window, now } = this.#options;
+    return this.#prepared(state, ring, planShardChange(wish, this.#planning(ring, state)));
+  }
+
+  /** null: there is nothing to be carried out, or another is in flight. */
+  async ofDecision(state: ControlState, decided: Proposal, decisionId: string): Promise<ProposalOutcome | null> {
+    const { ring, proposed } = state;
+    if (!ring || proposed) return null;
+    const plan = decidedChange(decided, this.#planning(ring, state));
+    if (!plan) return null;
+    const outcome = await this.#prepared(state, ring, plan);
+    if (outcome.kind !== 'proposed') return outcome;
+    const reason = `decision ${decisionId}: ${decided.reasons[0]!.text}`;
+    const planned = plannedBy(decided);
+    return { ...outcome, proposal: { ...outcome.proposal, reason, decisionId, ...(planned && { planned }) } };
+  }
+
+  #planning(ring: RingEpoch, { nextShard }: Pick<ControlState, 'nextShard'>): ShardPlanning {
+    const { names, config, window, now } = this.#options;
     const { signals } = window.view(now());
-    const plan = planShardChange(wish, {
+    return {
       ring,
       nextShard,
       topicOf: (signal, shard) => names.shard(signal, shard),
@@ -60,8 +76,12 @@ export class RingProposals {
           slotBits,
         ),
       slotLoad: (signal) => slotLoadOf(ring.signals[signal], signals[signal]),
-    });
+    };
+  }
+
+  async #prepared(state: Base, ring: RingEpoch, plan: ShardPlan): Promise<ProposalOutcome> {
     if (plan.kind === 'refused') return plan;
+    const { port, config } = this.#options;
     try {
       for (const signal of SIGNALS) {
         const added = plan.change[signal]?.added ?? [];
@@ -71,37 +91,6 @@ export class RingProposals {
       return { kind: 'failed', text: `its topic cannot be created: ${(error as Error).message}` };
     }
     return { kind: 'proposed', proposal: this.#proposal(state, plan.change, plan.text), text: plan.text };
-  }
-
-  /** null: there is nothing to be carried out, or another is in flight. */
-  async ofDecision(state: ControlState, proposal: Proposal, decisionId: string): Promise<ProposalOutcome | null> {
-    const { ring, proposed } = state;
-    if (!ring || proposed || proposal.kind === 'scaling') return null;
-    const text = `decision ${decisionId}: ${proposal.reasons[0]!.text}`;
-    const signal = proposal.subject as Signal;
-    if (proposal.kind === 'capacity') {
-      if (proposal.action === 'cannot_split') return null;
-      const outcome = await this.ofWish(state, wishOf(proposal, ring.signals[signal]));
-      if (outcome.kind !== 'proposed') return outcome;
-      return { ...outcome, proposal: { ...outcome.proposal, reason: text, decisionId } };
-    }
-    if (proposal.kind === 'hot_key')
-      return { kind: 'proposed', proposal: this.#ofKey(state, proposal, text, decisionId), text };
-    const { action, moves, from, to } = proposal;
-    if (moves.length === 0) return null;
-    const ofMoves = { ...this.#proposal(state, changeOfMoves(signal, moves), text), decisionId };
-    // What takes moves back is not judged in its turn.
-    if (action === 'reverse') return { kind: 'proposed', proposal: ofMoves, text };
-    return { kind: 'proposed', proposal: { ...ofMoves, planned: { signal, from, to } }, text };
-  }
-
-  #ofKey(state: ControlState, proposal: HotKeyProposal, text: string, decisionId: string): Proposed {
-    const { signal, keyHash, key, action, toShard, from, to } = proposal;
-    const released = action === 'release_key';
-    const overrides = [released ? { keyHash, shard: null } : { keyHash, shard: toShard ?? BY_TRACE_ID, key }];
-    const change = { [signal]: { moves: [], added: [], retired: [], overrides } };
-    const proposed = { ...this.#proposal(state, change, text), decisionId };
-    return released ? proposed : { ...proposed, planned: { signal, from, to } };
   }
 
   /** The tables in force once more, as the next ring epoch. */
@@ -123,25 +112,4 @@ export class RingProposals {
     const { carryMs } = config.control.ring;
     return { type: 'RingProposed', version: 1, at: now(), epoch, base: ring!.epoch, change, carryMs, reason };
   }
-}
-
-function wishOf({ action, shard, into }: CapacityProposal, { shards }: SignalRing): ShardWish {
-  const nameOf = (id: number) => shards.find((of) => of.id === id)!.name;
-  return action === 'merge'
-    ? { kind: 'merge', shard: nameOf(shard), into: nameOf(into!) }
-    : { kind: 'split', shard: nameOf(shard) };
-}
-
-function changeOfMoves(
-  signal: Signal,
-  moves: readonly { from: number; to: number; slots: readonly number[] }[],
-): RingChange {
-  return {
-    [signal]: {
-      moves: moves.map(({ from, to, slots }) => ({ from, to, runs: runsOf(slots) })),
-      added: [],
-      retired: [],
-      overrides: [],
-    },
-  };
 }

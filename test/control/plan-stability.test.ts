@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { type Condition, decide } from '../../src/control/decide.ts';
-import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
+import { decidedChange, plannedBy } from '../../src/control/decided-change.ts';
+import { decisionKey, type LastDecision, type Proposal } from '../../src/control/decision.ts';
 import type { SignalView } from '../../src/control/load-view.ts';
-import { planShardChange, type ShardWish } from '../../src/control/shard-change.ts';
 import { slotLoadOf } from '../../src/control/slot-plan.ts';
-import { applyChange, type RingChange, runsOf, slotsOf } from '../../src/coordination/ring-change.ts';
+import { applyChange, type RingChange, slotsOf } from '../../src/coordination/ring-change.ts';
 import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
 import type { PastChange } from '../../src/coordination/state.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
@@ -121,57 +121,29 @@ class Installation {
     }
     let inFlight = false;
     for (const { proposal, fingerprint, until } of decided.actions) {
-      const { kind, subject, action } = proposal;
+      const { kind, subject } = proposal;
       const id = `${now}`;
       this.#last.set(decisionKey(kind, subject), { id, kind, subject, fingerprint, at: now, until, cleared: false });
-      if (
-        inFlight ||
-        kind === 'scaling' ||
-        kind === 'hot_key' ||
-        action === 'cannot_split' ||
-        action === 'cannot_balance'
-      )
-        continue;
+      const change = inFlight ? null : this.#changeOf(proposal, view);
+      if (!change) continue;
       inFlight = true;
-      if (kind === 'rebalance') {
-        const moves = proposal.moves.map(({ from, to, slots }) => ({ from, to, runs: runsOf(slots) }));
-        const change = { traces: { moves, added: [], retired: [], overrides: [] } };
-        const planned = { signal: 'traces', from: proposal.from, to: proposal.to } as const;
-        this.#apply(change, { action, loads, planned: action === 'reverse' ? null : planned });
-      } else {
-        const name = (shard: number) => traces.shards.find((of) => of.id === shard)!.name;
-        const { shard, into } = proposal;
-        const wish: ShardWish =
-          action === 'merge'
-            ? { kind: 'merge', shard: name(shard), into: name(into!) }
-            : { kind: 'split', shard: name(shard) };
-        this.#apply(this.#planned(wish, view), { action, loads, shard, into, planned: null });
-      }
+      this.#apply(change, proposal, loads);
     }
   }
 
-  #planned(wish: ShardWish, view: SignalView): RingChange {
-    const plan = planShardChange(wish, {
+  #changeOf(proposal: Proposal, view: SignalView): RingChange | null {
+    const plan = decidedChange(proposal, {
       ring: this.#ring,
       nextShard: { traces: this.#nextShard, metrics: 0, logs: 0 },
       topicOf: (_, shard) => `t${shard}`,
-      assign: () => expect.unreachable('neither a split nor a merge asks the ring'),
+      assign: () => expect.unreachable('no decision asks the ring'),
       slotLoad: () => slotLoadOf(this.#ring.signals.traces, view),
     });
-    if (plan.kind === 'refused') throw new Error(plan.text);
-    return plan.change;
+    if (plan?.kind === 'refused') throw new Error(plan.text);
+    return plan?.change ?? null;
   }
 
-  #apply(
-    change: RingChange,
-    {
-      action,
-      loads,
-      planned,
-      shard,
-      into,
-    }: Pick<Made, 'action' | 'loads'> & Partial<Pick<Made, 'shard' | 'into'>> & Pick<PastChange, 'planned'>,
-  ): void {
+  #apply(change: RingChange, proposal: Proposal, loads: Made['loads']): void {
     const at = this.now;
     const epoch = this.#ring.epoch + 1;
     this.#ring = applyChange(this.#ring, change, epoch);
@@ -184,12 +156,14 @@ class Installation {
         epoch,
         activeAt: at + ACTIVATION_MS,
         decisionId: `${at}`,
-        planned,
+        planned: plannedBy(proposal),
         abandons: null,
         carryFrom: null,
       },
     ];
-    this.made.push({ at, action, change, loads, shard, into });
+    const { action } = proposal;
+    const about = proposal.kind === 'capacity' ? proposal : undefined;
+    this.made.push({ at, action, change, loads, shard: about?.shard, into: about?.into });
   }
 
   get shards(): number {
