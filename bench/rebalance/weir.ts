@@ -3,7 +3,7 @@ import { type Config, defaultConfig } from '../../src/config.ts';
 import { type Condition, decide } from '../../src/control/decide.ts';
 import { decidedChange, plannedBy } from '../../src/control/decided-change.ts';
 import { decisionKey, type LastDecision, type Proposal } from '../../src/control/decision.ts';
-import { slotLoadOf } from '../../src/control/slot-plan.ts';
+import { slotLoadOf } from '../../src/control/slot-loads.ts';
 import { applyChange, type RingChange, slotCount } from '../../src/coordination/ring-change.ts';
 import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import type { PastChange } from '../../src/coordination/subjects/rings.ts';

@@ -213,13 +213,13 @@ function rebalanceText({ action, from, to, slotsMoved, reverses }: RebalanceDeci
   }
 }
 
-function capacityText({ action, shard, into, from, to, shards, slotsMoved, alternatives }: CapacityDecision): string {
+function capacityText({ action, shard, from, to, shards, slotsMoved, moves, alternatives }: CapacityDecision): string {
   const fuller = `from ${from.toFixed(2)} to ${to.toFixed(2)} times what it can carry`;
   switch (action) {
     case 'split':
-      return `split shard ${shard}, ${fuller}: ${slotsMoved} slots go to a new one, ${shards.after} shards`;
+      return `split shard ${shard}, ${fuller}: ${slotsMoved} slots of ${moves.length} go to a new one, ${shards.after} shards`;
     case 'merge':
-      return `merge shard ${shard} into ${into}, which then has ${to.toFixed(2)} times what it can carry: ${slotsMoved} slots move, ${shards.after} shards`;
+      return `share shard ${shard} out among ${moves.length} others, the fullest ${fuller}: ${slotsMoved} slots move, ${shards.after} shards`;
     case 'cannot_split':
       return `shard ${shard} has ${from.toFixed(2)} times what it can carry and is not split: ${alternatives.map(({ text }) => text).join('; ')}`;
   }

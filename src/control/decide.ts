@@ -231,7 +231,7 @@ function* shardWishes(
         isNews: (last) => rebalanceIsNews(rebalance, ring.epoch, last),
       };
     const { cooldownMs, splitAfterMs, mergeAfterMs } = policy.capacity;
-    const capacity = capacityWish({ ...state, reshapedAt, rebalance }, policy, now);
+    const capacity = capacityWish({ ...state, reshapedAt, rebalance }, policy, score, now);
     if (capacity)
       yield {
         proposal: capacity,

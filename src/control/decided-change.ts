@@ -1,10 +1,9 @@
 /** What a decision changes in the ring. Pure, as is the plan of a wish about shards (`shard-change.ts`). */
 import { runsOf, type SignalChange, type SlotMove } from '../coordination/ring-change.ts';
-import type { ShardState } from '../coordination/ring-epoch.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
 import type { CapacityProposal, HotKeyProposal, Proposal, RebalanceProposal } from './decision.ts';
-import { changeOf, planShardChange, type ShardPlan, type ShardPlanning, type ShardWish } from './shard-change.ts';
+import { changeOf, nextShard, planned, type ShardPlan, type ShardPlanning } from './shard-change.ts';
 import type { Planned } from './verify.ts';
 
 /** null: nothing. */
@@ -22,11 +21,8 @@ export function decidedChange(proposal: Proposal, planning: ShardPlanning): Shar
       return proposal.moves.length === 0 ? null : change(proposal.subject as Signal, { moves: movesOf(proposal) });
     case 'hot_key':
       return change(proposal.signal, { overrides: [overrideOf(proposal)] });
-    case 'capacity': {
-      if (proposal.action === 'cannot_split') return null;
-      const { shards } = planning.ring.signals[proposal.subject as Signal];
-      return planShardChange(wishOf(proposal, shards), planning);
-    }
+    case 'capacity':
+      return proposal.action === 'cannot_split' ? null : reshaped(proposal, planning);
   }
 }
 
@@ -46,9 +42,13 @@ function overrideOf({ action, keyHash, key, toShard }: HotKeyProposal): SignalCh
   return action === 'release_key' ? { keyHash, shard: null } : { keyHash, shard: toShard ?? BY_TRACE_ID, key };
 }
 
-function wishOf({ action, shard, into }: CapacityProposal, shards: readonly ShardState[]): ShardWish {
-  const nameOf = (id: number) => shards.find((of) => of.id === id)!.name;
-  return action === 'merge'
-    ? { kind: 'merge', shard: nameOf(shard), into: nameOf(into!) }
-    : { kind: 'split', shard: nameOf(shard) };
+function reshaped({ subject, action, shard, moves, reasons }: CapacityProposal, planning: ShardPlanning): ShardPlan {
+  const signal = subject as Signal;
+  const { weight } = planning.ring.signals[signal].shards.find(({ id }) => id === shard)!;
+  return planned(() => {
+    const added = action === 'split' ? [nextShard(signal, weight, planning)] : [];
+    const retired = action === 'merge' ? [shard] : [];
+    const slotMoves = moves.map(({ from, to, runs }): SlotMove => ({ from, to: to ?? added[0]!.id, runs }));
+    return { change: changeOf(signal, { moves: slotMoves, added, retired }), text: reasons[0]!.text };
+  });
 }

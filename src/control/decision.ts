@@ -55,6 +55,13 @@ const distribution = z.object({
   gini: z.number().describe('0 is even, near 1 one shard has all'),
 });
 
+const slotMoves = z.object({
+  from: z.number().describe('shard that loses the slots'),
+  to: z.number().describe('shard that gains them'),
+  slots: z.array(z.number()).describe('ascending'),
+  bytesPerSecond: z.number().describe('measured load of these slots together'),
+});
+
 const rebalance = z.object({
   ...common,
   kind: z.literal('rebalance'),
@@ -73,16 +80,7 @@ const rebalance = z.object({
   distribution: z.object({ before: distribution, after: distribution }).describe('of the load over the shards'),
   hotShards: z.array(z.number()).describe('shards above hotRatio times their fair share, hottest first'),
   slotsMoved: z.number(),
-  moves: z
-    .array(
-      z.object({
-        from: z.number().describe('shard that loses the slots'),
-        to: z.number().describe('shard that gains them'),
-        slots: z.array(z.number()).describe('ascending'),
-        bytesPerSecond: z.number().describe('measured load of these slots together'),
-      }),
-    )
-    .describe('ordered by the losing, then by the gaining shard'),
+  moves: z.array(slotMoves).describe('ordered by the losing, then by the gaining shard'),
   unmovable: z
     .array(
       z.object({
@@ -101,12 +99,11 @@ const capacity = z.object({
   action: z
     .enum(['split', 'merge', 'cannot_split'])
     .describe(
-      'split: half of the load of shard goes to a new one; merge: all that shard has goes to into; cannot_split: shard is above its capacity, and alternatives say why nothing helps',
+      'split: a new shard takes from those that are fullest, which are as full as it is then; merge: shard goes, and what it has is shared out among the others; cannot_split: shard is above its capacity, and alternatives say why nothing helps',
     ),
-  shard: z.number().describe('that is split, or goes'),
-  into: z.number().optional().describe('merge: that takes over'),
-  from: z.number().describe('load over capacity: of shard now; merge: of both together, by what into can carry'),
-  to: z.number().describe('the same after it, of the fuller one of the two; cannot_split: as now'),
+  shard: z.number().describe('that goes; else the fullest that can be, or could not be, split'),
+  from: z.number().describe('load over capacity: of shard now; merge: of the fullest of those that stay, now'),
+  to: z.number().describe('the same after it; split: of the fuller one of shard and the new one; cannot_split: as now'),
   shards: z.object({ before: z.number(), after: z.number() }).describe('how many the signal has'),
   fill: z
     .object({ before: z.number(), after: z.number() })
@@ -114,6 +111,14 @@ const capacity = z.object({
   distribution: z.object({ before: distribution, after: distribution }).describe('of the load over the shards'),
   overCapacity: z.array(z.number()).describe('shards above their capacity, the fullest first'),
   slotsMoved: z.number(),
+  moves: z
+    .array(
+      slotMoves.omit({ slots: true }).extend({
+        to: slotMoves.shape.to.nullable().describe('shard that gains them; null: the new one'),
+        runs: z.array(z.number()).describe('slots, ascending, as runs: first, count, first, count, ...'),
+      }),
+    )
+    .describe('in the order of those of a rebalance'),
   bytesPerSecond: z.number().describe('measured load of the slots that move'),
   copiedBytes: z.number().describe('about what is copied with them: their load over control.ring.carryMs'),
   alternatives: z

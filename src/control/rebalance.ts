@@ -18,6 +18,7 @@ import type { RebalanceProposal } from './decision.ts';
 import { distributionOf, loadsOf } from './distribution.ts';
 import { sharesBesideKeys } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
+import { slotLoadOf } from './slot-loads.ts';
 import { type PlannedShard, planSlotMoves } from './slot-plan.ts';
 
 /** How far of the way from the fair share to the target the moves fill a shard. */
@@ -87,7 +88,7 @@ export function rebalanceWish(
   );
   const { moves, unmovable } = planSlotMoves(shards, {
     ring,
-    view,
+    slotLoad: slotLoadOf(ring, view),
     held: slotsMovedWithin(pastMoves, policy.holdMs, now),
     maxMoves: Math.min(policy.maxMoves, budget),
     whyNoMore:

@@ -41,8 +41,13 @@ export const MAX_SHARD_IDS = 4_096;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 export function planShardChange(wish: ShardWish, planning: ShardPlanning): ShardPlan {
+  return planned(() => plan(wish, planning));
+}
+
+/** What `plan` throws is a refusal. */
+export function planned(plan: () => Planned): ShardPlan {
   try {
-    return { kind: 'change', ...plan(wish, planning) };
+    return { kind: 'change', ...plan() };
   } catch (error) {
     if (error instanceof Refusal) return { kind: 'refused', text: error.message };
     throw error;
@@ -90,7 +95,7 @@ function split(name: string, planning: ShardPlanning): Planned {
   const { signal, ring, shard } = find(name, planning.ring);
   const slots = ownedSlots(ring, shard.id);
   if (slots.length < 2) throw new Refusal(`shard ${name} has ${slots.length} slots: there is nothing to split`);
-  const added = newShard(signal, freeName(signal, planning), shard.weight, planning);
+  const added = nextShard(signal, shard.weight, planning);
   const runs = runsOf(upperHalf(slots, planning.slotLoad(signal)));
   const move = { from: shard.id, to: added.id, runs };
   return {
@@ -172,7 +177,11 @@ function newShard(
   return { id, name, topic: topicOf(signal, id), weight };
 }
 
-/** As the first shards are named. */
+/** Named as the first shards are. */
+export function nextShard(signal: Signal, weight: number, planning: ShardPlanning): ShardState {
+  return newShard(signal, freeName(signal, planning), weight, planning);
+}
+
 function freeName(signal: Signal, { ring, nextShard }: ShardPlanning): string {
   const taken = new Set(ring.signals[signal].shards.map(({ name }) => name));
   const stem = `${signal}-${String(nextShard[signal]).padStart(4, '0')}`;

@@ -2,12 +2,15 @@
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 
 /** Ascending. */
-export function ownedSlots(ring: SignalRing, shard: number): number[] {
+export function ownedSlots(ring: Pick<SignalRing, 'slots'>, shard: number): number[] {
   return ownedSlotsOfEach(ring, [shard]).get(shard)!;
 }
 
 /** Of each of these shards its slots, ascending: one walk over the table for all of them. */
-export function ownedSlotsOfEach(ring: SignalRing, shards: readonly number[]): ReadonlyMap<number, number[]> {
+export function ownedSlotsOfEach(
+  ring: Pick<SignalRing, 'slots'>,
+  shards: readonly number[],
+): ReadonlyMap<number, number[]> {
   const byOwner = new Map(shards.map((shard): [number, number[]] => [shard, []]));
   ring.slots.forEach((owner, slot) => {
     byOwner.get(owner)?.push(slot);

@@ -15,7 +15,7 @@ import { distributionOf, loadsOf } from './distribution.ts';
 import { releaseWish, sharesBesideKeys } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
 import type { RebalancePolicy } from './rebalance.ts';
-import { slotLoadOf } from './slot-plan.ts';
+import { slotLoadOf } from './slot-loads.ts';
 
 /** What a decision was to bring. */
 export interface Planned {

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { decidedChange, plannedBy } from '../control/decided-change.ts';
 import type { Proposal } from '../control/decision.ts';
 import { planShardChange, type ShardPlan, type ShardPlanning, type ShardWish } from '../control/shard-change.ts';
-import { slotLoadOf } from '../control/slot-plan.ts';
+import { slotLoadOf } from '../control/slot-loads.ts';
 import type { LedEvent } from '../coordination/events.ts';
 import type { RingChange } from '../coordination/ring-change.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';

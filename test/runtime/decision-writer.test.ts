@@ -19,7 +19,14 @@ const even = { maxOverMean: 1, coefficientOfVariation: 0, gini: 0 };
 const split: CapacityProposal = {
   ...{ kind: 'capacity', subject: 'traces', action: 'split', priority: 'normal', shard: 1, from: 2, to: 1 },
   ...{ shards: { before: 4, after: 5 }, fill: { before: 1, after: 0.8 }, distribution: { before: even, after: even } },
-  ...{ overCapacity: [1], slotsMoved: 8_000, bytesPerSecond: 1, copiedBytes: 30, alternatives: [] },
+  ...{
+    overCapacity: [1],
+    slotsMoved: 8_000,
+    moves: [{ from: 1, to: null, runs: [0, 8_000], bytesPerSecond: 1 }],
+    bytesPerSecond: 1,
+    copiedBytes: 30,
+    alternatives: [],
+  },
   reasons: [{ rule: 'over-capacity', observed: 2, threshold: 1, window: 15_000, text: 'why' }],
 };
 const decided: Decided = {
