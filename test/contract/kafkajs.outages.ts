@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import type { AssignedPartition, KafkaPort } from '../../src/kafka/port.ts';
-import { END_TXN, HEARTBEAT, type KafkaProxy, METADATA, startKafkaProxy } from '../support/kafka-proxy.ts';
+import { END_TXN, FETCH, HEARTBEAT, type KafkaProxy, METADATA, startKafkaProxy } from '../support/kafka-proxy.ts';
 import type { RealKafka } from '../support/real-kafka.ts';
 import { untilAborted } from './suite/crew.ts';
 import { bytes, eventually, readUntil } from './suite/scene.ts';
@@ -64,6 +64,21 @@ export function outagesContract({ brokers, proxied }: RealKafka): void {
       proxy.damageNextAnswer(marked);
       const records = await readUntil(reader, (position) => position >= 3n);
       expect(records.map(({ value }) => value)).toEqual(['before', Buffer.from(marked).toString(), 'after']);
+      await reader.close();
+      await producer.close();
+    });
+
+    it('gives up a connection on which a fetch is not answered, long before it would a request', async () => {
+      const topic = await newTopic();
+      const [producer, reader] = [await direct.producer(), port.reader({ topic, partition: 0 })];
+      await reader.seek('earliest');
+      const swallowed = proxy.swallow(FETCH, 0);
+      const polling = reader.poll(25_000);
+      await swallowed;
+      await producer.send([{ topic, partition: 0, value: bytes('there') }]);
+      const outcome = await polling;
+      expect(outcome.kind).toBe('poll');
+      if (outcome.kind === 'poll') outcome.poll.release();
       await reader.close();
       await producer.close();
     });

@@ -25,6 +25,7 @@ export interface KafkaProxy {
 
 const PORT_FREE_WITHIN_MS = 150_000;
 export const PRODUCE = 0;
+export const FETCH = 1;
 export const METADATA = 3;
 export const HEARTBEAT = 12;
 export const END_TXN = 26;

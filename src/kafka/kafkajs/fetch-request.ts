@@ -32,6 +32,8 @@ export interface FetchedPartition {
 }
 
 export interface FetchAnswer {
+  /** For so long the broker does not look at further requests of the connection. */
+  readonly throttleMs: number;
   readonly errorCode: number;
   readonly partitions: readonly FetchedPartition[];
 }
@@ -65,6 +67,7 @@ export function fetchRequest(fetch: FetchRequest): Protocol<FetchAnswer> {
 }
 
 function decode(payload: Buffer): FetchAnswer {
+  const throttleMs = payload.readInt32BE(0);
   const errorCode = payload.readInt16BE(4);
   let at = 10;
   const int32 = () => {
@@ -100,5 +103,5 @@ function decode(payload: Buffer): FetchAnswer {
       at += length;
     }
   }
-  return { errorCode, partitions };
+  return { throttleMs, errorCode, partitions };
 }

@@ -32,6 +32,8 @@ const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
 /** A topic that was just created is not known to every broker at once. */
 const CREATED_WITHIN_MS = 3_000;
+/** Beyond the broker's wait. A large answer may take its time to arrive, but on a connection that leads nowhere none even begins. */
+const ANSWER_BEGINS_WITHIN_MS = 10_000;
 const ANSWER_WITHIN_MS = 30_000;
 /** A batch may have been damaged on its way: only one that comes so this often is taken to be so. */
 const UNREADABLE_TIMES = 3;
@@ -51,6 +53,8 @@ export class Fetcher {
   readonly #readers = new Set<FetchReader>();
   /** Lane and leader of each fetch on its way, and the bytes that it may bring. */
   readonly #busy = new Map<string, number>();
+  /** By lane and leader: until when the broker does not look at requests, as a quota is used up (KIP-219). */
+  readonly #mutedUntil = new Map<string, number>();
   readonly #frames = new FramePool(HELD_BYTES);
   readonly #closing = new AbortController();
   #awake = false;
@@ -193,7 +197,7 @@ export class Fetcher {
   }
 
   #fetch(lane: 0 | 1, leader: BrokerAddress, readers: readonly FetchReader[]): void {
-    const slot = `${lane} ${leader.host}:${leader.port}`;
+    const slot = slotOf(lane, leader);
     const maxBytes = Math.min(answerBytes(readers), Math.max(LEAST_BYTES, this.#freeBytes));
     this.#busy.set(slot, maxBytes);
     const asked = readers.map((reader) => {
@@ -230,8 +234,11 @@ export class Fetcher {
         }),
       ),
     });
-    const { answer, frame } = await this.#ask(link, request, maxWaitMs + ANSWER_WITHIN_MS);
+    const slot = slotOf(lane, leader);
+    const mutedMs = Math.max(0, (this.#mutedUntil.get(slot) ?? 0) - performance.now());
+    const { answer, frame } = await this.#ask(link, request, mutedMs + maxWaitMs);
     try {
+      this.#mutedUntil.set(slot, performance.now() + answer.throttleMs);
       if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
       this.#deliverAll(asked, answer, frame);
     } finally {
@@ -239,10 +246,16 @@ export class Fetcher {
     }
   }
 
-  async #ask(link: Link, request: ReturnType<typeof fetchRequest>, timeoutMs: number) {
+  /** `brokerWaitMs`: how long the broker may wait before it answers. */
+  async #ask(link: Link, request: ReturnType<typeof fetchRequest>, brokerWaitMs: number) {
     const frames: Frame[] = [];
+    const beginsWithinMs = Math.ceil(brokerWaitMs + ANSWER_BEGINS_WITHIN_MS);
+    const silence = setTimeout(() => {
+      if (frames.length > 0) return;
+      link.destroy(new ConnectionFault(`no answer to Fetch has begun within ${beginsWithinMs} ms`, { sent: true }));
+    }, beginsWithinMs);
     try {
-      const answer = await link.request(request, timeoutMs, (bytes) => {
+      const answer = await link.request(request, brokerWaitMs + ANSWER_WITHIN_MS, (bytes) => {
         const frame = this.#frames.take(bytes);
         frames.push(frame);
         return frame.bytes;
@@ -251,6 +264,8 @@ export class Fetcher {
     } catch (error) {
       frames[0]?.discard();
       throw error;
+    } finally {
+      clearTimeout(silence);
     }
   }
 
@@ -334,6 +349,8 @@ export class Fetcher {
     this.#onTrouble(error);
   }
 }
+
+const slotOf = (lane: 0 | 1, { host, port }: BrokerAddress) => `${lane} ${host}:${port}`;
 
 /** One poll: a partition that is behind fills it. Of what little went beyond, the next would make a poll that is not worth its transaction. */
 function answerBytes(readers: readonly FetchReader[]): number {

@@ -105,63 +105,70 @@ describe('Fetch v11', () => {
       records: fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }),
     });
     await fc.assert(
-      fc.asyncProperty(int16, topics(partition), async (errorCode, answered) => {
-        // kafkajs throws over UNSUPPORTED_VERSION before it reads on.
-        fc.pre(errorCode !== 35);
-        const batches = new Map<object, Buffer>();
-        const payload = new Encoder().writeInt32(0).writeInt16(errorCode).writeInt32(0).writeInt32(answered.length);
-        for (const { topic, partitions } of answered) {
-          payload.writeString(topic).writeInt32(partitions.length);
-          for (const each of partitions) {
-            payload.writeInt32(each.partition).writeInt16(each.errorCode);
-            for (const watermark of each.watermarks) payload.writeInt64(Long.fromValue(String(watermark)));
-            payload.writeInt32(each.aborted?.length ?? -1);
-            for (const { producerId, firstOffset } of each.aborted ?? [])
-              payload.writeInt64(Long.fromValue(String(producerId))).writeInt64(firstOffset);
-            const batch = each.records.length > 0 ? await recordBatch(each.records) : Buffer.alloc(0);
-            batches.set(each, batch);
-            payload.writeInt32(-1).writeBytes(batch);
+      fc.asyncProperty(
+        fc.nat({ max: 2 ** 31 - 1 }),
+        int16,
+        topics(partition),
+        async (throttleMs, errorCode, answered) => {
+          // kafkajs throws over UNSUPPORTED_VERSION before it reads on.
+          fc.pre(errorCode !== 35);
+          const batches = new Map<object, Buffer>();
+          const payload = new Encoder().writeInt32(throttleMs).writeInt16(errorCode).writeInt32(0);
+          payload.writeInt32(answered.length);
+          for (const { topic, partitions } of answered) {
+            payload.writeString(topic).writeInt32(partitions.length);
+            for (const each of partitions) {
+              payload.writeInt32(each.partition).writeInt16(each.errorCode);
+              for (const watermark of each.watermarks) payload.writeInt64(Long.fromValue(String(watermark)));
+              payload.writeInt32(each.aborted?.length ?? -1);
+              for (const { producerId, firstOffset } of each.aborted ?? [])
+                payload.writeInt64(Long.fromValue(String(producerId))).writeInt64(firstOffset);
+              const batch = each.records.length > 0 ? await recordBatch(each.records) : Buffer.alloc(0);
+              batches.set(each, batch);
+              payload.writeInt32(-1).writeBytes(batch);
+            }
           }
-        }
-        const ours = await fetchRequest({ isolation: 'read_committed', maxWaitMs: 1, maxBytes: 1, partitions: [] });
-        const read = await ours.response.decode(payload.buffer);
-        const expected = (await theirs.decode(payload.buffer)) as {
-          errorCode: number;
-          responses: Array<{
-            topicName: string;
-            partitions: Array<{
-              partition: number;
-              errorCode: number;
-              abortedTransactions: Array<{ producerId: string; firstOffset: string }>;
-              messages: unknown[];
+          const ours = await fetchRequest({ isolation: 'read_committed', maxWaitMs: 1, maxBytes: 1, partitions: [] });
+          const read = await ours.response.decode(payload.buffer);
+          const expected = (await theirs.decode(payload.buffer)) as {
+            clientSideThrottleTime: number;
+            errorCode: number;
+            responses: Array<{
+              topicName: string;
+              partitions: Array<{
+                partition: number;
+                errorCode: number;
+                abortedTransactions: Array<{ producerId: string; firstOffset: string }>;
+                messages: unknown[];
+              }>;
             }>;
-          }>;
-        };
-        expect(read.errorCode).toBe(expected.errorCode);
-        const flattened = expected.responses.flatMap(({ topicName, partitions }) =>
-          partitions.map((each) => ({ topic: topicName, ...each })),
-        );
-        expect(
-          read.partitions.map(({ topic, partition, errorCode, aborted }) => ({
-            topic,
-            partition,
-            errorCode,
-            aborted: aborted.map((each) => `${each.producerId} ${each.firstOffset}`),
-          })),
-        ).toEqual(
-          flattened.map(({ topic, partition, errorCode, abortedTransactions }) => ({
-            topic,
-            partition,
-            errorCode,
-            aborted: abortedTransactions.map((each) => `${each.producerId} ${each.firstOffset}`),
-          })),
-        );
-        const sent = answered.flatMap(({ partitions }) => partitions);
-        for (const [i, { records }] of read.partitions.entries()) {
-          expect(Buffer.from(records)).toEqual(batches.get(sent[i]!));
-          expect(flattened[i]!.messages.length).toBe(sent[i]!.records.length);
-        }
-      }),
+          };
+          expect([read.throttleMs, read.errorCode]).toEqual([expected.clientSideThrottleTime, expected.errorCode]);
+          const flattened = expected.responses.flatMap(({ topicName, partitions }) =>
+            partitions.map((each) => ({ topic: topicName, ...each })),
+          );
+          expect(
+            read.partitions.map(({ topic, partition, errorCode, aborted }) => ({
+              topic,
+              partition,
+              errorCode,
+              aborted: aborted.map((each) => `${each.producerId} ${each.firstOffset}`),
+            })),
+          ).toEqual(
+            flattened.map(({ topic, partition, errorCode, abortedTransactions }) => ({
+              topic,
+              partition,
+              errorCode,
+              aborted: abortedTransactions.map((each) => `${each.producerId} ${each.firstOffset}`),
+            })),
+          );
+          const sent = answered.flatMap(({ partitions }) => partitions);
+          for (const [i, { records }] of read.partitions.entries()) {
+            expect(Buffer.from(records)).toEqual(batches.get(sent[i]!));
+            expect(flattened[i]!.messages.length).toBe(sent[i]!.records.length);
+          }
+        },
+      ),
       RUNS,
     );
   });
