@@ -14,6 +14,7 @@ import { SETTING_FLAGS } from '../../src/config/flags.ts';
 import { loadConfigWithOrigins } from '../../src/config/load.ts';
 import { describeSettings } from '../../src/config/settings.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
+import { createMetrics } from '../../src/metrics.ts';
 
 const read = (name: string) => readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
 const docs = read('kafka.md');
@@ -106,6 +107,35 @@ describe('docs/cli.md', () => {
     const rows = SETTING_FLAGS.map(({ flag, key }) => ({ flag, env: describeSettings().find((of) => of.key === key) }));
     for (const { flag, env } of rows)
       expect(text).toMatch(new RegExp(`^\\| \`${flag}[^|]*\\| \`${env?.envOfFlag ?? env?.env}[^|]*\\|`, 'm'));
+  });
+});
+
+describe('docs/sharding.md', () => {
+  const text = read('sharding.md');
+  const all = (pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? ''))];
+
+  it('shows commands that there are, and leaves out none that is about shards', () => {
+    const { commands } = buildProgram(() => {});
+    const under = (name: string) =>
+      commands.find((command) => command.name() === name)!.commands.map((command) => command.name());
+    expect(all(/\bweir shards ([a-z]+)/g).sort()).toEqual(under('shards').sort());
+    expect(all(/\bweir inspect ([a-z]+)/g).filter((name) => !under('inspect').includes(name))).toEqual([]);
+  });
+
+  it('names metrics and settings that there are', async () => {
+    const metrics = (await createMetrics().registry.getMetricsAsJSON()).map(({ name }) => name);
+    const alerts = all(/\b(weir_[a-z_]+)/g);
+    expect(alerts).toContain('weir_ring_proposed_timestamp_seconds');
+    expect(alerts.filter((name) => !metrics.includes(name))).toEqual([]);
+    const settings = describeSettings().map(({ key }) => key);
+    const named = all(/`((?:control|kafka|topics|routing)\.[A-Za-z.]+)/g);
+    expect(named).toContain('control.ring.carryMs');
+    expect(named.filter((key) => !settings.includes(key))).toEqual([]);
+  });
+
+  it('leads to sections that it has', () => {
+    const sections = all(/^## (.+)$/gm).map((title) => title.toLowerCase().replaceAll(' ', '-'));
+    expect(all(/\]\(#([^)]+)\)/g).filter((anchor) => !sections.includes(anchor))).toEqual([]);
   });
 });
 
