@@ -16,7 +16,7 @@ export interface OperationOptions<P, R> extends LockOptions {
   readonly resource: string;
   /** Under the lock, so that what it finds stays as it is. Has no effects. */
   propose(): Promise<Proposal<P>>;
-  /** `signal`: the lock is lost, or the time is over; what is left is to be left. */
+  /** Asks the leader before it does anything else. `signal`: the lock is lost, or the time is over; what is left is to be left. */
   execute(
     proposal: P,
     under: { readonly fence: NonNullable<Request['fence']>; readonly signal: AbortSignal },
@@ -33,6 +33,7 @@ export type Proposal<P> =
 export type OperationOutcome<R> =
   | { readonly kind: 'done'; readonly result: R }
   | { readonly kind: 'lock-refused'; readonly why: string }
+  /** By `propose`, or by the leader when `execute` asked it for what was proposed. */
   | { readonly kind: 'proposal-refused'; readonly why: string }
   | { readonly kind: 'failed'; readonly cause: unknown }
   | { readonly kind: 'timed-out'; readonly cause: unknown }
@@ -89,6 +90,10 @@ async function underLock<P, R>(
   } catch (cause) {
     if (cause instanceof Interrupted) throw cause;
     if (lock.lost.aborted) throw new Interrupted((lock.lost.reason as Error).message);
+    if (!timeout.aborted && cause instanceof WeirError && cause.code === 'REQUEST_REFUSED') {
+      await end('refused', cause.message);
+      return { kind: 'proposal-refused', why: cause.message };
+    }
     const outcome = timeout.aborted ? 'timed-out' : 'failed';
     await end(outcome, textOf(cause));
     return { kind: outcome, cause };

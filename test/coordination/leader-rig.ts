@@ -15,6 +15,10 @@ export interface LeaderRig {
   readonly names: Names;
   readonly log: ControlLogFollower;
   asker(member: string): Asker;
+  /** From then on nobody leads. */
+  stopLeader(): Promise<void>;
+  /** Another one than before. */
+  nextLeader(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -25,7 +29,12 @@ export async function startLeader(prefix: string): Promise<LeaderRig> {
   const port = createMemoryKafka().connect();
   await ensureTopics(port.admin, { config, names });
   const [metrics, silent] = [createMetrics(), pino({ level: 'silent' })];
-  const controller = await startController({ port, names, config, kernels, metrics, log: silent, memberName: 'c' });
+  let leaders = 0;
+  const start = () => {
+    const memberName = `c-${++leaders}`;
+    return startController({ port, names, config, kernels, metrics, log: silent, memberName });
+  };
+  let controller = await start();
   const log = await followControlLog(port, names);
   await log.waitFor(({ ring }) => ring !== null);
   return {
@@ -33,6 +42,12 @@ export async function startLeader(prefix: string): Promise<LeaderRig> {
     names,
     log,
     asker: (member) => ({ port, names, log, member }),
+    stopLeader: () => controller.close(),
+    async nextLeader() {
+      await controller.close();
+      controller = await start();
+      await log.waitFor((state) => state.leaders.get('control')?.member === `c-${leaders}`);
+    },
     async close() {
       await controller.close();
       await log.close();

@@ -1,5 +1,5 @@
 /** Operations as members carry them out, with a real leader on the in-process log: each outcome, and what the log says of it. */
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { acquireLock, askUnderLock } from '../../src/coordination/locks.ts';
 import { coordinate, type OperationOptions } from '../../src/coordination/operations.ts';
 import { askLeader } from '../../src/coordination/requests.ts';
@@ -62,6 +62,19 @@ it('tells why there is nothing to be done', async () => {
   expect(rig.log.state.locks.size).toBe(0);
 });
 
+it('is refused where the leader refuses what it asks for', async () => {
+  const { port, names, log } = rig;
+  const outcome = await run({
+    async execute(_, { fence }) {
+      await askLeader(port, names, log, { kind: 'split', shard: 'none' }, { member: 'a', fence });
+      return 'drawn';
+    },
+  });
+  expect(outcome).toMatchObject({ kind: 'proposal-refused', why: expect.stringContaining('there is no shard none') });
+  expect(ended()).toMatchObject([['draw an atlas', 'refused', expect.stringContaining('there is no shard none')]]);
+  expect(rig.log.state.locks.size).toBe(0);
+});
+
 it('tells what it failed of', async () => {
   const cause = new Error('no ink');
   expect(await run({ execute: () => Promise.reject(cause) })).toEqual({ kind: 'failed', cause });
@@ -103,6 +116,40 @@ it('is interrupted when its lock is lost, and can change nothing any more under 
   expect(outcome).toMatchObject({ kind: 'interrupted' });
   expect(ended()).toMatchObject([['draw an atlas', 'interrupted', expect.any(String)]]);
   expect(rig.log.state.proposed).toBeNull();
+});
+
+it('goes on under the next leader, with the lock and the token that it has', async () => {
+  const { port, names, log } = rig;
+  const outcome = await run({
+    async execute(proposal, { fence }) {
+      await rig.nextLeader();
+      await askLeader(port, names, log, { kind: 'split', shard: 'traces-0000' }, { member: 'a', fence });
+      expect(log.state.locks.get('maps')?.token).toBe(fence.token);
+      return `${proposal} is drawn`;
+    },
+  });
+  expect(outcome).toEqual({ kind: 'done', result: 'atlas is drawn' });
+  expect(ended()).toMatchObject([['draw an atlas', 'done', 'draw an atlas']]);
+});
+
+it('is interrupted when the leader is lost in the middle and none answers; the next one notes what it said last', async () => {
+  const timeout = AbortSignal.timeout.bind(AbortSignal);
+  const outcome = await run({
+    ttlMs: 3_000,
+    async execute() {
+      await rig.stopLeader();
+      // Nobody is to wait for the answer for as long as a user would.
+      vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout(ms / 100));
+      return 'drawn';
+    },
+  });
+  vi.restoreAllMocks();
+  expect(outcome).toMatchObject({ kind: 'interrupted', why: expect.stringContaining('there is no answer') });
+  expect(ended()).toEqual([]);
+  await rig.nextLeader();
+  await rig.log.waitFor(({ operations }) => operations.length > 0);
+  expect(ended()).toEqual([['draw an atlas', 'done', 'draw an atlas']]);
+  expect(rig.log.state.locks.size).toBe(0);
 });
 
 it('of a member that died is ended by the leader, and completed by who takes the lock next', async () => {
