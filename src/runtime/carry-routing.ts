@@ -1,18 +1,9 @@
 /** What a change of the ring takes out of a shard, and what of that its new shard has already. */
-
-import type { SignalChange } from '../coordination/ring-change.ts';
 import { type SignalRing, selectorOf, slotOf } from '../coordination/ring-epoch.ts';
-import type { PastChange } from '../coordination/state.ts';
 import { hashOfText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID, type Routing } from '../kernels/split/kernel.ts';
-import type { Signal } from '../signals.ts';
-import { type CarryRoutings, withSpreadKeys } from './carry-split.ts';
-
-/** By which ring epoch items were routed when they came, and to which shard: from there all their copies come. */
-export interface Origin {
-  readonly ringEpoch: number;
-  readonly shard: number;
-}
+import type { CarriedChange, Origin } from './carry-changes.ts';
+import { type CarryRoutings, withSpreadKeys } from './carry-spread.ts';
 
 /**
  * The routing by which items of an origin are taken out of the shard `from`: what the change moves goes where it says, and all else to `from`
@@ -43,17 +34,6 @@ export function carryRoutings(
     }
     return routings;
   };
-}
-
-/** A change that has been copied for. */
-export interface CarriedChange extends Pick<PastChange, 'epoch' | 'abandons'> {
-  readonly change: SignalChange;
-}
-
-export function carriedChanges(changes: readonly PastChange[], signal: Signal): readonly CarriedChange[] {
-  return changes.flatMap(({ epoch, abandons, carryFrom, change: { [signal]: change } }) =>
-    change && carryFrom !== null ? [{ epoch, abandons, change }] : [],
-  );
 }
 
 /** Sends what the change takes from the shard to where it goes, and all else to the shard itself. Keys that are spread are left to `withSpreadKeys`. */

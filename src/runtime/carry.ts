@@ -20,7 +20,8 @@ import type { Names } from '../names.ts';
 import { groupByKeptHeaders, headerBytes } from '../pipeline/kept-headers.ts';
 import { RECORD_OVERHEAD_BYTES } from '../pipeline/transact.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { carriedChanges, carryRoutings, type Origin } from './carry-routing.ts';
+import { carriedChanges, type Origin } from './carry-changes.ts';
+import { carryRoutings } from './carry-routing.ts';
 import { splitCarried } from './carry-split.ts';
 
 export interface CarryOptions {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { firstRing } from '../../src/coordination/first-ring.ts';
 import type { SignalRing } from '../../src/coordination/ring-epoch.ts';
-import { type CarriedChange, carryRouting, carryRoutings } from '../../src/runtime/carry-routing.ts';
+import type { CarriedChange } from '../../src/runtime/carry-changes.ts';
+import { carryRouting, carryRoutings } from '../../src/runtime/carry-routing.ts';
 import { kernels, testConfig } from '../coordination/cluster.ts';
 
 const { traces } = firstRing(testConfig(), kernels.ring, kernels.hash).signals;
