@@ -265,28 +265,28 @@ function resourceIdentity(): u64 {
   return hash8(attributeHashes(messageAt, messageEnd));
 }
 
-/** Of the fields of a resource's message in [p, messageEnd): the same for any order of the attributes, as it is a sum, without a sort. They are walked already, so well formed. */
-export function attributeHashes(p: usize, messageEnd: usize): u64 {
+/** Of the fields of a resource's message in [p, end): the same for any order of the attributes, as it is a sum, without a sort. They are walked already, so well formed. */
+export function attributeHashes(p: usize, end: usize): u64 {
   let sum: u64 = 0;
-  while (p < messageEnd) {
-    const tag = readTag(p, messageEnd);
+  while (p < end) {
+    const tag = readTag(p, end);
     p = positionOf(tag);
     if (valueOf(tag) != RESOURCE_FIELD) {
-      p = skipValue(p, messageEnd, valueOf(tag));
+      p = skipValue(p, end, valueOf(tag));
       continue;
     }
-    const length = readLength(p, messageEnd);
+    const length = readLength(p, end);
     p = positionOf(length);
-    const end = p + <usize>valueOf(length);
-    while (p < end) {
-      const field = readTag(p, end);
+    const resourceEnd = p + <usize>valueOf(length);
+    while (p < resourceEnd) {
+      const field = readTag(p, resourceEnd);
       p = positionOf(field);
       if (valueOf(field) == ATTRIBUTES) {
-        const attribute = readLength(p, end);
+        const attribute = readLength(p, resourceEnd);
         p = positionOf(attribute);
         sum += hashBytes(p, valueOf(attribute));
         p += <usize>valueOf(attribute);
-      } else p = skipValue(p, end, valueOf(field));
+      } else p = skipValue(p, resourceEnd, valueOf(field));
     }
   }
   return sum;
