@@ -1,7 +1,6 @@
 /** What each slot brings, as far as it is known. */
 
 import type { SignalRing } from '../coordination/ring-epoch.ts';
-import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import { loadsOf } from './distribution.ts';
 import type { SignalView } from './load-view.ts';
 
@@ -22,17 +21,23 @@ export function slotLoadOf(ring: SignalRing, view: SignalView): SlotLoad {
 export function fittedSlotLoadOf(ring: SignalRing, view: SignalView): SlotLoad {
   const measured = slotLoadOf(ring, view);
   const { loads } = loadsOf(ring.shards, view);
-  const overridden = new Set([...ring.overrides.values()].filter((shard) => shard !== BY_TRACE_ID));
-  const owned = new Map(ring.shards.map(({ id }, i) => [id, { load: loads[i]!, slots: 0, inSlots: 0 }]));
+  const overridden = new Set(ring.overrides.values());
+  // By shard id: this is looked up for each slot of the table.
+  const slotCount: number[] = [];
+  const inSlots: number[] = [];
   ring.slots.forEach((owner, slot) => {
-    const of = owned.get(owner)!;
-    of.slots++;
-    of.inSlots += measured(slot);
+    slotCount[owner] = (slotCount[owner] ?? 0) + 1;
+    inSlots[owner] = (inSlots[owner] ?? 0) + measured(slot);
+  });
+  const times: number[] = [];
+  const each: number[] = [];
+  ring.shards.forEach(({ id }, i) => {
+    const measurable = overridden.has(id) || inSlots[id]! > 0;
+    times[id] = overridden.has(id) ? 1 : measurable ? loads[i]! / inSlots[id]! : 0;
+    each[id] = measurable ? 0 : loads[i]! / slotCount[id]!;
   });
   return (slot) => {
     const owner = ring.slots[slot]!;
-    const { load, slots, inSlots } = owned.get(owner)!;
-    if (overridden.has(owner)) return measured(slot);
-    return inSlots > 0 ? (measured(slot) * load) / inSlots : load / slots;
+    return measured(slot) * times[owner]! + each[owner]!;
   };
 }
