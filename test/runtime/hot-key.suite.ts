@@ -1,137 +1,157 @@
-/** A service that gets too hot for any shard, and cools down again: what is measured, decided and done about it, from the spans on, on any Kafka. */
+/** A key that gets too hot for any shard, and cools down again: what is measured, decided and done about it, from the spans on, on any Kafka. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { decodeDecision } from '../../src/control/decision.ts';
-import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import { BY_TRACE_ID } from '../../src/kernels/split/kernel.ts';
-import { readAll } from '../coordination/cluster.ts';
-import { item, len, resource, resourceX, scope, text } from '../support/otlp-pieces.ts';
-import { decodeItems } from '../support/otlp-schema.ts';
-import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
-import { slotOf } from '../support/ring-census.ts';
-import { recordsOf } from '../support/shard-census.ts';
+import { HOT, type HotTraffic, type HotTrafficOptions, openHotTraffic } from '../support/hot-traffic.ts';
 
-const HOT = 'checkout';
-const OTHERS = Array.from({ length: 24 }, (_, n) => `service-${n}`);
-const SHARDS = 3;
-const PADDING = text(5, 'x'.repeat(500));
+const maxOverMean = (loads: readonly number[]) =>
+  (Math.max(...loads) * loads.length) / loads.reduce((sum, load) => sum + load, 0);
 
 export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): void {
-  describe(`a hot service on ${name}`, { timeout: 90_000 }, () => {
-    let rig: PipelineRig;
-    afterEach(() => rig?.close());
+  describe(`a hot key on ${name}`, { timeout: 90_000 }, () => {
+    let traffic: HotTraffic;
+    afterEach(() => traffic?.rig.close());
+    const open = async (options: HotTrafficOptions) => {
+      traffic = await openHotTraffic(await connect(), options);
+    };
+    const ring = () => traffic.rig.control.state.ring!;
 
-    it('is spread over all shards by trace id until it has cooled down, and every span comes out once', async () => {
-      rig = await openPipelineRig(await connect(), {
-        routing: {
-          vnodes: 160,
-          traces: { key: 'service.name', shards: SHARDS },
-          metrics: { shards: 1 },
-          logs: { shards: 1 },
-        },
-        control: {
-          tickMs: 50,
-          windowMs: 1_000,
-          ring: { carryMs: 20_000 },
-          scaling: { stabilisationMs: 0 },
-          // Slots stay where they are: what becomes even here becomes so by the key.
-          rebalance: { hotRatio: 100, holdMs: 1_000, cooldownMs: 100 },
-        },
+    it('that is a service is spread over all shards by trace id until it has cooled down, and every span comes out once', async () => {
+      const SHARDS = 3;
+      await open({
+        ...{ shards: SHARDS, attribute: 'service.name' },
+        others: Array.from({ length: 24 }, (_, n) => `service-${n}`),
+        // Slots stay where they are: what becomes even here becomes so by the key.
+        rebalance: { hotRatio: 100, holdMs: 1_000, cooldownMs: 100 },
       });
-      const rings = new Map<number, RingEpoch>([[1, rig.ring]]);
-      rig.control.onChange(({ ring }) => {
-        if (ring) rings.set(ring.epoch, ring);
-      });
-      const traces = (epoch: number) => rings.get(epoch)!.signals.traces;
-      const hash = rig.kernels.hash.xxh64(Buffer.from(HOT));
-      const override = () => rig.control.state.ring!.signals.traces.overrides.get(hash);
-      let spans = 0;
-      /** A request of 100 spans. */
-      const request = (hot: number) => {
-        const services = Array.from({ length: 100 }, (_, i) => (i < hot ? HOT : OTHERS[(spans + i) % OTHERS.length]!));
-        return Buffer.concat(
-          services.map((service) => resourceX(resource({ 'service.name': service }), scope(spanOf(service, spans++)))),
-        );
-      };
-      const traffic = async (hot: number, enough: () => boolean) => {
-        for (let partition = 0; !enough(); partition = 1 - partition) {
-          await rig.send('traces', [request(hot)], { partition });
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-      };
-      await rig.startController();
-      for (let i = 0; i < 2; i++) await rig.startProcessor();
-
-      await traffic(60, () => override() === BY_TRACE_ID);
-      const spreadFrom = rig.control.state.ring!.epoch;
-      expect(traces(spreadFrom).hotKeys).toEqual(new Map([[hash, `service.name=${HOT}`]]));
-      expect(rig.control.state.ring!.touched.traces).toEqual([0, 1, 2]);
-      const until = spans + 3_000;
-      await traffic(60, () => spans >= until);
-      await rig.drained();
+      const { override, hotHash } = traffic;
+      await traffic.send(60, () => override() === BY_TRACE_ID);
+      const spreadFrom = ring().epoch;
+      expect(traffic.traces(spreadFrom).hotKeys).toEqual(new Map([[hotHash, `service.name=${HOT}`]]));
+      expect(ring().touched.traces).toEqual([0, 1, 2]);
+      const until = traffic.spans + 3_000;
+      await traffic.send(60, () => traffic.spans >= until);
+      await traffic.rig.drained();
       expect(override()).toBe(BY_TRACE_ID);
-      const hotSpans = spans;
-      await traffic(0, () => override() === undefined);
-      await traffic(0, () => spans >= hotSpans + 500);
-      await rig.drained();
+      const hotSpans = traffic.spans;
+      await traffic.send(0, () => override() === undefined);
+      await traffic.send(0, () => traffic.spans >= hotSpans + 500);
+      await traffic.rig.drained();
 
-      const decisions = (await readAll(rig.port, rig.names.decisions)).map((value) => decodeDecision(value)!);
-      const made = decisions.flatMap((of) => (of.kind === 'hot_key' && of.status === 'proposed' ? [of] : []));
-      expect(made.map(({ action, key }) => [action, key])).toEqual([
+      const decided = await traffic.keysDecided();
+      expect(decided.map(({ action, key }) => [action, key])).toEqual([
         ['spread_key', `service.name=${HOT}`],
         ['release_key', `service.name=${HOT}`],
       ]);
-      expect(made[0]!.share).toBeGreaterThan(0.45);
-      expect(made[0]!.reasons[0]!.text).toMatch(/^key service\.name=checkout is \d+\.\d % of traces /);
-      const ends = decisions.filter(({ id }) => id === made[0]!.id).map(({ status }) => status);
+      expect(decided[0]!.share).toBeGreaterThan(0.45);
+      expect(decided[0]!.reasons[0]!.text).toMatch(/^key service\.name=checkout is \d+\.\d % of traces /);
+      const ends = (await traffic.decisions()).filter(({ id }) => id === decided[0]!.id).map(({ status }) => status);
       expect(ends.slice(0, 2)).toEqual(['proposed', 'applied']);
 
-      const placeOf = (epoch: number, service: string, traceId: string) => {
-        const { slots, overrides } = traces(epoch);
-        const key = rig.kernels.hash.xxh64(Buffer.from(service));
-        return slots[overrides.has(key) ? slotOf(traceId, 16) : Number(key >> 48n)]!;
-      };
-      const seen = new Map<string, number>();
-      const copies = new Set<string>();
-      const copiedBy = new Map<number, number>();
       const loads = new Map<number, number[]>();
-      for (let shard = 0; shard < SHARDS; shard++) {
-        for await (const { value, headers } of recordsOf(rig.port, rig.names.shard('traces', shard))) {
-          const header = new Map(headers.map(([of, bytes]) => [of, Buffer.from(bytes).toString()]));
-          const epoch = Number(header.get('weir-ring-epoch'));
-          for (const { spanId, traceId, resource: around } of decodeItems('traces', value!)) {
-            const service = JSON.parse(around).resource.attributes[0].value.stringValue as string;
-            expect(shard).toBe(placeOf(epoch, service, traceId));
-            if (header.has('weir-migrated-from')) {
-              // Only of the key, once for a change, and where the change has made a difference.
-              expect([service, copies.has(`${epoch} ${spanId}`)]).toEqual([HOT, false]);
-              expect(placeOf(epoch - 1, service, traceId)).not.toBe(shard);
-              copies.add(`${epoch} ${spanId}`);
-              copiedBy.set(epoch, (copiedBy.get(epoch) ?? 0) + 1);
-              continue;
-            }
-            seen.set(spanId, (seen.get(spanId) ?? 0) + 1);
-            const load = loads.get(epoch) ?? Array<number>(SHARDS).fill(0);
-            loads.set(epoch, load);
-            if (Number.parseInt(spanId, 16) <= hotSpans) load[shard]!++;
-          }
-        }
-      }
-      expect(seen.size).toBe(spans);
-      expect([...seen.values()].every((count) => count === 1)).toBe(true);
-      expect([...copiedBy.keys()].sort()).toEqual([spreadFrom, rig.control.state.ring!.epoch]);
-      const unevenness = (load: readonly number[]) =>
-        (Math.max(...load) * SHARDS) / load.reduce((sum, count) => sum + count, 0);
-      expect(unevenness(loads.get(1)!)).toBeGreaterThan(1.8);
-      expect(unevenness(loads.get(spreadFrom)!)).toBeLessThan(1.4);
+      const { copiedBy } = await expectEachOnce(
+        ({ epoch, shard, number }) => {
+          const load = loads.get(epoch) ?? Array<number>(SHARDS).fill(0);
+          loads.set(epoch, load);
+          if (number <= hotSpans) load[shard]!++;
+        },
+        [HOT],
+      );
+      expect([...copiedBy].sort()).toEqual([spreadFrom, ring().epoch]);
+      expect(maxOverMean(loads.get(1)!)).toBeGreaterThan(1.8);
+      expect(maxOverMean(loads.get(spreadFrom)!)).toBeLessThan(1.4);
     });
-  });
-}
 
-/** Of a trace of the service alone, which has another span in the next request. */
-function spanOf(service: string, n: number): Uint8Array {
-  const [traceId, spanId] = [Buffer.alloc(16, service), Buffer.alloc(8)];
-  traceId.writeUInt32BE(Math.floor(n / 200) * 100 + (n % 100));
-  spanId.writeUInt32BE(n + 1, 4);
-  return item(len(1, traceId), len(2, spanId), PADDING);
+    it('that is none has a shard for itself until it has cooled down, the others share the rest, and every span comes out once', async () => {
+      const SHARDS = 4;
+      const others = Array.from({ length: 60 }, (_, n) => `pod-${n}`);
+      await open({
+        ...{ shards: SHARDS, attribute: 'k8s.pod.name', others },
+        rebalance: { hotRatio: 1.2, holdMs: 3_000, cooldownMs: 100 },
+      });
+      const { override, hotHash } = traffic;
+      /** How many of the others each shard has by the ring in force. */
+      const othersOf = () => {
+        const counts = Array<number>(SHARDS).fill(0);
+        for (const value of others) counts[traffic.placeOf(ring().epoch, { value, traceId: '' })]!++;
+        return counts;
+      };
+      const besideOwn = (counts: readonly number[], own: number) => counts.filter((_, shard) => shard !== own);
+      await traffic.send(45, () => typeof override() === 'number');
+      const own = override() as number;
+      const isolatedFrom = ring().epoch;
+      expect(traffic.traces(isolatedFrom).hotKeys).toEqual(new Map([[hotHash, `resource:k8s.pod.name=${HOT}`]]));
+      // The slots that it had beside it have gone to the others, which are even: but for what a key may be less than samples say, which is left to it.
+      await traffic.send(45, () => {
+        const counts = othersOf();
+        return counts[own]! <= 8 && maxOverMean(besideOwn(counts, own)) <= 1.25;
+      });
+      const evenFrom = ring().epoch;
+      const evenSpans = traffic.spans;
+      await traffic.send(45, () => traffic.spans >= evenSpans + 2_000);
+      await traffic.rig.drained();
+      expect(override()).toBe(own);
+      const hotSpans = traffic.spans;
+      await traffic.send(1, () => override() === undefined);
+      const coolFrom = ring().epoch;
+      const coolSpans = traffic.spans;
+      await traffic.send(1, () => traffic.spans >= coolSpans + 500);
+      await traffic.rig.drained();
+
+      const decided = await traffic.keysDecided();
+      expect(decided.map(({ action, key, fromShard, toShard }) => [action, key, fromShard, toShard])).toEqual([
+        ['isolate_key', `resource:k8s.pod.name=${HOT}`, expect.any(Number), own],
+        ['release_key', `resource:k8s.pod.name=${HOT}`, own, traffic.traces(coolFrom).slots[Number(hotHash >> 48n)]],
+      ]);
+      expect(decided[0]!.share).toBeGreaterThan(0.35);
+      const ends = (await traffic.decisions()).filter(({ id }) => id === decided[0]!.id).map(({ status }) => status);
+      expect(ends.slice(0, 2)).toEqual(['proposed', 'applied']);
+
+      const even = Array<number>(SHARDS).fill(0);
+      let [isolated, cooled] = [0, 0];
+      await expectEachOnce(({ epoch, shard, number, value }) => {
+        const isHot = value === HOT;
+        if (isHot && epoch >= isolatedFrom && epoch < coolFrom) {
+          expect(shard).toBe(own);
+          isolated++;
+        }
+        if (isHot && epoch >= coolFrom) cooled++;
+        if (number > evenSpans && number <= hotSpans && epoch >= evenFrom) even[shard]!++;
+      });
+      expect(isolated).toBeGreaterThan(1_000);
+      expect(cooled).toBeGreaterThan(0);
+      expect(maxOverMean(besideOwn(even, own))).toBeLessThan(1.3);
+      expect(even[own]! / even.reduce((sum, count) => sum + count, 0)).toBeLessThan(0.55);
+    });
+
+    /**
+     * That each span is where its ring epoch says, and once, copies apart: of those there is one for a change, only where that has made a difference, and of
+     * no others than `copied` where it is given. `seen` gets what is no copy.
+     */
+    async function expectEachOnce(
+      seen: (span: { epoch: number; shard: number; number: number; value: string }) => void,
+      copied?: readonly string[],
+    ): Promise<{ copiedBy: Set<number> }> {
+      const times = new Map<number, number>();
+      const copies = new Set<string>();
+      const copiedBy = new Set<number>();
+      for await (const span of traffic.found()) {
+        const { shard, epoch, isCopy, number, value } = span;
+        expect(shard).toBe(traffic.placeOf(epoch, span));
+        if (!isCopy) {
+          times.set(number, (times.get(number) ?? 0) + 1);
+          seen(span);
+          continue;
+        }
+        if (copied) expect(copied).toContain(value);
+        expect(copies.has(`${epoch} ${number}`)).toBe(false);
+        expect(traffic.placeOf(epoch - 1, span)).not.toBe(shard);
+        copies.add(`${epoch} ${number}`);
+        copiedBy.add(epoch);
+      }
+      expect(times.size).toBe(traffic.spans);
+      expect([...times.values()].every((count) => count === 1)).toBe(true);
+      return { copiedBy };
+    }
+  });
 }

@@ -1,0 +1,136 @@
+/** Spans of resources, one of which brings as much as a test wants, through processors and a controller that do something about it; and what became of them. */
+import type { ConfigInput } from '../../src/config.ts';
+import { type Decision, decodeDecision, type HotKeyDecision } from '../../src/control/decision.ts';
+import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
+import type { KafkaPort } from '../../src/kafka/port.ts';
+import { BY_TRACE_ID, type Override } from '../../src/kernels/split/kernel.ts';
+import { readAll } from '../coordination/cluster.ts';
+import { item, len, resource, resourceX, scope, text } from './otlp-pieces.ts';
+import { decodeItems } from './otlp-schema.ts';
+import { openPipelineRig, type PipelineRig } from './pipeline-rig.ts';
+import { slotOf } from './ring-census.ts';
+import { recordsOf } from './shard-census.ts';
+
+export const HOT = 'checkout';
+const PADDING = text(5, 'x'.repeat(500));
+
+export interface HotTrafficOptions {
+  readonly shards: number;
+  /** Of the resource: what spans are routed by. */
+  readonly attribute: string;
+  /** Values of it beside HOT. */
+  readonly others: readonly string[];
+  readonly rebalance: NonNullable<ConfigInput['control']>['rebalance'];
+}
+
+/** A span in a shard. */
+export interface FoundSpan {
+  readonly shard: number;
+  /** That it was routed or copied by. */
+  readonly epoch: number;
+  readonly isCopy: boolean;
+  /** Number of the span, from 1. */
+  readonly number: number;
+  readonly traceId: string;
+  /** Of the attribute. */
+  readonly value: string;
+}
+
+export interface HotTraffic {
+  readonly rig: PipelineRig;
+  readonly hotHash: bigint;
+  /** So far. */
+  readonly spans: number;
+  /** Of HOT, in the ring in force. */
+  override(): Override | undefined;
+  traces(epoch: number): SignalRing;
+  /** Shard that `epoch` sends a span to. */
+  placeOf(epoch: number, of: Pick<FoundSpan, 'value' | 'traceId'>): number;
+  /** Requests of 100 spans, `hot` of them HOT's and the others' evenly, in turns to both partitions, until `enough`. */
+  send(hot: number, enough: () => boolean): Promise<void>;
+  decisions(): Promise<Decision[]>;
+  /** About hot keys that led to a ring epoch, in order. */
+  keysDecided(): Promise<HotKeyDecision[]>;
+  found(): AsyncGenerator<FoundSpan>;
+}
+
+/** With a controller and two processors. The caller closes its rig. */
+export async function openHotTraffic(
+  port: KafkaPort,
+  { shards, attribute, others, rebalance }: HotTrafficOptions,
+): Promise<HotTraffic> {
+  const key = attribute === 'service.name' ? attribute : `resource:${attribute}`;
+  const rig = await openPipelineRig(port, {
+    routing: { vnodes: 160, traces: { key, shards }, metrics: { shards: 1 }, logs: { shards: 1 } },
+    load: { slotIntervalMs: 1_000 },
+    control: {
+      ...{ tickMs: 50, windowMs: 1_000, ring: { carryMs: 20_000 } },
+      ...{ scaling: { stabilisationMs: 0 }, rebalance },
+    },
+  });
+  const rings = new Map<number, RingEpoch>([[1, rig.ring]]);
+  rig.control.onChange(({ ring }) => {
+    if (ring) rings.set(ring.epoch, ring);
+  });
+  const hashOf = (value: string) => rig.kernels.hash.xxh64(Buffer.from(value));
+  const hotHash = hashOf(HOT);
+  let spans = 0;
+  let partition = 0;
+  const request = (hot: number) => {
+    const values = Array.from({ length: 100 }, (_, i) => (i < hot ? HOT : others[(spans + i) % others.length]!));
+    return Buffer.concat(
+      values.map((value) => resourceX(resource({ [attribute]: value }), scope(spanOf(value, spans++)))),
+    );
+  };
+  const traffic: HotTraffic = {
+    ...{ rig, hotHash },
+    get spans() {
+      return spans;
+    },
+    override: () => rig.control.state.ring!.signals.traces.overrides.get(hotHash),
+    traces: (epoch) => rings.get(epoch)!.signals.traces,
+    placeOf(epoch, { value, traceId }) {
+      const { slots, overrides } = traffic.traces(epoch);
+      const hash = hashOf(value);
+      const override = overrides.get(hash);
+      if (override === BY_TRACE_ID) return slots[slotOf(traceId, 16)]!;
+      return override ?? slots[Number(hash >> 48n)]!;
+    },
+    async send(hot, enough) {
+      for (; !enough(); partition = 1 - partition) {
+        await rig.send('traces', [request(hot)], { partition });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    async decisions() {
+      return (await readAll(rig.port, rig.names.decisions)).map((value) => decodeDecision(value)!);
+    },
+    async keysDecided() {
+      return (await traffic.decisions()).flatMap((of) =>
+        of.kind === 'hot_key' && of.status === 'proposed' ? [of] : [],
+      );
+    },
+    async *found() {
+      for (let shard = 0; shard < shards; shard++)
+        for await (const { value: record, headers } of recordsOf(rig.port, rig.names.shard('traces', shard))) {
+          const header = new Map(headers.map(([of, bytes]) => [of, Buffer.from(bytes).toString()]));
+          const [epoch, isCopy] = [Number(header.get('weir-ring-epoch')), header.has('weir-migrated-from')];
+          for (const { spanId, traceId, resource: around } of decodeItems('traces', record!)) {
+            const value = JSON.parse(around).resource.attributes[0].value.stringValue as string;
+            yield { shard, epoch, isCopy, number: Number.parseInt(spanId.slice(0, 8), 16), traceId, value };
+          }
+        }
+    },
+  };
+  await rig.startController();
+  for (let i = 0; i < 2; i++) await rig.startProcessor();
+  return traffic;
+}
+
+/** Of a trace of the resource alone, which has another span in the next request. */
+function spanOf(value: string, n: number): Uint8Array {
+  const [traceId, spanId] = [Buffer.alloc(16, value), Buffer.alloc(8)];
+  traceId.writeUInt32BE(Math.floor(n / 200) * 100 + (n % 100));
+  spanId.writeUInt32BE(n + 1);
+  return item(len(1, traceId), len(2, spanId), PADDING);
+}
