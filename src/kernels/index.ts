@@ -28,7 +28,7 @@ export interface Kernels {
   readonly aggregate: AggregateKernel;
 }
 
-/** The WASM kernels: one instance and one memory for the three. */
+/** The WASM kernels: one instance and one memory for all. */
 export async function createWasmKernels(options: HostOptions & WasmSplitOptions = {}): Promise<Kernels> {
   const host = await KernelHost.load(options);
   return {

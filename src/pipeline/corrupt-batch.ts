@@ -7,9 +7,8 @@ import type { Logger } from 'pino';
 import { offsetMetadata } from '../coordination/ring-epoch.ts';
 import type { CommitOutcome, CorruptBatch, Headers, TopicPartition, TransactionalSink } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
+import { header, sourcesOf } from './record-headers.ts';
 import { RECORD_OVERHEAD_BYTES, type TransactSettings } from './transact.ts';
-
-const text = new TextEncoder();
 
 /** Whether the partition goes on behind the batch; else it stands still, and the log says what an operator can do. */
 export function mayPass(
@@ -43,20 +42,21 @@ export function mayPass(
 
 /** The batch, cut to what the dead letter topic takes, and the offset behind it in one transaction. */
 export function transactCorruptBatch(
-  { topic, partition }: TopicPartition,
+  of: TopicPartition,
   batch: CorruptBatch & { nextOffset: bigint },
   sink: TransactionalSink,
   ringEpoch: number,
   { names, maxDeadLetterMessageBytes }: TransactSettings,
 ): Promise<CommitOutcome> {
+  const { topic, partition } = of;
   const { bytes, offset, nextOffset, reason } = batch;
   const room = maxDeadLetterMessageBytes - RECORD_OVERHEAD_BYTES;
   const headers: Headers = [
-    ['weir-reason', text.encode('corrupt_batch')],
-    ['weir-source', text.encode(`${topic}/${partition}/${offset}-${nextOffset - 1n}`)],
-    ['weir-error', text.encode(reason)],
+    header('weir-reason', 'corrupt_batch'),
+    header('weir-source', sourcesOf(of, offset, nextOffset - 1n)),
+    header('weir-error', reason),
   ];
-  const cut: Headers = bytes.length > room ? [['weir-cut-from', text.encode(String(bytes.length))]] : [];
+  const cut: Headers = bytes.length > room ? [header('weir-cut-from', bytes.length)] : [];
   sink.stage(names.deadLetter, 0, bytes.subarray(0, room), [...headers, ...cut]);
   return sink.commit([{ topic, partition, offset: nextOffset, metadata: offsetMetadata(ringEpoch) }]);
 }

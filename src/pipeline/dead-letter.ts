@@ -2,6 +2,7 @@
 import type { Headers, Poll, Value } from '../kafka/port.ts';
 import { RECORD_STATUS, type RecordStatus } from '../kernels/split/kernel.ts';
 import { headerBytes } from './kept-headers.ts';
+import { header, sourceOf } from './record-headers.ts';
 
 export type DeadLetterReason = Exclude<keyof typeof RECORD_STATUS, 'ok'>;
 
@@ -12,7 +13,6 @@ export interface DeadLetter {
 }
 
 const reasons = new Map(Object.entries(RECORD_STATUS).map(([name, status]) => [status, name as DeadLetterReason]));
-const text = new TextEncoder();
 
 /**
  * `value` is a view into the poll. A record that outgrows `maxValueBytes` is cut (with its own headers dropped, they may
@@ -22,16 +22,13 @@ export function deadLetter(poll: Poll, index: number, status: RecordStatus, maxV
   const reason = reasons.get(status);
   if (reason === undefined || status === RECORD_STATUS.ok) throw new RangeError(`no refusal: status ${status}`);
   const value = poll.value(index);
-  const own: Headers = [
-    ['weir-reason', text.encode(reason)],
-    ['weir-source', text.encode(`${poll.topic}/${poll.partition}/${poll.offset(index)}`)],
-  ];
+  const own: Headers = [header('weir-reason', reason), header('weir-source', sourceOf(poll, poll.offset(index)))];
   const original = poll.headers(index);
   const valueBytes = value?.length ?? 0;
   if (valueBytes + headerBytes(original) <= maxValueBytes) return { value, headers: [...own, ...original], reason };
   return {
     value: value?.subarray(0, maxValueBytes) ?? null,
-    headers: [...own, ['weir-cut-from', text.encode(String(valueBytes))]],
+    headers: [...own, header('weir-cut-from', valueBytes)],
     reason,
   };
 }

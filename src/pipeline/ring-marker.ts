@@ -5,10 +5,10 @@
 import type { Headers, TopicPartition, TransactionalSink } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
+import { header, sourceOf } from './record-headers.ts';
 import type { PollRing } from './ring-source.ts';
 
 const EMPTY = new Uint8Array(0);
-const text = new TextEncoder();
 
 /** To each shard that loses or gains by the epoch. `from`: the source's first offset that follows it. */
 export function stageMarkers(
@@ -20,9 +20,9 @@ export function stageMarkers(
   from: bigint,
 ): void {
   const headers: Headers = [
-    ['weir-marker', text.encode('ring')],
-    ['weir-ring-epoch', text.encode(String(epoch))],
-    ['weir-source', text.encode(`${source.topic}/${source.partition}/${from}`)],
+    header('weir-marker', 'ring'),
+    header('weir-ring-epoch', epoch),
+    header('weir-source', sourceOf(source, from)),
   ];
   for (const shard of touched[signal]) sink.stage(names.shard(signal, shard), 0, EMPTY, headers);
 }

@@ -10,13 +10,13 @@ import type { Names } from '../names.ts';
 import type { Signal } from '../signals.ts';
 import { type DeadLetterReason, deadLetter } from './dead-letter.ts';
 import { groupByKeptHeaders, headerBytes } from './kept-headers.ts';
+import { header, sourcesOf } from './record-headers.ts';
 import type { PollRing } from './ring-source.ts';
 
 /** What a record takes beside its value in `max.message.bytes`: batch header, lengths, our headers. */
 export const RECORD_OVERHEAD_BYTES = 2_048;
 /** Output bound of small polls, so that many of them can be in flight at once; a record that needs more gets more. */
 const SMALL_OUTPUT_BYTES = 1024 * 1024;
-const text = new TextEncoder();
 
 export interface TransactSettings {
   readonly signal: Signal;
@@ -132,10 +132,9 @@ function stageOutputs(
   { names, signal }: TransactSettings,
 ): number {
   if (result.outputs.length === 0) return 0;
-  const source = `${poll.topic}/${poll.partition}/${poll.offset(from)}-${poll.offset(to - 1)}`;
   const own: Headers = [
-    ['weir-ring-epoch', text.encode(String(ring.epoch))],
-    ['weir-source', text.encode(source)],
+    header('weir-ring-epoch', ring.epoch),
+    header('weir-source', sourcesOf(poll, poll.offset(from), poll.offset(to - 1))),
   ];
   const headersOf = kept.map((headers) => (headers.length === 0 ? own : [...own, ...headers]));
   let bytes = 0;

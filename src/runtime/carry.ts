@@ -18,6 +18,7 @@ import type { Headers, KafkaPort, Poll, TransactionalSink } from '../kafka/port.
 import type { SplitKernel, SplitLimits } from '../kernels/split/kernel.ts';
 import type { Names } from '../names.ts';
 import { groupByKeptHeaders, headerBytes } from '../pipeline/kept-headers.ts';
+import { header, sourcesOf } from '../pipeline/record-headers.ts';
 import { RECORD_OVERHEAD_BYTES } from '../pipeline/transact.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { carriedChanges, type Origin } from './carry-changes.ts';
@@ -43,7 +44,6 @@ const POLL_WAIT_MS = 500;
 const DISORDER_MS = 1_000;
 /** So close to the first record of the window is close enough: the rest is read and found to be older. */
 const NEAR_OFFSETS = 64n;
-const text = new TextEncoder();
 /** Of a copy: ring epoch and shard that its items had when they came. */
 const ORIGIN_HEADER = 'weir-migrated-origin';
 
@@ -133,7 +133,7 @@ async function carryShard(
       );
       try {
         const to = at + result.taken;
-        const source = `${topic}/0/${poll.offset(at)}-${poll.offset(to - 1)}`;
+        const source = sourcesOf(poll, poll.offset(at), poll.offset(to - 1));
         for (const { shard, group, value } of result.outputs)
           if (shard !== from)
             sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, origin, headers[group]!));
@@ -181,9 +181,9 @@ async function outputLimits({ admin }: KafkaPort, { shards }: SignalRing): Promi
 
 function copyHeaders(epoch: number, source: string, { ringEpoch, shard }: Origin, kept: Headers): Headers {
   return [
-    ['weir-ring-epoch', text.encode(String(epoch))],
-    ['weir-migrated-from', text.encode(source)],
-    [ORIGIN_HEADER, text.encode(`${ringEpoch}/${shard}`)],
+    header('weir-ring-epoch', epoch),
+    header('weir-migrated-from', source),
+    header(ORIGIN_HEADER, `${ringEpoch}/${shard}`),
     ...kept,
   ];
 }
