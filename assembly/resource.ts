@@ -2,15 +2,25 @@
  * What a resource says of itself: the routing keys and the names of its service instance.
  *
  *   Resource   1 attributes LEN KeyValue, others
- *   KeyValue   1 key LEN, 2 value LEN AnyValue
- *   AnyValue   1 string LEN, 2 bool VARINT, 3 int VARINT, 4 double FIXED64, 5 array LEN, 6 kvlist LEN, 7 bytes LEN
  *
- * The first attribute of a name decides; in a KeyValue the last key and value do. The resource at hand stands in globals
+ * The first attribute of a name decides. The resource at hand stands in globals
  * until beginResource, the attribute that an item is routed by until beginItem.
  */
 import { KEY_SCRATCH } from './arena';
 import { hash8, hashBytes } from './hash';
-import { BOOL, checkKeyValue, DOUBLE, INT, isUsualField, STRING, USUAL, usualEnd } from './nesting';
+import {
+  keyAt,
+  keyBytes,
+  nameAt,
+  nameBytes,
+  readKeyValue,
+  readUsual,
+  takeKey,
+  valueAt,
+  valueBytes,
+  valueKind,
+} from './key-value';
+import { checkKeyValue, isUsualField, STRING, USUAL, usualEnd } from './nesting';
 import {
   BY_RESOURCE,
   BY_RESOURCE_ATTRIBUTE,
@@ -19,34 +29,16 @@ import {
   selectorNameAt,
   selectorNameBytes,
 } from './routing';
-import { LEN, positionOf, readLength, readTag, skipValue, valueOf, varint64 } from './wire';
+import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
 const RESOURCE_FIELD: u32 = (1 << 3) | LEN;
 const ATTRIBUTES: u32 = (1 << 3) | LEN;
-const KEY: u32 = (1 << 3) | LEN;
-const VALUE: u32 = (2 << 3) | LEN;
 
 /** request 0, ResourceX 1, Resource 2. */
 const ATTRIBUTE_DEPTH: u32 = 3;
 
 const SERVICE_SCRATCH: usize = KEY_SCRATCH;
 const SELECTED_SCRATCH: usize = KEY_SCRATCH + 8;
-
-// The AnyValue read last. Its kind is the tag of its field; 0: none.
-const ARRAY: u32 = 0x2a;
-const KVLIST: u32 = 0x32;
-const BYTES: u32 = 0x3a;
-let valueKind: u32 = 0;
-let valueAt: usize = 0;
-let valueBytes: u32 = 0;
-
-// The name of the KeyValue read last.
-let nameAt: usize = 0;
-let nameBytes: u32 = 0;
-
-// The key read last; 0 bytes: missing.
-let keyAt: usize = 0;
-let keyBytes: u32 = 0;
 
 // The resource at hand.
 let serviceSeen = false;
@@ -118,85 +110,6 @@ export function walkResourceAttributes(p: usize, end: usize): bool {
 /** Whether a name of so many bytes may be one that is looked for. */
 function isWanted(bytes: u32): bool {
   return bytes == 12 || bytes == 19 || (selector == BY_RESOURCE_ATTRIBUTE && bytes == selectorNameBytes);
-}
-
-/** Reads a KeyValue of the usual form: key, length and value have their places. */
-function readUsual(p: usize, end: usize): void {
-  nameAt = p + 2;
-  nameBytes = load<u8>(p, 1);
-  let at = nameAt + <usize>nameBytes + 1;
-  at += load<u8>(at) < 0x80 ? 1 : 2;
-  valueKind = load<u8>(at);
-  at++;
-  if (valueKind == STRING) {
-    at += load<u8>(at) < 0x80 ? 1 : 2;
-    valueBytes = <u32>(end - at);
-  }
-  valueAt = at;
-}
-
-/** Reads a KeyValue that is well formed. */
-function readKeyValue(p: usize, end: usize): void {
-  nameBytes = 0;
-  valueKind = 0;
-  while (p < end) {
-    const tag = readTag(p, end);
-    p = positionOf(tag);
-    const field = valueOf(tag);
-    if (field == KEY || field == VALUE) {
-      const length = readLength(p, end);
-      p = positionOf(length);
-      const bytes = valueOf(length);
-      if (field == KEY) {
-        nameAt = p;
-        nameBytes = bytes;
-      } else readAnyValue(p, p + <usize>bytes);
-      p += <usize>bytes;
-    } else p = skipValue(p, end, field);
-  }
-}
-
-function readAnyValue(p: usize, end: usize): void {
-  valueKind = 0;
-  while (p < end) {
-    const tag = readTag(p, end);
-    p = positionOf(tag);
-    const field = valueOf(tag);
-    const at = p;
-    p = skipValue(p, end, field);
-    if (field == STRING) {
-      valueKind = STRING;
-      valueBytes = valueOf(readLength(at, end));
-      valueAt = p - <usize>valueBytes;
-    } else if (
-      field == BOOL ||
-      field == INT ||
-      field == DOUBLE ||
-      field == ARRAY ||
-      field == KVLIST ||
-      field == BYTES
-    ) {
-      valueKind = field;
-      valueAt = at;
-    }
-  }
-}
-
-/** The routing key that the value read last stands for. */
-function takeKey(scratch: usize): void {
-  keyAt = valueAt;
-  keyBytes = 0;
-  if (valueKind == STRING) keyBytes = valueBytes;
-  else if (valueKind == DOUBLE) keyBytes = 8;
-  else if (valueKind == INT) {
-    store<u64>(scratch, varint64(valueAt));
-    keyAt = scratch;
-    keyBytes = 8;
-  } else if (valueKind == BOOL) {
-    store<u8>(scratch, varint64(valueAt) != 0 ? 1 : 0);
-    keyAt = scratch;
-    keyBytes = 1;
-  }
 }
 
 function isServiceName(at: usize): bool {
