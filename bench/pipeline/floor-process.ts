@@ -16,7 +16,7 @@ import { encodeHeaders } from '../../src/kafka/kafkajs/record-batch.ts';
 import { openSink } from '../../src/kafka/kafkajs/sink.ts';
 import { loadKernels } from '../../src/kernels/index.ts';
 import { RECORD_STATUS } from '../../src/kernels/split/kernel.ts';
-import { keepYoungGeneration } from '../../src/roles/young-generation.ts';
+import { keepMemorySmall } from '../../src/roles/memory.ts';
 import { type RawBatches, valuesOf, wholeBatches } from './raw-batches.ts';
 
 export interface FloorOptions {
@@ -49,7 +49,7 @@ const NO_PRODUCER = { producerId: -1n, producerEpoch: -1 };
 const NO_SEQUENCE = -1;
 const NO_HEADERS = encodeHeaders([]);
 
-keepYoungGeneration();
+keepMemorySmall();
 await run(JSON.parse(process.argv[2]!));
 
 async function run(options: FloorOptions): Promise<void> {

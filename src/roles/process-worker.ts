@@ -4,12 +4,12 @@ import type { Config } from '../config.ts';
 import { WeirError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { takeSeat } from '../workers/seat.ts';
+import { keepMemorySmall } from './memory.ts';
 import { startProcessPart } from './process-part.ts';
 import { runParts } from './run.ts';
-import { keepYoungGeneration } from './young-generation.ts';
 
 await exitAfter(async () => {
-  keepYoungGeneration();
+  keepMemorySmall();
   const seat = await takeSeat();
   const config = seat.settings as Config;
   const log = createLog({ level: config.log.level }).child({ role: 'process', worker: seat.worker });

@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config.ts';
+import { keepMemorySmall } from './memory.ts';
 import { startProcessPart } from './process-part.ts';
 import { type RoleContext, type RoleOptions, runParts } from './run.ts';
 import { startWorkersPart } from './workers-part.ts';
-import { keepYoungGeneration } from './young-generation.ts';
 
 /** `weir process` */
 export function runProcess(config: Config, options: RoleOptions): Promise<void> {
-  keepYoungGeneration();
+  keepMemorySmall();
   return runParts('process', config, options, [startProcessing]);
 }
 
