@@ -6,13 +6,11 @@
  * ratios are taken within a round. A contender is a process like a user's, measured from outside (`contender.ts`). Topics and
  * data are deleted.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { namesFor } from '../../src/names.ts';
 import { buildCollector, type CollectorBuild } from '../collector/build.ts';
 import { createProgress } from '../progress.ts';
 import { type Row, rounded } from '../rows.ts';
+import { inTemporaryFolder } from '../temporary-folder.ts';
 import { COLLECTOR_FORMS, type CollectorForm, collectorContender } from './collector.ts';
 import { type Contender, type Measurement, measure, type Result, type Written } from './contender.ts';
 import { FLOOR_FORMS, type FloorForm, floorContender } from './floor.ts';
@@ -167,14 +165,11 @@ function inShort({ spansPerSecond, cpu, brokerCpuSeconds, peakRssMb }: Measureme
 }
 
 /** Where the time goes is a run of its own: profiling costs something, too. */
-async function profile(weir: WeirContender, spans: number, brokerPid: number): Promise<Breakdown> {
-  const folder = mkdtempSync(join(tmpdir(), 'weir-profile-'));
-  try {
+function profile(weir: WeirContender, spans: number, brokerPid: number): Promise<Breakdown> {
+  return inTemporaryFolder('weir-profile-', async (folder) => {
     const { windowUs } = await measure({ start: () => weir.start(folder) }, spans, brokerPid);
     return breakdownOf(folder, windowUs);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 const difference = (after: Written, before: Written): Written => ({
