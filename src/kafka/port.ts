@@ -270,9 +270,9 @@ export interface Admin {
   offsets(topic: string): Promise<readonly PartitionOffsets[]>;
   /**
    * Records that a read_committed reader at the group's committed offset still has before it. Transaction markers take
-   * offsets but are not records: where only they are left the lag is 0.
+   * offsets but are not records: where only they are left the lag is 0. Of these partitions; absent: of all.
    */
-  lag(groupId: string, topic: string): Promise<ReadonlyMap<number, bigint>>;
+  lag(groupId: string, topic: string, partitions?: readonly number[]): Promise<ReadonlyMap<number, bigint>>;
 }
 
 export interface KafkaPort {

@@ -124,7 +124,8 @@ export function startProcessor(deps: ProcessorDeps): Processor {
   async function measureLag(): Promise<void> {
     const measured: PartitionLag[] = [];
     for (const topic of new Set(assigned.map((partition) => partition.topic))) {
-      const lag = await port.admin.lag(names.processGroup, topic);
+      const ids = assigned.filter((at) => at.topic === topic).map(({ partition }) => partition);
+      const lag = await port.admin.lag(names.processGroup, topic, ids);
       for (const { topic: of, partition } of assigned) {
         const records = of === topic ? lag.get(partition) : undefined;
         if (records === undefined) continue;

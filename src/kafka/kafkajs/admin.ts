@@ -1,7 +1,6 @@
 import { pause } from '../../abortable.ts';
 import type { Admin, CommittedOffset, PartitionOffsets, TopicDescription, TopicPartition, TopicSpec } from '../port.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
-import { fetchRequest } from './fetch-request.ts';
 import { requestOf } from './internals.ts';
 import type { Links } from './links.ts';
 import { type FetchedOffset, offsetFetchRequest } from './offset-fetch-request.ts';
@@ -16,7 +15,7 @@ import {
   isPassing,
   missingTopic,
 } from './outcomes.ts';
-import { FetchedRecords } from './record-batch.ts';
+import { RecordCounter } from './record-counter.ts';
 import { retry } from './retry.ts';
 
 const TOPIC_RESOURCE = 2;
@@ -27,10 +26,6 @@ const MAX_STEP_MS = 250;
  * just ending are waited for. Those of one that stays open longer are pending, and not shown.
  */
 const ENDING_TRANSACTION_MS = 200;
-/** Up to so many offsets behind, records are counted by reading; beyond, every offset counts as a record. */
-const COUNTED_OFFSETS = 256n;
-const COUNT_FETCHES = 8;
-const COUNT_FETCH_BYTES = 1024 * 1024;
 
 export interface AdminParts {
   readonly cluster: ClusterView;
@@ -41,9 +36,11 @@ export interface AdminParts {
 
 export class KafkaAdmin implements Admin {
   readonly #parts: AdminParts;
+  readonly #counter: RecordCounter;
 
   constructor(parts: AdminParts) {
     this.#parts = parts;
+    this.#counter = new RecordCounter(parts);
   }
 
   async cluster(): Promise<{ brokers: number; description: string }> {
@@ -145,9 +142,9 @@ export class KafkaAdmin implements Admin {
     });
   }
 
-  async committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
+  async committedOffsets(groupId: string, topic: string, of?: readonly number[]): Promise<readonly CommittedOffset[]> {
     return this.#retrying(`to read the offsets of group ${groupId}`, async () => {
-      const partitions = await this.#partitionsOf(topic);
+      const partitions = of ?? (await this.#partitionsOf(topic));
       const stable = new Map<number, FetchedOffset>();
       const until = performance.now() + ENDING_TRANSACTION_MS;
       for (let missing = partitions; missing.length > 0; ) {
@@ -177,9 +174,9 @@ export class KafkaAdmin implements Admin {
     });
   }
 
-  async offsets(topic: string): Promise<readonly PartitionOffsets[]> {
+  async offsets(topic: string, of?: readonly number[]): Promise<readonly PartitionOffsets[]> {
     return this.#retrying(`to read the offsets of topic ${topic}`, async () => {
-      const partitions = await this.#partitionsOf(topic);
+      const partitions = of ?? (await this.#partitionsOf(topic));
       const { cluster, links } = this.#parts;
       const [earliest, latest] = await Promise.all([
         listOffsets(cluster, links, topic, partitions, 'earliest', 'read_committed'),
@@ -194,54 +191,23 @@ export class KafkaAdmin implements Admin {
   }
 
   /** Exact where few offsets are left; else every offset counts, markers included. */
-  async lag(groupId: string, topic: string): Promise<ReadonlyMap<number, bigint>> {
-    const [committed, offsets] = await Promise.all([this.committedOffsets(groupId, topic), this.offsets(topic)]);
+  async lag(groupId: string, topic: string, of?: readonly number[]): Promise<ReadonlyMap<number, bigint>> {
+    const [committed, offsets] = await Promise.all([
+      this.committedOffsets(groupId, topic, of),
+      this.offsets(topic, of),
+    ]);
     const positions = new Map(committed.map(({ partition, offset }) => [partition, offset]));
-    const lags = await Promise.all(
-      offsets.map(async ({ partition, earliest, latest }): Promise<[number, bigint]> => {
-        const position = positions.get(partition) ?? earliest;
-        const lost = position < earliest;
-        const from = lost ? earliest : position;
-        const left = from < latest ? latest - from : 0n;
-        if (left === 0n || left > COUNTED_OFFSETS) return [partition, left];
-        const counted = await this.#retrying(`to read topic ${topic}`, () =>
-          this.#countRecords(topic, partition, Number(from), Number(latest)),
-        );
-        return [partition, BigInt(counted)];
-      }),
-    );
-    return new Map(lags);
-  }
-
-  async #countRecords(topic: string, partition: number, from: number, until: number): Promise<number> {
-    const { cluster, links } = this.#parts;
-    let position = from;
-    let count = 0;
-    for (let fetches = 0; position < until && fetches < COUNT_FETCHES; fetches++) {
-      const leader = await cluster.leaderOf(topic, partition);
-      if (!leader) throw new ConnectionFault(`${topic}/${partition} has no leader`, { sent: false });
-      const link = await links.to(leader);
-      const { partitions } = await link.request(
-        fetchRequest({
-          isolation: 'read_committed',
-          maxWaitMs: 0,
-          maxBytes: COUNT_FETCH_BYTES,
-          partitions: [{ topic, partition, offset: position, maxBytes: COUNT_FETCH_BYTES }],
-        }),
+    const lags = new Map<number, bigint>();
+    // One after the other: a processor measures it every few seconds, beside its work, and what is read takes memory.
+    for (const { partition, earliest, latest } of offsets) {
+      const position = positions.get(partition) ?? earliest;
+      const from = position < earliest ? earliest : position;
+      const counted = this.#retrying(`to read topic ${topic}`, () =>
+        this.#counter.count({ topic, partition }, from, latest),
       );
-      const fetched = partitions[0];
-      if (!fetched) throw new ConnectionFault(`no answer for ${topic}/${partition}`, { sent: true });
-      if (fetched.errorCode !== 0) {
-        cluster.forgetLeader(topic);
-        throw new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
-      }
-      const records = new FetchedRecords(position);
-      records.read(fetched.records, position, fetched.aborted);
-      if (records.nextOffset === position) break;
-      for (let index = 0; index < records.count; index++) if (records.offset(index) < until) count++;
-      position = records.nextOffset;
+      lags.set(partition, await counted);
     }
-    return count + Math.max(0, until - position);
+    return lags;
   }
 
   async #partitionsOf(topic: string): Promise<number[]> {

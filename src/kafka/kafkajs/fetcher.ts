@@ -8,9 +8,10 @@ import { pause } from '../../abortable.ts';
 import type { CorruptBatch, FetchOptions, TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
-import { type FetchAnswer, type FetchedPartition, fetchRequest } from './fetch-request.ts';
+import { fetchInto } from './fetch.ts';
+import type { FetchAnswer, FetchedPartition, FetchRequest } from './fetch-request.ts';
 import { type Frame, FramePool } from './frame-pool.ts';
-import type { BrokerAddress, Link } from './link.ts';
+import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
 import { type LogEnd, listOffsets } from './offsets.ts';
 import { asError, BrokerError, ConnectionFault, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
@@ -32,9 +33,6 @@ const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
 /** A topic that was just created is not known to every broker at once. */
 const CREATED_WITHIN_MS = 3_000;
-/** Beyond the broker's wait. A large answer may take its time to arrive, but on a connection that leads nowhere none even begins. */
-const ANSWER_BEGINS_WITHIN_MS = 10_000;
-const ANSWER_WITHIN_MS = 30_000;
 /** A batch may have been damaged on its way: only one that comes so this often is taken to be so. */
 const UNREADABLE_TIMES = 3;
 
@@ -221,7 +219,7 @@ export class Fetcher {
     const longestMs = Math.max(...asked.map(({ reader }) => reader.waitUntil)) - performance.now();
     const maxWaitMs =
       lane === 0 ? Math.ceil(Math.min(LONG_WAIT_MS, Math.max(SHORT_WAIT_MS, longestMs))) : SHORT_WAIT_MS;
-    const request = fetchRequest({
+    const request: FetchRequest = {
       isolation: this.#isolation,
       maxWaitMs,
       maxBytes,
@@ -233,39 +231,16 @@ export class Fetcher {
           maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
         }),
       ),
-    });
+    };
     const slot = slotOf(lane, leader);
     const mutedMs = Math.max(0, (this.#mutedUntil.get(slot) ?? 0) - performance.now());
-    const { answer, frame } = await this.#ask(link, request, mutedMs + maxWaitMs);
+    const { answer, frame } = await fetchInto(this.#frames, link, request, mutedMs);
     try {
       this.#mutedUntil.set(slot, performance.now() + answer.throttleMs);
       if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
       this.#deliverAll(asked, answer, frame);
     } finally {
       frame.release();
-    }
-  }
-
-  /** `brokerWaitMs`: how long the broker may wait before it answers. */
-  async #ask(link: Link, request: ReturnType<typeof fetchRequest>, brokerWaitMs: number) {
-    const frames: Frame[] = [];
-    const beginsWithinMs = Math.ceil(brokerWaitMs + ANSWER_BEGINS_WITHIN_MS);
-    const silence = setTimeout(() => {
-      if (frames.length > 0) return;
-      link.destroy(new ConnectionFault(`no answer to Fetch has begun within ${beginsWithinMs} ms`, { sent: true }));
-    }, beginsWithinMs);
-    try {
-      const answer = await link.request(request, brokerWaitMs + ANSWER_WITHIN_MS, (bytes) => {
-        const frame = this.#frames.take(bytes);
-        frames.push(frame);
-        return frame.bytes;
-      });
-      return { answer, frame: frames[0]! };
-    } catch (error) {
-      frames[0]?.discard();
-      throw error;
-    } finally {
-      clearTimeout(silence);
     }
   }
 

@@ -83,7 +83,7 @@ export class MemoryAdmin implements Admin {
     );
   }
 
-  lag(groupId: string, topic: string): Promise<ReadonlyMap<number, bigint>> {
+  lag(groupId: string, topic: string, partitions?: readonly number[]): Promise<ReadonlyMap<number, bigint>> {
     const { offsets } = this.#client.broker;
     return retried(
       this.#client,
@@ -91,9 +91,10 @@ export class MemoryAdmin implements Admin {
       `Reading the lag of group ${groupId}`,
       () =>
         new Map(
-          this.#partitions(topic).map((log, partition) => {
+          this.#partitions(topic).flatMap((log, partition) => {
+            if (partitions && !partitions.includes(partition)) return [];
             const from = offsets.find(groupId, topic, partition)?.offset ?? log.earliest;
-            return [partition, BigInt(log.countCommitted(from))];
+            return [[partition, BigInt(log.countCommitted(from))]];
           }),
         ),
     );

@@ -93,6 +93,7 @@ export function adminContract(scene: () => Scene): void {
         [1, 2n],
         [2, 0n],
       ]);
+      expect([...(await admin().lag(group, topic, [1]))]).toEqual([[1, 2n]]);
     });
 
     it('counts from the earliest record where the committed offset is lost', async () => {
