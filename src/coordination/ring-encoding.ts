@@ -1,6 +1,5 @@
 /** A ring epoch as the control log holds the first one: whole. Later ones are what changes have made of it. */
 
-import { endianness } from 'node:os';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { WeirError } from '../errors.ts';
@@ -8,6 +7,7 @@ import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { overrideSchema, shardSchema } from './ring-change.ts';
 import { type RingEpoch, type SignalRing, slotOwners, UNTOUCHED } from './ring-epoch.ts';
+import { slotTableBytes, slotTableOf } from './slot-table.ts';
 
 const signalRing = z.object({
   key: z.string(),
@@ -27,9 +27,7 @@ export function encodeRings({ signals }: RingEpoch): EncodedRings {
     key: of.key,
     slotBits: of.slotBits,
     shards: of.shards.map(({ id, name, topic, weight }) => ({ id, name, topic, weight })),
-    slotTable: deflateRawSync(
-      swapped(new Uint8Array(of.slots.buffer, of.slots.byteOffset, of.slots.byteLength)),
-    ).toString('base64'),
+    slotTable: deflateRawSync(slotTableBytes(of.slots)).toString('base64'),
     overrides: [...of.overrides].map(([hash, shard]) => ({ keyHash: hashText(hash), shard })),
   });
   return { traces: encode(signals.traces), metrics: encode(signals.metrics), logs: encode(signals.logs) };
@@ -58,7 +56,7 @@ function decodeSignal(epoch: number, signal: Signal, of: EncodedRings[Signal]): 
     throw damaged('cannot be unpacked', cause);
   }
   if (bytes.length !== slotCount * 2) throw damaged(`has ${bytes.length / 2} slots, not ${slotCount}`);
-  const slots = new Uint16Array(swapped(bytes).buffer);
+  const slots = slotTableOf(bytes);
   const known = new Set(of.shards.map((shard) => shard.id));
   for (const shard of slotOwners(slots))
     if (!known.has(shard)) throw damaged(`gives slots to shard ${shard}, which is none`);
@@ -69,11 +67,4 @@ function decodeSignal(epoch: number, signal: Signal, of: EncodedRings[Signal]): 
     shards: of.shards,
     overrides: new Map(of.overrides.map(({ keyHash, shard }) => [hashOfText(keyHash), shard])),
   };
-}
-
-/** A copy of them, from little-endian to the machine's order or the other way round. */
-function swapped(u16s: Uint8Array): Uint8Array<ArrayBuffer> {
-  const copy = Uint8Array.from(u16s);
-  if (endianness() === 'BE') Buffer.from(copy.buffer).swap16();
-  return copy;
 }

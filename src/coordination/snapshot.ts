@@ -6,6 +6,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { passCorrupt } from '../kafka/pass-corrupt.ts';
 import type { KafkaPort, ProducerRecord } from '../kafka/port.ts';
+import { slotTableBytes, slotTableOf } from './slot-table.ts';
 import type { ControlState } from './state.ts';
 
 /** Offsets of the control log, transaction markers included, between two snapshots. */
@@ -63,8 +64,7 @@ export function decodeState(value: Uint8Array): ControlState {
 
 function tag(_key: string, value: unknown): unknown {
   if (value instanceof Map) return { $map: [...value] };
-  if (value instanceof Uint16Array)
-    return { $u16: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') };
+  if (value instanceof Uint16Array) return { $u16: Buffer.from(slotTableBytes(value)).toString('base64') };
   return typeof value === 'bigint' ? { $int: String(value) } : value;
 }
 
@@ -72,9 +72,6 @@ function untag(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if ('$map' in value) return new Map(value.$map as [unknown, unknown][]);
   if ('$int' in value) return BigInt(value.$int as string);
-  if ('$u16' in value) {
-    const bytes = Buffer.from(value.$u16 as string, 'base64');
-    return Uint16Array.from({ length: bytes.length / 2 }, (_, i) => bytes.readUInt16LE(i * 2));
-  }
+  if ('$u16' in value) return slotTableOf(Buffer.from(value.$u16 as string, 'base64'));
   return value;
 }
