@@ -17,9 +17,10 @@ import { SIGNALS } from '../../src/signals.ts';
 import { produce, readAll } from '../coordination/cluster.ts';
 import { report, shardLoad } from '../load/reports.ts';
 import { gatePort } from '../support/gated-port.ts';
+import { slotOf } from '../support/item-routes.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
-import { endsOf, slotOf, takeRingCensus } from '../support/ring-census.ts';
+import { endsOf, takeRingCensus } from '../support/ring-census.ts';
 import { recordsOf } from '../support/shard-census.ts';
 
 const SPANS_PER_REQUEST = 20;

@@ -1,23 +1,21 @@
 /**
  * What must hold whatever happens, watched from outside after each step in which a transaction ended: the control log here, what was asked of the leader in
- * `request-audit.ts`, the shards' records in `shard-audit.ts`. The audit has a connection of its own, on which nothing is lost.
+ * `request-audit.ts`, what it has decided in `decision-audit.ts`, the shards' records in `shard-audit.ts`. The audit has a connection of its own, on which nothing is lost.
  */
-import { decodeDecision } from '../../src/control/decision.ts';
-import { type ControlEvent, type DecisionMade, decodeEvent } from '../../src/coordination/events.ts';
+import { type ControlEvent, decodeEvent } from '../../src/coordination/events.ts';
 import { decodeRequest } from '../../src/coordination/requests.ts';
 import { readRingAcks, type WaitingPartition } from '../../src/coordination/ring-acks.ts';
 import { type RingEpoch, ringEpochOf, slotOwners } from '../../src/coordination/ring-epoch.ts';
 import { type ControlState, EMPTY_STATE, fold } from '../../src/coordination/state.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
+import { BY_TRACE_ID } from '../../src/kernels/split/kernel.ts';
 import type { Names } from '../../src/names.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { readAll } from '../coordination/cluster.ts';
+import { DecisionAudit } from './decision-audit.ts';
 import { type LogReader, readOn } from './read-on.ts';
 import { RequestAudit } from './request-audit.ts';
 import { ShardAudit } from './shard-audit.ts';
-
-/** The statuses of its records on `weir.decisions`, in order; one that is still on its way has not come to the end. */
-const LIVES_OF_A_DECISION = /^(emitted|proposed(, abandoned|, applied(, (verified|reversed))?)?)$/;
 
 export class Audit {
   /** What did not hold, in words. */
@@ -44,9 +42,7 @@ export class Audit {
   readonly #adopted: number[] = [];
   /** Ring epoch that was known when a partition of the traces was added. */
   readonly #addedUnder = new Map<number, number>();
-  readonly #decisions = new Map<string, DecisionMade>();
-  /** By subject: the last decision, and whether its condition has cleared since. */
-  readonly #subjects = new Map<string, { readonly last: DecisionMade; cleared: boolean }>();
+  readonly #decisions = new DecisionAudit((what) => this.#violated(what));
 
   constructor(port: KafkaPort, names: Names) {
     this.#port = port;
@@ -60,6 +56,7 @@ export class Audit {
     const { accepted, refused } = this.requests.counts;
     return {
       ...this.#happened,
+      ...this.#decisions.counts,
       'ring epochs': this.rings.size - 1,
       decisions: this.state.decisions.size,
       'writes under a token': accepted,
@@ -111,6 +108,7 @@ export class Audit {
     }
     this.#checkLeader(event, before, offset);
     this.requests.take(event, offset);
+    this.#decisions.take(event);
     for (const ring of [this.state.ring, this.state.proposed?.ring]) if (ring) await this.#checkRing(ring);
     switch (event.type) {
       case 'LeaderElected':
@@ -128,15 +126,8 @@ export class Audit {
         if (before.proposed) {
           const adopted = await this.#checkAcks(event.epoch);
           this.#shards.changed(before.proposed, { cutShort: event.cutShort === true, adopted });
+          this.#decisions.changed(before.proposed);
         }
-        break;
-      case 'DecisionMade':
-        this.#checkDecision(event);
-        break;
-      case 'ConditionCleared': {
-        const of = this.#subjects.get(`${event.kind} ${event.subject}`);
-        if (of) of.cleared = true;
-      }
     }
   }
 
@@ -174,44 +165,19 @@ export class Audit {
     await this.#shards.follow(ring);
     for (const signal of SIGNALS) {
       const shards = new Set(ring.signals[signal].shards.map(({ id }) => id));
-      const strange = [...slotOwners(ring.signals[signal].slots)].filter((owner) => !shards.has(owner));
+      const { slots, overrides } = ring.signals[signal];
+      const owners = [...slotOwners(slots), ...overrides.values()].filter((owner) => owner !== BY_TRACE_ID);
+      const strange = owners.filter((owner) => !shards.has(owner));
       if (strange.length > 0)
-        this.#violated(`slots of ${signal} are with ${strange}, which are no shards of ring epoch ${ring.epoch}`);
+        this.#violated(`slots or keys of ${signal} are with ${strange}, no shards of ring epoch ${ring.epoch}`);
     }
-  }
-
-  #checkDecision(event: DecisionMade): void {
-    const key = `${event.kind} ${event.subject}`;
-    const before = this.#subjects.get(key);
-    if (this.#decisions.has(event.id)) this.#violated(`decision ${event.id} is made twice`);
-    this.#decisions.set(event.id, event);
-    if (before && event.at < before.last.until)
-      this.#violated(`decision ${event.id} on ${key} is made ${before.last.until - event.at} ms too early`);
-    if (before && !before.cleared && before.last.fingerprint === event.fingerprint)
-      this.#violated(`decision ${event.id} on ${key} repeats ${before.last.id}`);
-    this.#subjects.set(key, { last: event, cleared: false });
   }
 
   /** When all has come to rest. `sent`: span ids. */
   async finish(sent: ReadonlySet<string>): Promise<void> {
     for (const what of this.requests.unanswered) this.#violated(what);
-    await this.#checkDecisionRecords();
+    this.#decisions.finish(await readAll(this.#port, this.#names.decisions));
     await this.#shards.finish(sent);
-  }
-
-  async #checkDecisionRecords(): Promise<void> {
-    const seen = new Map<string, string[]>();
-    for (const value of await readAll(this.#port, this.#names.decisions)) {
-      const decision = decodeDecision(value);
-      if (!decision) continue;
-      const statuses = seen.get(decision.id) ?? [];
-      seen.set(decision.id, statuses);
-      statuses.push(decision.status);
-    }
-    for (const id of this.#decisions.keys()) {
-      const statuses = seen.get(id)?.join(', ') ?? 'nothing';
-      if (!LIVES_OF_A_DECISION.test(statuses)) this.#violated(`decision ${id} is on record as ${statuses}`);
-    }
   }
 
   #violated(what: string): void {

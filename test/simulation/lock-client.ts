@@ -20,6 +20,8 @@ export interface LockClientOptions {
   readonly names: Names;
   readonly member: string;
   readonly random: SeededRandom;
+  /** Between two pieces of work, at the longest. */
+  readonly everyMs: number;
   /** Aborted: it takes no more locks. */
   readonly until: AbortSignal;
 }
@@ -27,14 +29,14 @@ export interface LockClientOptions {
 export async function startLockClient(
   options: LockClientOptions,
 ): Promise<{ readonly done: Promise<void>; close(): Promise<void> }> {
-  const { port, names, member, random, until } = options;
+  const { port, names, member, random, everyMs, until } = options;
   const log = await followControlLog(port, names);
   const asker: Asker = { port, names, log, member };
   const closing = new AbortController();
   const ending = AbortSignal.any([closing.signal, until]);
   const live = async () => {
     while (!ending.aborted) {
-      await pause(random.integer(200, 4_000), ending);
+      await pause(random.integer(200, everyMs), ending);
       if (ending.aborted) return;
       const work = random.chance(0.5) ? operate : hold;
       await work(asker, random).catch(unlessUnanswered);

@@ -19,6 +19,8 @@ export interface Surroundings {
   readonly topics: TopicFacts;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** See Traits. */
+  readonly lockEveryMs: number;
   /** Aborted when there is to be rest: no locks are taken any more. */
   readonly active: AbortSignal;
   kernels(): Kernels;
@@ -95,8 +97,8 @@ export class Seat {
     const config = this.#surroundings.configFor(this);
     const shared = { names, metrics, log: log.child({ member: name }), config, kernels: kernels() };
     if (this.role === 'client') {
-      const { time, active: until } = this.#surroundings;
-      return startLockClient({ port, names, member: name, random: time.random, until });
+      const { time, lockEveryMs, active: until } = this.#surroundings;
+      return startLockClient({ port, names, member: name, random: time.random, everyMs: lockEveryMs, until });
     }
     if (this.role === 'control') return startController({ ...shared, port, memberName: name });
     const kafka = {

@@ -2,6 +2,7 @@
  * Bugs to be found: each stands between a member and its connection, so that the code under test is as it is. They make the member do what it
  * would do if one safeguard were missing from it.
  */
+import { decodeEvent } from '../../src/coordination/events.ts';
 import { decodeRequest, encodeRequest } from '../../src/coordination/requests.ts';
 import type { KafkaPort, Poll, SinkOptions, TransactionalSink } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';
@@ -14,6 +15,7 @@ export const PLANTED_BUGS = {
   'skips-a-partition': 'the leader activates without waiting for one partition',
   'unfenced-leader': 'a leader writes on after another was elected: each has a fencing key of its own',
   'trusts-old-tokens': 'a leader does not look whether the token that a request names is the latest of its lock',
+  'forgets-keys': 'a leader that gives a key back to its slot copies nothing of what the key has in its shards',
   'unkept-offsets': 'a leader answers requests without committing how far it has read them',
 } as const;
 
@@ -46,12 +48,30 @@ export function plant(bug: PlantedBug, port: KafkaPort, { role, index }: Seat, n
     }
     case 'trusts-old-tokens':
       return onControllers ? standIn(port, { reader: withoutFences(port, names) }) : port;
+    case 'forgets-keys':
+      return onControllers ? withoutCopiesOfReleasedKeys(port, names) : port;
     case 'unkept-offsets':
       if (!onControllers) return port;
       return withSinks(port, (sink) =>
         withCommit(sink, (offsets) => sink.commit(offsets.filter(({ topic }) => topic !== names.requests))),
       );
   }
+}
+
+/** While this leader's last proposal is one that takes an override away, its copies are left out; how far they have come is noted all the same. */
+function withoutCopiesOfReleasedKeys(port: KafkaPort, names: Names): KafkaPort {
+  let forgets = false;
+  const openSink: KafkaPort['openSink'] = async (options) => {
+    const sink = await port.openSink(options);
+    const stage: TransactionalSink['stage'] = (topic, partition, value, ...more) => {
+      const event = topic === names.control ? decodeEvent(value, topic) : null;
+      if (event?.type === 'RingProposed')
+        forgets = event.change.traces?.overrides.some(({ shard }) => shard === null) === true;
+      if (options.groupId !== names.carryGroup || !forgets) sink.stage(topic, partition, value, ...more);
+    };
+    return standIn(sink, { stage });
+  };
+  return standIn(port, { openSink });
 }
 
 /** Hands requests over as if they named no token. */

@@ -2,7 +2,8 @@
 import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { ProposedRing } from '../../src/coordination/state.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
-import { endsOf, type Holding, type RingCensus, RingCount, slotOf } from '../support/ring-census.ts';
+import { type ItemRoute, shardOf } from '../support/item-routes.ts';
+import { endsOf, type Holding, type RingCensus, RingCount } from '../support/ring-census.ts';
 import { type LogReader, readOn } from './read-on.ts';
 
 interface Activated {
@@ -83,38 +84,39 @@ export class ShardAudit {
   #checkRecords(): void {
     const { misrouted, torn, backwards, late, badCopies } = this.#count.census;
     this.#none(misrouted, 'spans are in another shard than their ring epoch says');
-    this.#none(torn, 'traces are in more than one shard of a ring epoch');
+    this.#none(torn, 'keys, or traces of a spread one, are in more than one shard of a ring epoch');
     this.#none(backwards, 'records of a partition are of an earlier ring epoch than the ones before them');
     this.#none(late, 'records are of an earlier ring epoch than the one that was active');
     this.#none(badCopies, 'copies are in the wrong shard, or where their items are already');
   }
 
-  /** Of what the moved slots got in the time that is copied, what is not in their new shard. */
+  /** Of what the moved slots and keys got in the time that is copied, what is not in its new shard. */
   #uncopied({ holdings }: RingCensus, { ring, before, carryFrom }: ProposedRing): number {
     if (carryFrom === null) return 0;
     const [old, next] = [before.signals.traces, ring.signals.traces];
-    const isMissing = (all: readonly Holding[], { traceId, shard, epoch, timestampMs, isCopy }: Holding) => {
-      const slot = slotOf(traceId, old.slotBits);
-      const to = next.slots[slot]!;
-      if (old.slots[slot] !== shard || to === shard || epoch >= ring.epoch || timestampMs < carryFrom) return false;
+    const isMissing = (all: readonly Holding[], holding: Holding) => {
+      const { shard, epoch, timestampMs, isCopy } = holding;
+      const to = shardOf(next, holding);
+      if (shardOf(old, holding) !== shard || to === shard || epoch >= ring.epoch || timestampMs < carryFrom)
+        return false;
       // What a change that was cut short had under way may come late.
       if (isCopy && this.#activated.get(epoch)?.cutShort) return false;
       return (
         !all.some((of) => of.shard === to) &&
-        !this.#couldHaveBeenCopied(slot, to, Math.min(...all.map((of) => of.epoch)), ring.epoch, carryFrom)
+        !this.#couldHaveBeenCopied(holding, to, Math.min(...all.map((of) => of.epoch)), ring.epoch, carryFrom)
       );
     };
     return [...holdings.values()].filter((all) => all.some((holding) => isMissing(all, holding))).length;
   }
 
-  /** By a change in between that brought the slot to the shard, but was cut short, or began with later items as a clock had been wrong. */
-  #couldHaveBeenCopied(slot: number, to: number, since: number, until: number, carryFrom: number): boolean {
+  /** By a change in between that brought it to the shard, but was cut short, or began with later items as a clock had been wrong. */
+  #couldHaveBeenCopied(item: ItemRoute, to: number, since: number, until: number, carryFrom: number): boolean {
     return [...this.#activated].some(
       ([epoch, { proposed, cutShort }]) =>
         epoch > since &&
         epoch < until &&
-        proposed.ring.signals.traces.slots[slot] === to &&
-        proposed.before.signals.traces.slots[slot] !== to &&
+        shardOf(proposed.ring.signals.traces, item) === to &&
+        shardOf(proposed.before.signals.traces, item) !== to &&
         proposed.carryFrom !== null &&
         (cutShort || proposed.carryFrom > carryFrom),
     );

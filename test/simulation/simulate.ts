@@ -1,6 +1,5 @@
 /** One seed: an installation on the in-process log lives through a time of trouble, then has to come to rest. */
 import { pino } from 'pino';
-import { type Config, defaultConfig } from '../../src/config.ts';
 import { snapshotRecord } from '../../src/coordination/snapshot.ts';
 import { createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort, Producer } from '../../src/kafka/port.ts';
@@ -18,6 +17,7 @@ import { Audit } from './audit.ts';
 import { Seat, type Surroundings } from './members.ts';
 import { Network } from './network.ts';
 import { type PlantedBug, plant, standIn } from './planted.ts';
+import { FIRST_PARTITIONS, settingsOf } from './settings.ts';
 import { ACTIVE_MS, drawTraits, type Traits } from './traits.ts';
 import { Trouble } from './trouble.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -43,7 +43,6 @@ export interface SimulationOptions {
 /** By then all must have come to rest. */
 const REST_MS = 60_000;
 const MEMBERS = { process: 2, control: 2, client: 2 } as const;
-const FIRST_PARTITIONS = 3;
 
 const shared = {
   metrics: createMetrics(),
@@ -151,7 +150,7 @@ class Simulation {
   }
 
   async #createTopics(): Promise<TopicFacts> {
-    const config = this.#config({});
+    const config = settingsOf(this.#traits);
     const { admin } = this.#port;
     await admin.createTopics(this.#plannedTopics());
     const facts = await ensureTopics(admin, { config, names: this.#names });
@@ -160,7 +159,7 @@ class Simulation {
   }
 
   #plannedTopics() {
-    return planTopics({ config: this.#config({}), names: this.#names, brokers: 1 }).topics.map((topic) =>
+    return planTopics({ config: settingsOf(this.#traits), names: this.#names, brokers: 1 }).topics.map((topic) =>
       topic.purpose === 'ingest' && topic.signal !== 'traces' ? { ...topic, partitions: 1 } : topic,
     );
   }
@@ -195,39 +194,18 @@ class Simulation {
     return { workload, trouble };
   }
 
-  #config(kafka: { readonly instanceId?: string }): Config {
-    const { carryMs, rebalances } = this.#traits;
-    return defaultConfig({
-      kafka: { sessionTimeoutMs: 2_000, transactionTimeoutMs: 4_000, ...kafka },
-      topics: { ingestPartitions: FIRST_PARTITIONS },
-      poll: { maxRecords: 4 },
-      routing: { vnodes: 8, traces: { shards: 4 }, metrics: { shards: 1 }, logs: { shards: 1 } },
-      load: { reportIntervalMs: 1_000, slotIntervalMs: 2_000 },
-      control: {
-        tickMs: 500,
-        windowMs: 2_000,
-        ring: { carryMs },
-        scaling: { stabilisationMs: 500 },
-        rebalance: {
-          apply: rebalances === 'applied',
-          minBytesPerSecond: rebalances === 'never' ? 1e12 : 1,
-          cooldownMs: 3_000,
-          holdMs: 1_000,
-          churnSlots: 65_536,
-        },
-      },
-    });
-  }
-
   #startMembers(topics: TopicFacts): void {
     const { metrics, score, ring, hash, crc32c, aggregate } = shared;
     const time = this.#time;
     const surroundings: Surroundings = {
       ...{ time, network: this.#network, names: this.#names, topics, metrics, log: this.#log },
-      active: this.#active.signal,
+      ...{ lockEveryMs: this.#traits.lockEveryMs, active: this.#active.signal },
       kernels: () => ({ split: createReferenceSplit(), score, ring, hash, crc32c, aggregate }),
       configFor: ({ role, index }) =>
-        this.#config(role === 'process' && this.#traits.staticMembers ? { instanceId: `static-${index}` } : {}),
+        settingsOf(
+          this.#traits,
+          role === 'process' && this.#traits.staticMembers ? { instanceId: `static-${index}` } : {},
+        ),
       wrap: (port, seat) => {
         const told = this.#withDoubledReports(port);
         return this.#bug ? plant(this.#bug, told, seat, this.#names) : told;

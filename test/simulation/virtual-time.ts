@@ -143,6 +143,7 @@ export class VirtualTime {
       random: Math.random,
       randomUUID: crypto.randomUUID,
       cpuUsage: process.cpuUsage,
+      rss: process.memoryUsage.rss,
     };
     const clear = (timer: SimulatedTimeout | undefined) => timer?.cancel();
     Object.assign(globalThis, {
@@ -163,6 +164,7 @@ export class VirtualTime {
     performance.now = () => this.elapsedMs;
     Math.random = () => this.random.unit();
     process.cpuUsage = () => ({ user: 0, system: 0 });
+    process.memoryUsage.rss = () => 0;
     let ids = 0;
     crypto.randomUUID = () => `00000000-0000-4000-8000-${String(++ids).padStart(12, '0')}` as const;
     syncBuiltinESMExports();
@@ -174,6 +176,7 @@ export class VirtualTime {
       Math.random = realNow.random;
       crypto.randomUUID = realNow.randomUUID;
       process.cpuUsage = realNow.cpuUsage;
+      process.memoryUsage.rss = realNow.rss;
       syncBuiltinESMExports();
     };
   }

@@ -3,6 +3,9 @@ import { parentPort } from 'node:worker_threads';
 import type { PlantedBug } from './planted.ts';
 import { simulate } from './simulate.ts';
 
+// Errors are part of what is simulated, in their thousands: who wants to see where one comes from plays its seed again.
+Error.stackTraceLimit = 0;
+
 export interface Order {
   readonly seed: number;
   readonly bug: PlantedBug | undefined;

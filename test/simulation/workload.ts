@@ -3,18 +3,13 @@ import { encodeRequest } from '../../src/coordination/requests.ts';
 import type { ControlState } from '../../src/coordination/state.ts';
 import type { Wish } from '../../src/coordination/wishes.ts';
 import type { Producer } from '../../src/kafka/port.ts';
-import { createCorpus } from '../../src/loadgen/corpus.ts';
 import type { Names } from '../../src/names.ts';
-import { decodeItems } from '../support/otlp-schema.ts';
+import { SpanSource } from './spans.ts';
 import { ACTIVE_MS, type Tally, type Traits } from './traits.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
-const SPANS_PER_REQUEST = 4;
-
-const corpus = createCorpus({ seed: 1, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST, shape: { hosts: 10 } });
-const requests = corpus.requests(80).map((value) => {
-  return { value, spanIds: decodeItems('traces', value).map(({ spanId }) => spanId) };
-});
+/** Requests. */
+const MEAN_BATCH = 1.5;
 
 export interface WorkloadOptions {
   readonly time: VirtualTime;
@@ -33,15 +28,17 @@ export class Workload {
   /** Ids of the spans. */
   readonly sent = new Set<string>();
   readonly #options: WorkloadOptions;
+  readonly #spans: SpanSource;
   #wishes = 0;
 
   constructor(options: WorkloadOptions) {
     this.#options = options;
+    this.#spans = new SpanSource(options.time.random, options.traits);
   }
 
   begin(): void {
     const { time, traits } = this.#options;
-    this.#feed(0);
+    this.#feed();
     for (let i = 0; i < traits.wishes; i++)
       time.schedule(() => this.ask(this.#drawWish()), time.random.integer(500, ACTIVE_MS));
   }
@@ -59,15 +56,17 @@ export class Workload {
     if (time.random.chance(0.25)) time.schedule(send, time.random.integer(0, 3_000));
   }
 
-  #feed(next: number): void {
+  #feed(): void {
     const { time, names, producer, traits, partitions } = this.#options;
     const { random } = time;
-    if (time.elapsedMs > ACTIVE_MS || next >= requests.length) return;
-    const batch = requests.slice(next, next + random.integer(1, 2));
+    if (time.elapsedMs > ACTIVE_MS) return;
+    const batch = Array.from({ length: random.integer(1, 2) }, () =>
+      this.#spans.request(time.elapsedMs, traits.feedEveryMs / MEAN_BATCH),
+    );
     const partition = random.integer(0, partitions() - 1);
     for (const id of batch.flatMap(({ spanIds }) => spanIds)) this.sent.add(id);
     void producer.send(batch.map(({ value }) => ({ topic: names.ingest('traces'), partition, value })));
-    time.schedule(() => this.#feed(next + batch.length), random.integer(0, 2 * traits.feedEveryMs));
+    time.schedule(() => this.#feed(), random.integer(0, 2 * traits.feedEveryMs));
   }
 
   #drawWish(): Wish {

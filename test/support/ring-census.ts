@@ -1,7 +1,7 @@
 /** Reads the shard topics of the traces and holds every record against the ring epoch that it says it was routed by. */
 import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { Headers, KafkaPort, Value } from '../../src/kafka/port.ts';
-import { createReferenceHash } from '../../src/kernels/hash/reference.ts';
+import { type ItemRoute, ItemRoutes, shardOf, togetherBy } from './item-routes.ts';
 import { decodeItems } from './otlp-schema.ts';
 import { recordsOf } from './shard-census.ts';
 
@@ -11,9 +11,9 @@ export interface RingCensus {
   /** Span id -> every time that a shard has it, copies too. */
   readonly holdings: ReadonlyMap<string, readonly Holding[]>;
   readonly items: number;
-  /** Spans in a shard that does not own their slot under their record's epoch. */
+  /** Spans in another shard than their record's epoch says. */
   readonly misrouted: number;
-  /** Traces with spans of one epoch in more than one shard. */
+  /** Keys with spans of one epoch in more than one shard; of a key that is spread its traces. */
   readonly torn: number;
   /** Records of a source behind ones, or behind a marker, of a later epoch of that source. */
   readonly backwards: number;
@@ -21,13 +21,13 @@ export interface RingCensus {
   readonly markers: ReadonlyMap<number, ReadonlySet<string>>;
   /** Spans that were copied with a change, by span id, once for each epoch: where they were copied to. */
   readonly copies: ReadonlyMap<string, readonly { readonly epoch: number; readonly shard: number }[]>;
-  /** Copies of a span into a shard that does not own its slot, or that has it already. */
+  /** Copies of a span into another shard than the epoch of the copy says, or into one that has it already. */
   readonly badCopies: number;
   /** Records of an earlier epoch at or after the offset that its topic ended at when a later one was seen active. */
   readonly late: number;
 }
 
-export interface Holding {
+export interface Holding extends ItemRoute {
   readonly traceId: string;
   /** That it was routed or copied by. */
   readonly epoch: number;
@@ -35,10 +35,6 @@ export interface Holding {
   readonly timestampMs: number;
   readonly isCopy: boolean;
 }
-
-const hash = createReferenceHash();
-export const slotOf = (traceId: string, slotBits: number) =>
-  Number(hash.xxh64(Buffer.from(traceId, 'hex')) >> BigInt(64 - slotBits));
 
 export interface ShardRecord {
   readonly offset: bigint;
@@ -67,8 +63,9 @@ export class RingCount {
   readonly #spans = new Map<string, number>();
   readonly #holdings = new Map<string, Holding[]>();
   readonly #copies = new Map<string, { epoch: number; shard: number }[]>();
-  readonly #shardOfTrace = new Map<string, number>();
-  readonly #slots = new Map<string, number>();
+  /** By epoch and what has to be together. */
+  readonly #shardOf = new Map<string, number>();
+  readonly #routes = new ItemRoutes();
   readonly #torn = new Set<string>();
   readonly #marked = new Map<string, Set<number>>();
   /** By shard and source: of its last record. */
@@ -85,10 +82,12 @@ export class RingCount {
     const epoch = Number(header.get('weir-ring-epoch'));
     const ring = this.#rings.get(epoch)!.signals.traces;
     if (header.has('weir-migrated-from')) {
-      for (const { spanId, traceId } of decodeItems('traces', value!)) {
-        const before = this.#hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: true });
+      for (const item of decodeItems('traces', value!)) {
+        const { spanId, traceId } = item;
+        const route = this.#routes.of(ring, item);
+        const before = this.#hold(spanId, { ...route, traceId, epoch, shard, timestampMs, isCopy: true });
         const isThere = before.some((of) => of.shard === shard);
-        if (isThere || ring.slots[this.#slotOf(traceId, ring.slotBits)] !== shard) this.#counts.badCopies++;
+        if (isThere || shardOf(ring, route) !== shard) this.#counts.badCopies++;
         this.#copies.set(spanId, [...(this.#copies.get(spanId) ?? []), { epoch, shard }]);
       }
       return;
@@ -103,15 +102,17 @@ export class RingCount {
       this.#marked.set(key, (this.#marked.get(key) ?? new Set()).add(shard));
       return;
     }
-    for (const { spanId, traceId } of decodeItems('traces', value!)) {
+    for (const item of decodeItems('traces', value!)) {
+      const { spanId, traceId } = item;
+      const route = this.#routes.of(ring, item);
       this.#counts.items++;
       this.#spans.set(spanId, (this.#spans.get(spanId) ?? 0) + 1);
-      this.#hold(spanId, { traceId, epoch, shard, timestampMs, isCopy: false });
-      if (ring.slots[this.#slotOf(traceId, ring.slotBits)] !== shard) this.#counts.misrouted++;
-      const trace = `${epoch} ${traceId}`;
-      const seen = this.#shardOfTrace.get(trace);
-      if (seen === undefined) this.#shardOfTrace.set(trace, shard);
-      else if (seen !== shard) this.#torn.add(trace);
+      this.#hold(spanId, { ...route, traceId, epoch, shard, timestampMs, isCopy: false });
+      if (shardOf(ring, route) !== shard) this.#counts.misrouted++;
+      const together = `${epoch} ${togetherBy(ring, route)}`;
+      const seen = this.#shardOf.get(together);
+      if (seen === undefined) this.#shardOf.set(together, shard);
+      else if (seen !== shard) this.#torn.add(together);
     }
   }
 
@@ -136,12 +137,6 @@ export class RingCount {
     const before = this.#holdings.get(spanId) ?? [];
     this.#holdings.set(spanId, [...before, holding]);
     return before;
-  }
-
-  #slotOf(traceId: string, slotBits: number): number {
-    const slot = this.#slots.get(traceId) ?? slotOf(traceId, slotBits);
-    this.#slots.set(traceId, slot);
-    return slot;
   }
 }
 
