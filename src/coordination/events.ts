@@ -1,13 +1,14 @@
 /**
  * The events of the control log (`weir.control`), in JSON, one a record. They are the single source of truth: state = fold(events), see
  * `state.ts`. Each subject's events are in a file of `subjects/`, with what the state keeps of them. An event of a type or version that this
- * build does not know stops the member: skipping it would fork the state.
+ * build does not know stops the member: skipping it would fork the state. Each event has the lowest version of its type that holds it, so that a
+ * member of an older build goes on until there is one that it cannot follow.
  *
  * | type | version | written | says |
  * |---|---|---|---|
  * | LeaderElected | 1 | by a new leader, before anything else | who leads; the record's offset is the leader epoch |
- * | RingActive | 1 | by the first leader or `weir topics --create`; then once all have adopted a proposal, and what goes with it is copied | the ring epoch in force: the first whole, later ones by their number |
- * | RingProposed | 1 | on a request or a decision, one at a time | what changes from the ring epoch in force to the next; or that the proposal before it is taken back |
+ * | RingActive | 1, 2 | by the first leader or `weir topics --create`; then once all have adopted a proposal, and what goes with it is copied | the ring epoch in force: the first whole, later ones by their number |
+ * | RingProposed | 1, 2 | on a request or a decision, one at a time | what changes from the ring epoch in force to the next; or that the proposal before it is taken back |
  * | RingAdopted | 1 | once all have adopted a proposal that something is to be copied for | that it cannot be taken back any more: from here on there are copies |
  * | RequestAnswered | 1 | with the consumed offset of the request, in one transaction | what became of a request |
  * | ChangeQueued | 1 | with the offset of a request for a change while another is in flight | its place: changes go by the order of these |
@@ -52,6 +53,7 @@ export {
   type RingAdopted,
   type RingProposed,
   ringActiveEvent,
+  versionOfChange,
 } from './subjects/rings.ts';
 
 /** Every event that there is. */
@@ -99,7 +101,8 @@ export function decodeEvent(value: Uint8Array | null, where: string): ControlEve
   const { type, version } = head.data;
   if (!Object.hasOwn(SCHEMAS, type)) throw unreadable(`the event type ${type} (version ${version}) is unknown`);
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
-  if (version !== schema.shape.version.value) throw unreadable(`version ${version} of the event ${type} is unknown`);
+  const versions: ReadonlySet<number> = schema.shape.version.values;
+  if (!versions.has(version)) throw unreadable(`version ${version} of the event ${type} is unknown`);
   const parsed = schema.safeParse(json);
   if (!parsed.success) throw unreadable(`the event ${type} is damaged: ${z.prettifyError(parsed.error)}`, parsed.error);
   return parsed.data;

@@ -4,7 +4,7 @@ import { decidedChange, plannedBy } from '../control/decided-change.ts';
 import type { Proposal } from '../control/decision.ts';
 import { planShardChange, type ShardPlan, type ShardPlanning, type ShardWish } from '../control/shard-change.ts';
 import { slotLoadOf } from '../control/slot-loads.ts';
-import type { LedEvent } from '../coordination/events.ts';
+import { type LedEvent, versionOfChange } from '../coordination/events.ts';
 import type { RingChange } from '../coordination/ring-change.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
@@ -110,6 +110,7 @@ export class RingProposals {
     const epoch = (proposed?.ring.epoch ?? ring!.epoch) + 1;
     const { now, config } = this.#options;
     const { carryMs } = config.control.ring;
-    return { type: 'RingProposed', version: 1, at: now(), epoch, base: ring!.epoch, change, carryMs, reason };
+    const version = versionOfChange(change);
+    return { type: 'RingProposed', version, at: now(), epoch, base: ring!.epoch, change, carryMs, reason };
   }
 }

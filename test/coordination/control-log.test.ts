@@ -71,8 +71,8 @@ describe('the follower of the control log', () => {
   const unreadable: [what: string, value: Uint8Array | null, says: RegExp][] = [
     [
       'an unknown version',
-      Buffer.from('{"type":"RingActive","version":2}'),
-      /offset 0: version 2 of the event RingActive is unknown/,
+      Buffer.from('{"type":"RingActive","version":3}'),
+      /offset 0: version 3 of the event RingActive is unknown/,
     ],
     [
       'an unknown type',

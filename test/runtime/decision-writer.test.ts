@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { type ConfigInput, defaultConfig } from '../../src/config.ts';
 import type { Decided } from '../../src/control/decide.ts';
-import { type CapacityProposal, decodeDecision } from '../../src/control/decision.ts';
+import { type CapacityProposal, decodeDecision, type HotKeyProposal } from '../../src/control/decision.ts';
 import { MAX_SHARD_IDS } from '../../src/control/shard-change.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
 import type { Leadership, LeaderWrite } from '../../src/coordination/leader.ts';
@@ -29,6 +29,17 @@ const split: CapacityProposal = {
   },
   reasons: [{ rule: 'over-capacity', observed: 2, threshold: 1, window: 15_000, text: 'why' }],
 };
+const spread: HotKeyProposal = {
+  ...{
+    kind: 'hot_key',
+    subject: 'traces/00000000000000ff',
+    action: 'spread_key',
+    priority: 'normal',
+    signal: 'traces',
+  },
+  ...{ keyHash: '00000000000000ff', key: 'service.name=checkout', share: 0.6, fromShard: 3, toShard: null },
+  ...{ from: 2, to: 1, bytesPerSecond: 9, errorBytesPerSecond: 1, reasons: split.reasons },
+};
 const decided: Decided = {
   actions: [{ proposal: split, fingerprint: 'f', until: 60_000 }],
   ...{ cleared: [], conditions: new Map(), reasons: [], verification: null },
@@ -54,7 +65,7 @@ function openWriter(topics: ConfigInput['topics'], nextTrace: number) {
   const window = new LoadWindow({ windowMs: 15_000, slotIntervalMs: 10_000 });
   const proposals = new RingProposals({ port, names, config, ring: kernels.ring, window, now: () => 5 });
   const writer = new DecisionWriter({ port, names, config, metrics: createMetrics(), log, proposals });
-  const tick = (at: number) => writer.write(lead, decided, { at, inputOffset: 3 });
+  const tick = (at: number, of: Decided = decided) => writer.write(lead, of, { at, inputOffset: 3 });
   return { port, names, warnings, written, tick };
 }
 
@@ -70,10 +81,20 @@ it('makes a decision whose topic cannot be created at a later tick, and warns of
   await tick(161_000);
   const [{ events, records } = {}] = written;
   expect(events).toMatchObject([
-    { type: 'RingProposed', epoch: 2, reason: 'decision 7-1: why', decisionId: '7-1' },
+    { type: 'RingProposed', version: 1, epoch: 2, reason: 'decision 7-1: why', decisionId: '7-1' },
     { type: 'DecisionMade', id: '7-1', kind: 'capacity', fingerprint: 'f' },
   ]);
   expect(decodeDecision(records![0]!.value!)).toMatchObject({ id: '7-1', status: 'proposed', action: 'split' });
+  await port.close();
+});
+
+it('writes of a key that is spread so that members that know of none stop at it', async () => {
+  const { port, written, tick } = openWriter({}, 4);
+  await tick(100_000, { ...decided, actions: [{ proposal: spread, fingerprint: 'f', until: 60_000 }] });
+  expect(written[0]!.events![0]).toMatchObject({
+    ...{ type: 'RingProposed', version: 2 },
+    change: { traces: { overrides: [{ keyHash: spread.keyHash, shard: 'trace_id', key: spread.key }] } },
+  });
   await port.close();
 });
 

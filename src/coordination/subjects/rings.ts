@@ -1,13 +1,21 @@
 /** The ring epoch in force, what is to follow it, and what led to it. */
 import { z } from 'zod';
+import { BY_TRACE_ID, type Override } from '../../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../../signals.ts';
 import { applyChange, contraryOf, type RingChange, revert, ringChangeSchema } from '../ring-change.ts';
 import { encodeRings, ringOf, signalRingsSchema } from '../ring-encoding.ts';
 import type { RingEpoch } from '../ring-epoch.ts';
 import { envelope, led, misplaced, type WithoutLead, whole } from './envelope.ts';
 
+/**
+ * 2: with an override by trace id. Members that know of no such thing stop at the version, and say so. 1: without one, so that they go on until there
+ * is one; builds that knew it already wrote 1 all the same.
+ */
+const version = z.literal([1, 2]);
+
 const ringActive = z.object({
   ...envelope,
+  version,
   type: z.literal('RingActive'),
   /** Absent when `weir topics --create` wrote it. */
   leaderEpoch: whole.optional(),
@@ -24,6 +32,7 @@ export type RingActive = z.infer<typeof ringActive>;
 
 const ringProposed = z.object({
   ...led,
+  version,
   type: z.literal('RingProposed'),
   epoch: z.int().min(2),
   /** The ring epoch in force, which `change` leads on from. */
@@ -142,7 +151,17 @@ export const ringFolds = {
 
 /** Of the first epoch: whole. */
 export function ringActiveEvent(ring: RingEpoch, at: number): WithoutLead<RingActive> {
-  return { type: 'RingActive', version: 1, at, epoch: ring.epoch, signals: encodeRings(ring) };
+  const overrides = SIGNALS.flatMap((signal) => [...ring.signals[signal].overrides.values()]);
+  return { type: 'RingActive', version: versionOf(overrides), at, epoch: ring.epoch, signals: encodeRings(ring) };
+}
+
+/** Of the RingProposed that holds it. */
+export function versionOfChange(change: RingChange): RingProposed['version'] {
+  return versionOf(SIGNALS.flatMap((signal) => change[signal]?.overrides ?? []).map(({ shard }) => shard));
+}
+
+function versionOf(overrides: readonly (Override | null)[]): z.infer<typeof version> {
+  return overrides.includes(BY_TRACE_ID) ? 2 : 1;
 }
 
 function activated({ proposed }: RingsState, { epoch, signals }: RingActive): RingEpoch {
