@@ -6,6 +6,7 @@ import { decodeEvent } from '../../src/coordination/events.ts';
 import { decodeRequest, encodeRequest } from '../../src/coordination/requests.ts';
 import type { KafkaPort, Poll, SinkOptions, TransactionalSink } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';
+import { standIn } from '../support/stand-in.ts';
 import type { Seat } from './members.ts';
 
 export const PLANTED_BUGS = {
@@ -118,15 +119,4 @@ function withSinks(
   optionsOf: (options: SinkOptions) => SinkOptions = (options) => options,
 ): KafkaPort {
   return standIn(port, { openSink: async (options) => wrap(await port.openSink(optionsOf(options))) });
-}
-
-/** The same but for `over`. Not by inheritance: Kafka's objects have private fields. */
-export function standIn<T extends object>(target: T, over: Partial<T>): T {
-  return new Proxy(target, {
-    get(_, name) {
-      if (Object.hasOwn(over, name)) return over[name as keyof T];
-      const value = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
 }
