@@ -40,27 +40,23 @@ export class RingActivation {
     }
     if (!proposed) return { kind: 'committed' };
     const { epoch } = proposed.ring;
-    let acks: RingAcks;
-    let carried: Carrying['done'] | 'under way' = 'under way';
-    let records: ProducerRecord[] = [];
-    try {
-      acks = await readRingAcks(port.admin, names, epoch);
-      if (acks.waiting.length === 0 && proposed.carryFrom !== null && proposed.adoptedAt === null) {
-        const adopted = await lead.write({ events: [{ type: 'RingAdopted', version: 1, at: now(), epoch }] });
-        if (adopted.kind !== 'committed') return adopted;
-      }
-      if (acks.waiting.length === 0) carried = this.#carry(lead, proposed);
-      if (carried !== 'under way') records = await this.#settled(proposed);
-    } catch (err) {
-      // Brokers that do not answer now do at a later tick; what is written then is as good.
-      log.warn({ err }, `ring epoch ${epoch}: what has become of it so far could not be read`);
-      return { kind: 'committed' };
-    }
+    const acks = await this.#read(epoch, 'which partitions have adopted it', () =>
+      readRingAcks(port.admin, names, epoch),
+    );
+    if (!acks) return { kind: 'committed' };
     metrics.ringWaiting.set(acks.waiting.length);
+    const haveAll = acks.waiting.length === 0;
+    if (haveAll && proposed.carryFrom !== null && proposed.adoptedAt === null) {
+      const adopted = await lead.write({ events: [{ type: 'RingAdopted', version: 1, at: now(), epoch }] });
+      if (adopted.kind !== 'committed') return adopted;
+    }
+    const carried = haveAll ? this.#carry(lead, proposed) : 'under way';
     if (carried === 'under way') {
       this.#sayStuck(proposed, acks);
       return { kind: 'committed' };
     }
+    const records = await this.#read(epoch, 'the decision that it carries out', () => this.#settled(proposed));
+    if (!records) return { kind: 'committed' };
     const active = { type: 'RingActive', version: 1, at: now(), epoch, ...(carried && { carried }) } as const;
     const outcome = await lead.write({ events: [active], records });
     if (outcome.kind === 'committed') {
@@ -71,6 +67,16 @@ export class RingActivation {
       );
     }
     return outcome;
+  }
+
+  /** null, and a word of it, when that fails: brokers that do not answer now do at a later tick, and what is written then is as good. */
+  async #read<T>(epoch: number, what: string, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read();
+    } catch (err) {
+      this.#options.log.warn({ err }, `ring epoch ${epoch}: ${what} could not be read; trying again at a later tick`);
+      return null;
+    }
   }
 
   /** Copies beside the ticks: requests, such as to end the copying, are answered meanwhile. null: there is nothing to be copied. */
