@@ -4,7 +4,7 @@ import type { Config } from './config.ts';
 import { WeirError } from './errors.ts';
 import type { Admin, TopicDescription, TopicSpec } from './kafka/port.ts';
 import type { Names } from './names.ts';
-import { ITEM_NAMES, SIGNALS, type Signal } from './signals.ts';
+import { bySignal, ITEM_NAMES, SIGNALS, type Signal } from './signals.ts';
 
 /** Room for the headers of a dead letter: a record of exactly the ingest limit grows by them. */
 export const DEAD_LETTER_HEADROOM_BYTES = 64 * 1024;
@@ -226,8 +226,6 @@ export async function ensureTopics(admin: Admin, options: EnsureTopicsOptions): 
   const problems = mismatches(wanted, topics);
   if (problems.length > 0) throw new WeirError('TOPIC_MISMATCH', problems.join('\n  '));
   const maxMessageBytes = (name: string) => maxMessageBytesOf(topics.get(name));
-  const bySignal = <T>(value: (signal: Signal) => T) =>
-    Object.fromEntries(SIGNALS.map((signal) => [signal, value(signal)])) as Record<Signal, T>;
   return {
     created,
     ingest: bySignal((signal) => {

@@ -6,7 +6,7 @@ import type { KafkaPort } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import { type Names, namesFor } from '../names.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { bySignal, SIGNALS, type Signal } from '../signals.ts';
 import { followControlLog } from './control-log.ts';
 import { encodeEvent, ringActiveEvent } from './events.ts';
 import { type RingEpoch, type ShardState, type SignalRing, UNTOUCHED } from './ring-epoch.ts';
@@ -19,9 +19,7 @@ const MAX_SHARDS_WITH_16_BITS = 128;
 
 export function firstRing(config: Pick<Config, 'prefix' | 'routing'>, ring: RingKernel, hash: HashKernel): RingEpoch {
   const names = namesFor(config.prefix);
-  const signals = Object.fromEntries(
-    SIGNALS.map((signal) => [signal, signalRing(config, signal, names, ring, hash)]),
-  ) as unknown as Record<Signal, SignalRing>;
+  const signals = bySignal((signal) => signalRing(config, signal, names, ring, hash));
   return { epoch: 1, signals, touched: UNTOUCHED };
 }
 

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { hashOfText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { bySignal, SIGNALS } from '../signals.ts';
 import { type RingEpoch, type ShardState, type SignalRing, shardsOfKey, slotOwners } from './ring-epoch.ts';
 
 const whole = z.int().min(0);
@@ -68,8 +68,6 @@ export function slotCount(move: SlotMove): number {
 
 /** RangeError: the change does not fit the ring. */
 export function applyChange(ring: RingEpoch, change: RingChange, epoch: number): RingEpoch {
-  const bySignal = <T>(value: (signal: Signal) => T) =>
-    Object.fromEntries(SIGNALS.map((signal) => [signal, value(signal)])) as Record<Signal, T>;
   const signals = bySignal((signal) => changed(ring.signals[signal], change[signal]));
   return {
     epoch,

@@ -4,7 +4,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { WeirError } from '../errors.ts';
 import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { bySignal, type Signal } from '../signals.ts';
 import { overrideSchema, shardSchema } from './ring-change.ts';
 import { type RingEpoch, type SignalRing, slotOwners, UNTOUCHED } from './ring-epoch.ts';
 import { slotTableBytes, slotTableOf } from './slot-table.ts';
@@ -30,14 +30,12 @@ export function encodeRings({ signals }: RingEpoch): EncodedRings {
     slotTable: deflateRawSync(slotTableBytes(of.slots)).toString('base64'),
     overrides: [...of.overrides].map(([hash, shard]) => ({ keyHash: hashText(hash), shard })),
   });
-  return { traces: encode(signals.traces), metrics: encode(signals.metrics), logs: encode(signals.logs) };
+  return bySignal((signal) => encode(signals[signal]));
 }
 
 /** Throws CONTROL_LOG_UNREADABLE when a table does not have a slot for each, or a slot without an owner. */
 export function ringOf(epoch: number, encoded: EncodedRings): RingEpoch {
-  const signals = Object.fromEntries(
-    SIGNALS.map((signal) => [signal, decodeSignal(epoch, signal, encoded[signal])]),
-  ) as unknown as Record<Signal, SignalRing>;
+  const signals = bySignal((signal) => decodeSignal(epoch, signal, encoded[signal]));
   return { epoch, signals, touched: UNTOUCHED };
 }
 

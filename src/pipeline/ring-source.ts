@@ -4,7 +4,7 @@ import type { ControlLogFollower } from '../coordination/control-log.ts';
 import { type RingEpoch, routingOf } from '../coordination/ring-epoch.ts';
 import type { ControlState } from '../coordination/state.ts';
 import type { Routing } from '../kernels/split/kernel.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { bySignal, type Signal } from '../signals.ts';
 
 /** What polls are routed by under one ring epoch. One object for each, so that the kernel sees whether its tables are those. */
 export interface PollRing {
@@ -62,6 +62,5 @@ function newestRing({ proposed, ring }: ControlState): RingEpoch | null {
 }
 
 function pollRing({ epoch, signals, touched }: RingEpoch): PollRing {
-  const routing = Object.fromEntries(SIGNALS.map((signal) => [signal, routingOf(signals[signal])]));
-  return { epoch, routing: routing as Record<Signal, Routing>, touched };
+  return { epoch, routing: bySignal((signal) => routingOf(signals[signal])), touched };
 }

@@ -6,7 +6,7 @@
  */
 import type { LoadView, SignalView } from '../control/load-view.ts';
 import type { InstanceLoad, LoadReport, ShardLoad, Usage } from '../load/load-report.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { bySignal, SIGNALS, type Signal } from '../signals.ts';
 import { type MemberView, ReportingMembers } from './reporting-members.ts';
 import { type ServiceDetails, ServiceInstances } from './service-instances.ts';
 
@@ -103,13 +103,11 @@ export class LoadWindow {
   view(nowUnixMs: number): LoadView {
     const { windowMs } = this.#options;
     const services = this.#instances.views(this.#divisor(nowUnixMs), nowUnixMs);
-    const signals = Object.fromEntries(
-      SIGNALS.map((signal): [Signal, SignalView] => {
-        const shards = [...this.shards(signal, nowUnixMs)];
-        const shardBytesPerSecond = new Map(shards.map(([shard, { bytesPerSecond }]) => [shard, bytesPerSecond]));
-        return [signal, { shardBytesPerSecond, ...this.#members.slotRates(signal) }];
-      }),
-    ) as Record<Signal, SignalView>;
+    const signals = bySignal((signal): SignalView => {
+      const shards = [...this.shards(signal, nowUnixMs)];
+      const shardBytesPerSecond = new Map(shards.map(([shard, { bytesPerSecond }]) => [shard, bytesPerSecond]));
+      return { shardBytesPerSecond, ...this.#members.slotRates(signal) };
+    });
     const warmingUp = this.#sinceUnixMs === null || nowUnixMs - this.#sinceUnixMs < windowMs;
     return { windowMs, warmingUp, services, signals };
   }

@@ -2,7 +2,7 @@
 import type { DecideState, PastShards } from '../control/decide.ts';
 import { slotsOf } from '../coordination/ring-change.ts';
 import type { ControlState, PastChange } from '../coordination/state.ts';
-import { SIGNALS, type Signal } from '../signals.ts';
+import { bySignal, type Signal } from '../signals.ts';
 
 /** The log's state keeps one array until there is another change: each is gone through once. */
 const known = new WeakMap<readonly PastChange[], DecideState['pastMoves']>();
@@ -18,15 +18,13 @@ export function pastMovesOf(changes: readonly PastChange[]): DecideState['pastMo
       const keys = overrides.map(({ keyHash }) => keyHash);
       return [{ at, slots: moves.flatMap(({ runs }) => slotsOf(runs)), keys }];
     });
-  const moves = Object.fromEntries(
-    SIGNALS.map((signal) => [signal, of(signal)]),
-  ) as unknown as DecideState['pastMoves'];
+  const moves = bySignal(of);
   known.set(changes, moves);
   return moves;
 }
 
 export function pastShardsOf(changes: readonly PastChange[]): DecideState['pastShards'] {
-  const of = (signal: Signal): PastShards => {
+  return bySignal((signal): PastShards => {
     let changedAt: number | null = null;
     const reshapedAt = new Map<number, number>();
     for (const { change, activeAt, abandons } of changes) {
@@ -40,8 +38,7 @@ export function pastShardsOf(changes: readonly PastChange[]): DecideState['pastS
         reshapedAt.set(id, activeAt);
     }
     return { changedAt, reshapedAt };
-  };
-  return Object.fromEntries(SIGNALS.map((signal) => [signal, of(signal)])) as Record<Signal, PastShards>;
+  });
 }
 
 /** Only the change that led to the ring in force: a later one has changed what the moves brought. */

@@ -1,7 +1,7 @@
 /** The ring epoch in force, what is to follow it, and what led to it. */
 import { z } from 'zod';
 import { BY_TRACE_ID, type Override } from '../../kernels/split/kernel.ts';
-import { SIGNALS, type Signal } from '../../signals.ts';
+import { bySignal, SIGNALS, type Signal } from '../../signals.ts';
 import { applyChange, contraryOf, type RingChange, revert, ringChangeSchema } from '../ring-change.ts';
 import { encodeRings, ringOf, signalRingsSchema } from '../ring-encoding.ts';
 import type { RingEpoch } from '../ring-epoch.ts';
@@ -200,7 +200,7 @@ function proposedRing({ ring, proposed }: RingsState, event: RingProposed): Prop
 }
 
 function shardIds(before: RingsState['nextShard'], ring: RingEpoch): RingsState['nextShard'] {
-  const next = (signal: Signal) =>
-    ring.signals[signal].shards.reduce((id, shard) => Math.max(id, shard.id + 1), before[signal]);
-  return Object.fromEntries(SIGNALS.map((signal) => [signal, next(signal)])) as Record<Signal, number>;
+  return bySignal((signal) =>
+    ring.signals[signal].shards.reduce((id, shard) => Math.max(id, shard.id + 1), before[signal]),
+  );
 }
