@@ -19,7 +19,7 @@ import type { Signal } from '../signals.ts';
 import { churnLeft, keysChangedWithin } from './churn.ts';
 import type { HotKeyProposal, Reason } from './decision.ts';
 import { distributionOf, fairShares, loadsOf } from './distribution.ts';
-import type { KeyRate, SignalView } from './load-view.ts';
+import { type KeyRate, type SignalView, UNHEARD_KEY } from './load-view.ts';
 import type { PastMoves, RebalancePolicy } from './rebalance.ts';
 import { ownedSlotsOfEach } from './shard-slots.ts';
 
@@ -182,12 +182,9 @@ function releaseOf(state: KeyState, shards: ShardLoads, keyHash: string, reason:
 }
 
 function rateOf({ ring, view }: Pick<HotKeyState, 'ring' | 'view'>, hash: bigint): KeyRate {
-  const rate = view.keys.get(hashText(hash)) ?? UNHEARD;
+  const rate = view.keys.get(hashText(hash)) ?? UNHEARD_KEY;
   return { ...rate, name: rate.name || (ring.hotKeys?.get(hash) ?? '') };
 }
-
-/** Of a key that no reporter lists among its heaviest. */
-const UNHEARD: KeyRate = { bytesPerSecond: 0, errorBytesPerSecond: 0, name: '' };
 
 const of = (signal: Signal, keyHash: string, rate: KeyRate, total: number) =>
   ({
@@ -248,7 +245,7 @@ export function sharesBesideKeys(
   for (const [hash, shard] of places) {
     // One that is spread is among its slots' load.
     if (shard === BY_TRACE_ID) continue;
-    const { bytesPerSecond, errorBytesPerSecond } = view.keys.get(hashText(hash)) ?? UNHEARD;
+    const { bytesPerSecond, errorBytesPerSecond } = view.keys.get(hashText(hash)) ?? UNHEARD_KEY;
     ofKeys.set(shard, (ofKeys.get(shard) ?? 0) + bytesPerSecond + errorBytesPerSecond);
   }
   // At the most, but no more than there is.

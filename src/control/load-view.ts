@@ -9,6 +9,12 @@ export interface InstanceView {
   readonly memory: number | null;
 }
 
+/** Of those that are known; null: none is. */
+export function meanOfKnown(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
 export interface ServiceView {
   readonly service: string;
   /** Heard of in the window. */
@@ -23,6 +29,9 @@ export interface KeyRate {
   /** For people; '' where no reporter knows it. */
   readonly name: string;
 }
+
+/** Of a key that no reporter lists among its heaviest. */
+export const UNHEARD_KEY: KeyRate = { bytesPerSecond: 0, errorBytesPerSecond: 0, name: '' };
 
 export interface SignalView {
   /** By shard id; shards without load may be missing. */

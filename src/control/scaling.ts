@@ -13,7 +13,7 @@
  */
 import type { Config } from '../config.ts';
 import type { Reason, ScalingProposal } from './decision.ts';
-import type { ServiceView } from './load-view.ts';
+import { meanOfKnown, type ServiceView } from './load-view.ts';
 
 export type ScalingPolicy = Config['control']['scaling'];
 
@@ -21,8 +21,8 @@ export type ScalingPolicy = Config['control']['scaling'];
 export function scalingWish(service: ServiceView, policy: ScalingPolicy, windowMs: number): ScalingProposal | null {
   const n = service.instances.length;
   if (n === 0) return null;
-  const cpu = mean(service.instances.map((instance) => instance.cpu));
-  const memory = mean(service.instances.map((instance) => instance.memory));
+  const cpu = meanOfKnown(service.instances.map((instance) => instance.cpu));
+  const memory = meanOfKnown(service.instances.map((instance) => instance.memory));
   const totalRps = service.instances.reduce((sum, instance) => sum + instance.requestsPerSecond, 0);
   const meanRps = totalRps / n;
 
@@ -76,11 +76,6 @@ export function scalingIsNews(wish: ScalingProposal, lastFingerprint: string): b
   const last = /^(scale_out|scale_in) (\d+)>(\d+)$/.exec(lastFingerprint);
   if (!last || last[1] !== wish.action || Number(last[2]) !== wish.from) return true;
   return wish.action === 'scale_out' ? wish.to > Number(last[3]) : wish.to < Number(last[3]);
-}
-
-function mean(values: readonly (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 /** Not by what is only a rounding error of the mean: three times 0.8 have a mean of 0.8000000000000002. */

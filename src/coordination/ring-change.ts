@@ -57,9 +57,13 @@ export function runsOf(slots: readonly number[]): number[] {
 
 export function slotsOf(runs: readonly number[]): number[] {
   const slots: number[] = [];
-  for (let i = 0; i + 1 < runs.length; i += 2)
-    for (let slot = runs[i]!; slot < runs[i]! + runs[i + 1]!; slot++) slots.push(slot);
+  for (const [first, end] of stretches(runs)) for (let slot = first; slot < end; slot++) slots.push(slot);
   return slots;
+}
+
+/** Of each run its first slot and the one behind its last. */
+function* stretches(runs: readonly number[]): Generator<readonly [first: number, end: number]> {
+  for (let i = 0; i + 1 < runs.length; i += 2) yield [runs[i]!, runs[i]! + runs[i + 1]!];
 }
 
 export function slotCount(move: SlotMove): number {
@@ -111,8 +115,7 @@ function changed(ring: SignalRing, change: SignalChange | undefined): SignalRing
   const slots = ring.slots.slice();
   for (const { from, to, runs } of change.moves) {
     if (!shards.has(to)) throw misfit(`slots go to shard ${to}, which is none`);
-    for (let i = 0; i + 1 < runs.length; i += 2) {
-      const [first, end] = [runs[i]!, runs[i]! + runs[i + 1]!];
+    for (const [first, end] of stretches(runs)) {
       for (let slot = first; slot < end; slot++)
         if (slots[slot] !== from) throw misfit(`slot ${slot} is shard ${slots[slot]}'s, not ${from}'s`);
       slots.fill(to, first, end);

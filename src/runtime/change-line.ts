@@ -37,8 +37,7 @@ export class ChangeLine {
   ): Promise<RequestVerdict> {
     const { proposed, waitingChanges } = state;
     // Sent twice: it has its place.
-    if (waitingChanges.some((of) => of.requestId === requestId))
-      return { outcome: 'queued', text: 'it waits already', events: [] };
+    if (waitingChanges.some((of) => of.requestId === requestId)) return { outcome: 'queued', text: 'it waits already' };
     if (!proposed && waitingChanges.length === 0) return verdictOf(await this.#options.proposals.ofWish(state, wish));
     const ahead = aheadText(state);
     if (waitingChanges.length >= MAX_WAITING_CHANGES)

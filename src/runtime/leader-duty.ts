@@ -2,7 +2,6 @@
  * What a leader does. Per tick: answer requests -> see to the locks -> see to the proposed ring epoch, and to the changes that wait behind it -> note who
  * came and went -> observe -> decide -> write the decisions. All of it one after the other, so that each step knows what the one before has written.
  */
-import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { type Condition, decide, type Verdict } from '../control/decide.ts';
 import { ringActiveEvent } from '../coordination/events.ts';
@@ -15,6 +14,7 @@ import type { HashKernel } from '../kernels/hash/kernel.ts';
 import type { RingKernel } from '../kernels/ring/kernel.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import type { SplitKernel } from '../kernels/split/kernel.ts';
+import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { ChangeLine } from './change-line.ts';
@@ -39,7 +39,7 @@ export interface LeaderDutyOptions {
     readonly split: SplitKernel;
   };
   readonly metrics: Metrics;
-  readonly log: Logger;
+  readonly log: Log;
   /** Unix ms. */
   readonly now: () => number;
   /** Called with each tick whose decisions, if any, are written. */

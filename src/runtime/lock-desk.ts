@@ -5,14 +5,7 @@
 import type { LedEvent } from '../coordination/events.ts';
 import type { LockWish, Request } from '../coordination/requests.ts';
 import type { ControlState, HeldLock, WaitingClaim } from '../coordination/state.ts';
-
-type Answered = Extract<LedEvent, { type: 'RequestAnswered' }>;
-
-export interface LockVerdict {
-  readonly outcome: Answered['outcome'] | 'queued';
-  readonly text: string;
-  readonly events: readonly LedEvent[];
-}
+import type { RequestVerdict } from './request-verdict.ts';
 
 /** Who asks beyond that is refused. */
 const MOST_WAITING = 1_000;
@@ -31,7 +24,7 @@ export class LockDesk {
     this.#endsAt.clear();
   }
 
-  judge({ locks, waiting }: ControlState, { id, member, expiresAt }: Request, wish: LockWish): LockVerdict {
+  judge({ locks, waiting }: ControlState, { id, member, expiresAt }: Request, wish: LockWish): RequestVerdict {
     const { resource } = wish;
     const held = locks.get(resource);
     if (wish.kind === 'acquire') {
@@ -40,7 +33,7 @@ export class LockDesk {
       if (!held && inLine.length === 0)
         return { outcome: 'accepted', text: `${resource} is granted`, events: [this.#grant(claim)] };
       // Sent twice: it has its place.
-      if (inLine.some(({ requestId }) => requestId === id)) return { outcome: 'queued', text: 'it waits', events: [] };
+      if (inLine.some(({ requestId }) => requestId === id)) return { outcome: 'queued', text: 'it waits' };
       const by = held ? `${held.holder} holds ${resource}` : `others wait for ${resource}`;
       if (!wish.wait) return refused(by);
       if (waiting.length >= MOST_WAITING) return refused(`${by}, and ${MOST_WAITING} requests wait already`);
@@ -67,7 +60,7 @@ export class LockDesk {
         events: this.#giveUp(resource, held, 'released'),
       };
     this.#endsAt.set(held.token, this.#now() + held.ttlMs);
-    return { outcome: 'accepted', text: `${resource} is held on`, events: [] };
+    return { outcome: 'accepted', text: `${resource} is held on` };
   }
 
   /** What time has brought; to be asked again once it is written, until there is nothing more. */
@@ -113,7 +106,7 @@ export class LockDesk {
     return { type: 'LockReleased', version: 1, at: this.#now(), resource, token, how };
   }
 
-  #answer(id: string, outcome: Answered['outcome'], text: string): LedEvent {
+  #answer(id: string, outcome: 'accepted' | 'expired', text: string): LedEvent {
     return { type: 'RequestAnswered', version: 1, at: this.#now(), id, outcome, text };
   }
 }
@@ -130,6 +123,6 @@ function staleText(resource: string, token: number, latest: number | undefined):
   return `token ${token} of ${resource} is not valid any more: ${now}`;
 }
 
-function refused(text: string): LockVerdict {
-  return { outcome: 'refused', text, events: [] };
+function refused(text: string): RequestVerdict {
+  return { outcome: 'refused', text };
 }

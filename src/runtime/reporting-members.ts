@@ -1,5 +1,5 @@
 /** The members whose reports a load window holds: which report is news, and what each said last. */
-import type { KeyRate, SignalView } from '../control/load-view.ts';
+import { type KeyRate, type SignalView, UNHEARD_KEY } from '../control/load-view.ts';
 import type { LoadReport, Reporter, SlotLoad, Usage } from '../load/load-report.ts';
 import type { Signal } from '../signals.ts';
 
@@ -17,8 +17,6 @@ export interface MemberView extends Reporter {
 
 /** Remembered beyond the window, too. */
 const MAX_MEMBERS = 20_000;
-
-const UNHEARD: KeyRate = { bytesPerSecond: 0, errorBytesPerSecond: 0, name: '' };
 
 interface Member {
   reporter: Reporter;
@@ -121,7 +119,7 @@ export class ReportingMembers {
       }
       restBytesPerSecond += load.restBytes / seconds;
       for (const { keyHash, bytes, errorBytes, name } of load.keys) {
-        const { bytesPerSecond, errorBytesPerSecond, name: known } = keys.get(keyHash) ?? UNHEARD;
+        const { bytesPerSecond, errorBytesPerSecond, name: known } = keys.get(keyHash) ?? UNHEARD_KEY;
         keys.set(keyHash, {
           bytesPerSecond: bytesPerSecond + bytes / seconds,
           errorBytesPerSecond: errorBytesPerSecond + errorBytes / seconds,

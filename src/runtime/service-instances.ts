@@ -1,5 +1,5 @@
 /** The service instances of a load window: what the reports in it say of each, added up. */
-import type { ServiceView } from '../control/load-view.ts';
+import { meanOfKnown, type ServiceView } from '../control/load-view.ts';
 import { LATENCY_BUCKETS } from '../kernels/split/kernel.ts';
 import type { InstanceLoad } from '../load/load-report.ts';
 import { latencyQuantileMs } from './latency-quantile.ts';
@@ -143,7 +143,7 @@ export class ServiceInstances {
           memory: latest(memory, nowUnixMs),
         };
       });
-      const [cpu, memory] = [mean(instances.map((of) => of.cpu)), mean(instances.map((of) => of.memory))];
+      const [cpu, memory] = [meanOfKnown(instances.map((of) => of.cpu)), meanOfKnown(instances.map((of) => of.memory))];
       return { service, ...ratesOf(together, seconds), cpu, memory, instances };
     });
   }
@@ -172,11 +172,6 @@ function byText(a: string, b: string): number {
 
 function latest(measured: Measured | null, nowUnixMs: number): number | null {
   return measured && nowUnixMs - measured.atUnixMs <= LONGEST_SILENCE_MS ? measured.value : null;
-}
-
-function mean(values: readonly (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 function ratesOf(totals: Totals, seconds: number): Omit<ServiceRates, 'cpu' | 'memory'> {

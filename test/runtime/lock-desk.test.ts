@@ -20,7 +20,7 @@ function rig() {
   return {
     ask(id: string, wish: LockWish, expiresAt = 60_000) {
       const request: Request = { version: 1, id, member: `of ${id}`, at: nowMs, expiresAt, wish };
-      const { outcome, events } = desk.judge(state, request, wish);
+      const { outcome, events = [] } = desk.judge(state, request, wish);
       write(events);
       settle();
       return outcome;
