@@ -35,7 +35,7 @@ export async function createTopics({
   stdout,
   json,
 }: TopicsCommand & { readonly log: Log }): Promise<void> {
-  const { ensureFirstRing } = await import('../coordination/first-ring.ts');
+  const { ensureFirstRing } = await import('../coordination/ensure-first-ring.ts');
   const { createReferenceRing } = await import('../kernels/ring/reference.ts');
   const { createReferenceHash } = await import('../kernels/hash/reference.ts');
   const names = namesFor(config.prefix);

@@ -1,6 +1,6 @@
 /** The processor as a part of a process: waits for the ring, then works until it is closed. */
 import { followControlLog } from '../coordination/control-log.ts';
-import { requireSameRouting } from '../coordination/first-ring.ts';
+import { requireSameRouting } from '../coordination/same-routing.ts';
 import { type Processor, startProcessor } from '../pipeline/processor.ts';
 import { followRings } from '../pipeline/ring-source.ts';
 import { startMemberReporter } from './member-reporter.ts';

@@ -1,7 +1,7 @@
 /** The controller: watches the load, joins the election and, while it leads, does a leader's duty (`leader-duty.ts`). */
 import { followControlLog } from '../coordination/control-log.ts';
-import { requireSameRouting } from '../coordination/first-ring.ts';
 import { electLeader } from '../coordination/leader.ts';
+import { requireSameRouting } from '../coordination/same-routing.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import { LeaderDuty, type LeaderDutyOptions } from './leader-duty.ts';
 import { MemberWatch } from './member-watch.ts';

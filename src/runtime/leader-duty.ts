@@ -5,8 +5,9 @@
 import type { Config } from '../config.ts';
 import { type Condition, decide, type Verdict } from '../control/decide.ts';
 import { ringActiveEvent } from '../coordination/events.ts';
-import { firstRing, requireSameRouting } from '../coordination/first-ring.ts';
+import { firstRing } from '../coordination/first-ring.ts';
 import type { Leadership } from '../coordination/leader.ts';
+import { requireSameRouting } from '../coordination/same-routing.ts';
 import { readSnapshot, SNAPSHOT_EVENTS, snapshotRecord } from '../coordination/snapshot.ts';
 import { WeirError } from '../errors.ts';
 import type { CommitOutcome, KafkaPort } from '../kafka/port.ts';

@@ -1,12 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type ConfigInput, defaultConfig } from '../../src/config.ts';
-import { followControlLog } from '../../src/coordination/control-log.ts';
 import { decodeEvent, encodeEvent, type RingActive, ringActiveEvent, ringOf } from '../../src/coordination/events.ts';
-import { ensureFirstRing, firstRing, keyBytes, routingDiffers } from '../../src/coordination/first-ring.ts';
-import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
-import type { KafkaPort } from '../../src/kafka/port.ts';
-import type { Names } from '../../src/names.ts';
-import { createControlTopics, kernels, readAll, testConfig } from './cluster.ts';
+import { firstRing, keyBytes } from '../../src/coordination/first-ring.ts';
+import { kernels, testConfig } from './cluster.ts';
 
 const { hash, ring } = kernels;
 type Routing = NonNullable<ConfigInput['routing']>;
@@ -69,47 +65,5 @@ describe('the first ring epoch', () => {
       });
     expect(() => firstRing(to(2), ring, hash)).toThrow(/routing\.overrides\[1\].*keep one/);
     expect(firstRing(to(1), ring, hash).signals.traces.overrides.size).toBe(1);
-  });
-
-  it('names everything that the configuration says otherwise', () => {
-    const held = firstRing(testConfig(), ring, hash);
-    const configured = (routing: Routing) =>
-      routingDiffers(defaultConfig({ routing: { ...testConfig().routing, ...routing } }), held, hash);
-    expect(configured({})).toBeNull();
-    expect(configured({ traces: { key: 'service.name', shards: 4 }, logs: { shards: 5 } })).toBe(
-      'routing.traces.key is service.name, the ring epoch has trace_id; routing.logs.shards is 5, the ring epoch has 4',
-    );
-    expect(configured({ overrides: [{ signal: 'logs', key: 'x', shard: 0 }] })).toMatch(/overrides of logs/);
-    const later = { ...held, epoch: 2 };
-    expect(routingDiffers(defaultConfig({ routing: { vnodes: 8 } }), later, hash)).toBeNull();
-  });
-});
-
-describe('ensureFirstRing', () => {
-  let port: KafkaPort;
-  let names: Names;
-  beforeEach(async () => {
-    port = createMemoryKafka().connect();
-    names = await createControlTopics(port);
-  });
-  afterEach(() => port.close());
-
-  it('writes epoch 1 once, also when several call at once', async () => {
-    const config = testConfig();
-    const outcomes = await Promise.all([1, 2, 3].map(() => ensureFirstRing(port, names, config, kernels)));
-    expect(outcomes.filter((outcome) => outcome.kind === 'written')).toHaveLength(1);
-    expect((await ensureFirstRing(port, names, config, kernels)).kind).toBe('present');
-    expect(await readAll(port, names.control)).toHaveLength(1);
-    const log = await followControlLog(port, names);
-    expect(log.state.ring).toEqual(firstRing(config, ring, hash));
-    await log.close();
-  });
-
-  it('refuses a configuration that the ring epoch in the log does not fit', async () => {
-    await ensureFirstRing(port, names, testConfig(), kernels);
-    await expect(ensureFirstRing(port, names, configOf({ traces: { shards: 9 } }), kernels)).rejects.toMatchObject({
-      code: 'ROUTING_MISMATCH',
-      message: /under ring epoch 1 of weir\.control: routing\.traces\.shards is 9, the ring epoch has 4/,
-    });
   });
 });

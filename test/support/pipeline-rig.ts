@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import { type Config, type ConfigInput, defaultConfig } from '../../src/config.ts';
 import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
-import { ensureFirstRing } from '../../src/coordination/first-ring.ts';
+import { ensureFirstRing } from '../../src/coordination/ensure-first-ring.ts';
 import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { Headers, KafkaPort, Producer, Value } from '../../src/kafka/port.ts';
 import { type Kernels, loadKernels } from '../../src/kernels/index.ts';
