@@ -16,7 +16,7 @@ import type { Log } from '../log.ts';
 import type { Names } from '../names.ts';
 import { observe } from '../runtime/observe.ts';
 import { tailPartition } from '../runtime/partition-tail.ts';
-import { ownersOf } from '../runtime/ring-activation.ts';
+import { ownersOf } from '../runtime/ring-waiting.ts';
 import { SIGNALS } from '../signals.ts';
 import {
   type AcceptedDocument,

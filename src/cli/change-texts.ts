@@ -1,7 +1,7 @@
 /** A change of the ring that is in flight, and those that wait behind it, for people. */
 import type { RingChangeDocument, TopologyDocument } from '../api/documents.ts';
 import { wishText } from '../coordination/wishes.ts';
-import { waitingText } from '../runtime/ring-activation.ts';
+import { waitingText } from '../runtime/ring-waiting.ts';
 import { table } from './table.ts';
 
 export function changeText(change: RingChangeDocument): string {

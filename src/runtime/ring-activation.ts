@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import type { LedEvent, RingActive } from '../coordination/events.ts';
 import type { Leadership } from '../coordination/leader.ts';
-import { type RingAcks, readRingAcks, type WaitingPartition } from '../coordination/ring-acks.ts';
+import { type RingAcks, readRingAcks } from '../coordination/ring-acks.ts';
 import type { ProposedRing } from '../coordination/state.ts';
 import type { CommitOutcome, ProducerRecord } from '../kafka/port.ts';
 import type { Log } from '../log.ts';
@@ -10,6 +10,7 @@ import type { Metrics } from '../metrics.ts';
 import { type CarryOptions, carryItems } from './carry.ts';
 import { decisionRecord, findDecision } from './decision-records.ts';
 import type { LoadWindow } from './load-window.ts';
+import { ownersOf, waitingText } from './ring-waiting.ts';
 
 export interface RingActivationOptions extends CarryOptions {
   readonly config: Config;
@@ -142,21 +143,4 @@ interface Carrying {
   /** Of `stop` and of the leadership. Aborted: this run has ended, or is about to, without being done. */
   readonly signal: AbortSignal;
   done: NonNullable<RingActive['carried']> | null;
-}
-
-/** `topic/partition` -> who says in its load reports that it works on it. */
-export function ownersOf(window: LoadWindow, nowUnixMs: number): ReadonlyMap<string, string> {
-  return new Map(window.members(nowUnixMs).flatMap(({ id, partitions }) => partitions.map((at) => [at, id] as const)));
-}
-
-/** Partitions that a sentence names. */
-const MOST_NAMED = 5;
-
-export function waitingText(waiting: readonly WaitingPartition[], owners: ReadonlyMap<string, string>): string {
-  const named = waiting.slice(0, MOST_NAMED).map(({ topic, partition, ringEpoch }) => {
-    const owner = owners.get(`${topic}/${partition}`) ?? 'no processor reports to work on it';
-    return `${topic}/${partition} (${ringEpoch === null ? 'no offset yet' : `at ${ringEpoch}`}, ${owner})`;
-  });
-  const more = waiting.length > MOST_NAMED ? ` and ${waiting.length - MOST_NAMED} more` : '';
-  return `it waits for ${named.join(', ')}${more}`;
 }
