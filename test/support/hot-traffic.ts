@@ -3,12 +3,12 @@ import type { ConfigInput } from '../../src/config.ts';
 import { type Decision, decodeDecision, type HotKeyDecision } from '../../src/control/decision.ts';
 import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
-import { BY_TRACE_ID, type Override } from '../../src/kernels/split/kernel.ts';
+import type { Override } from '../../src/kernels/split/kernel.ts';
 import { readAll } from '../coordination/cluster.ts';
+import { hashOfTrace, shardOf } from './item-routes.ts';
 import { item, len, resource, resourceX, scope, text } from './otlp-pieces.ts';
 import { decodeItems } from './otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from './pipeline-rig.ts';
-import { slotOf } from './ring-census.ts';
 import { recordsOf } from './shard-census.ts';
 
 export const HOT = 'checkout';
@@ -90,11 +90,7 @@ export async function openHotTraffic(
     override: () => rig.control.state.ring!.signals.traces.overrides.get(hotHash),
     traces: (epoch) => rings.get(epoch)!.signals.traces,
     placeOf(epoch, { value, traceId }) {
-      const { slots, overrides } = traffic.traces(epoch);
-      const hash = hashOf(value);
-      const override = overrides.get(hash);
-      if (override === BY_TRACE_ID) return slots[slotOf(traceId, 16)]!;
-      return override ?? slots[Number(hash >> 48n)]!;
+      return shardOf(traffic.traces(epoch), { keyHash: hashOf(value), traceHash: hashOfTrace(traceId) });
     },
     async send(hot, enough) {
       for (; !enough(); partition = 1 - partition) {

@@ -11,7 +11,7 @@ export interface ItemRoute {
 }
 
 const hash = createReferenceHash();
-const hashOfTrace = (traceId: string) => hash.xxh64(Buffer.from(traceId, 'hex'));
+export const hashOfTrace = (traceId: string) => hash.xxh64(Buffer.from(traceId, 'hex'));
 
 export const slotOf = (traceId: string, slotBits: SignalRing['slotBits']) =>
   slotOfHash({ slotBits }, hashOfTrace(traceId));
