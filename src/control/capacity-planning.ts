@@ -19,7 +19,7 @@ export interface CapacityState {
   readonly view: SignalView;
   readonly windowMs: number;
   readonly pastMoves: readonly PastMoves[];
-  /** By shard id: Unix ms at which it came to be, was split or took in another. */
+  /** By shard id: Unix ms at which it came to be, or gave slots to one that did. */
   readonly reshapedAt: ReadonlyMap<number, number>;
   /** What the signal's slot moves would be now. */
   readonly rebalance: RebalanceProposal | null;

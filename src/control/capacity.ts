@@ -7,8 +7,8 @@
  * | under-capacity | two shards' load <= half of what one of them can carry, and all that is left would be half full at most | merge: the lightest is shared out among the others |
  *
  * Slot moves come before a split: they can help as long as all shards at `targetRatio` times their fair share are below their capacity (`rebalance.ts`).
- * What keeps a plan from being followed by its contrary: between a merge and a split the load has to double; a shard that was changed
- * within `holdMs` is not merged; nor is one whose slots came from another within `rebalance.holdMs`, as they might go back; and nothing is
+ * What keeps a plan from being followed by its contrary: between a merge and a split the load has to double; a shard that came to
+ * be or gave to one that did within `holdMs` is not merged; nor is one whose slots came from another within `rebalance.holdMs`, as they might go back; and nothing is
  * judged by what was measured before the last change (`decide.ts`).
  *
  * A shard that an override leads to is not merged: a key has it for itself. A signal with next to no load is not merged either: that is

@@ -31,10 +31,10 @@ export function pastShardsOf(changes: readonly PastChange[]): DecideState['pastS
       const ofSignal = change[signal];
       if (!ofSignal) continue;
       changedAt = activeAt;
-      const { added, retired, moves } = ofSignal;
-      // Slot moves leave the shards what they were, and so does what takes a change back.
-      if (added.length + retired.length === 0 || abandons !== null) continue;
-      for (const id of [...added.map((shard) => shard.id), ...moves.flatMap(({ from, to }) => [from, to])])
+      const { added, moves } = ofSignal;
+      // What takes a change back leaves the shards what they were; moves without a new shard, a retired one's among them, nearly so.
+      if (added.length === 0 || abandons !== null) continue;
+      for (const id of [...added.map((shard) => shard.id), ...moves.map(({ from }) => from)])
         reshapedAt.set(id, activeAt);
     }
     return { changedAt, reshapedAt };

@@ -89,7 +89,7 @@ const capacity = z
       .int()
       .min(0)
       .default(900_000)
-      .describe('a shard that came to be, or gave or took slots as another came or went, is not merged for this'),
+      .describe('a shard that came to be, or gave slots to one that did, is not merged for this'),
     cooldownMs: positive(60_000).describe('after such a decision a signal is neither split nor merged for this'),
   })
   .superRefine((value, context) => {
