@@ -18,7 +18,10 @@ import { namesFor } from '../../src/names.ts';
 import { ensureTopics } from '../../src/topics.ts';
 import { instanceLoad, report as reportUntil, shardLoad } from '../load/reports.ts';
 
-const config = defaultConfig({ prefix: 'v.', topics: { ingestPartitions: 2 }, routing: { traces: { shards: 4 } } });
+const config = defaultConfig({
+  ...{ prefix: 'v.', topics: { ingestPartitions: 2 }, routing: { traces: { shards: 4 } } },
+  control: { rebalance: { minBytesPerSecond: 10_000 } },
+});
 const names = namesFor('v.');
 const log = createLog({ level: 'silent' });
 const NOW = 1_800_000_000_000;

@@ -9,7 +9,13 @@ import { createReferenceScore } from '../../src/kernels/score/reference.ts';
 
 const KB = 1_000;
 const NOW = 1_000_000_000;
-const { capacity, rebalance, ring: ringPolicy } = defaultConfig().control;
+const {
+  capacity,
+  rebalance,
+  ring: ringPolicy,
+} = defaultConfig({
+  control: { rebalance: { minBytesPerSecond: 10_000 } },
+}).control;
 /** A shard of weight 1 can carry 100 KB/s. */
 const policy = {
   rebalance,

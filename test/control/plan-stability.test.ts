@@ -22,7 +22,7 @@ const { control } = defaultConfig({
       ...{ apply: true, bytesPerSecond: UNIT, minShards: 2, maxShards: 12 },
       ...{ splitAfterMs: 30_000, mergeAfterMs: 60_000, holdMs: 600_000 },
     },
-    rebalance: { churnSlots: 256 },
+    rebalance: { churnSlots: 256, minBytesPerSecond: 10_000 },
   },
 });
 const FIRST_SHARDS = 4;

@@ -86,8 +86,8 @@ describe('the rebalance of a signal', () => {
 
   it('leaves a signal with too little load alone', () => {
     const two = ring(2);
-    expect(wish(two, view(two, { 0: 9_999 }))).toBeNull();
-    expect(wish(two, view(two, { 0: 10_000 }))).not.toBeNull();
+    expect(wish(two, view(two, { 0: 99_999 }))).toBeNull();
+    expect(wish(two, view(two, { 0: 100_000 }))).not.toBeNull();
     expect(wish(ring(1), view(ring(1), { 0: 1e9 }))).toBeNull();
     expect(wish(two, view(two, {}))).toBeNull();
   });

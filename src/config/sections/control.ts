@@ -52,7 +52,11 @@ const rebalance = z
       .describe(
         'moves that leave the hottest shard above what it was before, by this share, are taken back after a load window',
       ),
-    minBytesPerSecond: z.number().min(0).default(10_000).describe('a signal below this is left alone'),
+    minBytesPerSecond: z
+      .number()
+      .min(0)
+      .default(100_000)
+      .describe('a signal below this is left alone: what makes a shard hot there is chance'),
     cooldownMs: positive(60_000).describe('after a decision a signal is left alone for this'),
   })
   .superRefine((value, context) => {
