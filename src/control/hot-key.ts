@@ -14,7 +14,7 @@
 
 import { type SignalRing, slotOf } from '../coordination/ring-epoch.ts';
 import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
-import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
+import { BY_TRACE_ID, MAX_OVERRIDES } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
 import { churnLeft, keysChangedWithin } from './churn.ts';
 import type { HotKeyProposal, Reason } from './decision.ts';
@@ -25,8 +25,6 @@ import { ownedSlotsOfEach } from './shard-slots.ts';
 
 /** Of a fair share: below it a key can be among others again without making their shard hot. */
 const COOL_SHARE = 0.5;
-/** What the kernel's table holds. */
-const MAX_OVERRIDES = 1_024;
 
 export interface HotKeyState {
   readonly signal: Signal;

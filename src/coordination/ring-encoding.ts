@@ -4,6 +4,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import { WeirError } from '../errors.ts';
 import { hashOfText, hashText } from '../kernels/hash/kernel.ts';
+import { MAX_OVERRIDES } from '../kernels/split/kernel.ts';
 import { bySignal, type Signal } from '../signals.ts';
 import { overrideSchema, shardSchema } from './ring-change.ts';
 import { type RingEpoch, type SignalRing, slotOwners, UNTOUCHED } from './ring-epoch.ts';
@@ -16,7 +17,7 @@ const signalRing = z.object({
   /** Owner of each slot: base64 of deflate-raw of u16 LE. Runs of a shard make it small: 256 shards on 2^18 slots take about 450 KB. */
   slotTable: z.string(),
   /** 16 hex digits of XXH64 of the key. */
-  overrides: z.array(overrideSchema).max(1_024),
+  overrides: z.array(overrideSchema).max(MAX_OVERRIDES),
 });
 
 export const signalRingsSchema = z.object({ traces: signalRing, metrics: signalRing, logs: signalRing });

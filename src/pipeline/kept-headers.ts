@@ -3,9 +3,8 @@
  * their values within a poll; the kernel keeps the groups apart.
  */
 import type { Headers, Poll } from '../kafka/port.ts';
+import { MAX_GROUPS } from '../kernels/split/kernel.ts';
 
-/** The kernel's limit for one call. */
-export const MAX_GROUPS = 64;
 /**
  * Bytes of a combination that shares a call with others. What the largest takes is missing to the shard records of the
  * whole call, so one record with a header of megabytes would bury all records around it.

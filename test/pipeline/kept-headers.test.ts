@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Headers, Poll } from '../../src/kafka/port.ts';
-import { groupByKeptHeaders, MAX_GROUPS } from '../../src/pipeline/kept-headers.ts';
+import { MAX_GROUPS } from '../../src/kernels/split/kernel.ts';
+import { groupByKeptHeaders } from '../../src/pipeline/kept-headers.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

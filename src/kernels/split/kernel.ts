@@ -47,7 +47,7 @@ export interface Routing {
   /** Owner of each slot: a shard index below `shardCount`. */
   readonly slots: Uint16Array;
   readonly shardCount: number;
-  /** By key hash, before the slot table. At most 1,024. */
+  /** By key hash, before the slot table. At most MAX_OVERRIDES. */
   readonly overrides: ReadonlyMap<bigint, Override>;
 }
 
@@ -123,6 +123,11 @@ export const CALL_BOUNDS = {
   /** A shard index is below this. */
   shards: 4_096,
 } as const;
+
+/** Of a routing. */
+export const MAX_OVERRIDES = 1_024;
+/** Of a call: `groups` are below it. */
+export const MAX_GROUPS = 64;
 
 export interface SplitLimits {
   /** Most bytes of one output value. */

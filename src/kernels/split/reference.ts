@@ -3,10 +3,10 @@
  * paper, and only then do outputs and aggregates change, so a refused record leaves no trace.
  */
 import type { Signal } from '../../signals.ts';
+import { checkRouting } from './check-routing.ts';
 import {
-  BY_TRACE_ID,
   CALL_BOUNDS,
-  type Override,
+  MAX_GROUPS,
   RECORD_STATUS,
   type RecordStatus,
   type Routing,
@@ -29,8 +29,6 @@ import {
   walkRequest,
 } from './reference-walk.ts';
 
-const MAX_OVERRIDES = 1_024;
-const GROUPS = 64;
 /** Most that the tag and length around a resource or scope take. */
 const FRAME_BYTES = 6;
 
@@ -85,24 +83,11 @@ export function createReferenceSplit(): SplitKernel {
   };
 }
 
-function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void {
-  if (slots.length !== 2 ** slotBits) throw new RangeError(`${slots.length} slots, but 2^${slotBits} were announced`);
-  if (!(shardCount >= 1 && shardCount <= CALL_BOUNDS.shards)) {
-    throw new RangeError(`${shardCount} shards, but there may be 1 to ${CALL_BOUNDS.shards}`);
-  }
-  if (overrides.size > MAX_OVERRIDES) {
-    throw new RangeError(`${overrides.size} overrides, but there may be ${MAX_OVERRIDES}`);
-  }
-  const isBeyond = (to: Override) => to !== BY_TRACE_ID && to >= shardCount;
-  const beyond = slots.find(isBeyond) ?? [...overrides.values()].find(isBeyond);
-  if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
-}
-
 function checkGroups({ values, groups }: SplitInput): void {
   if (!groups) return;
   if (groups.length < values.length) throw new RangeError(`${values.length} values, but ${groups.length} groups`);
-  const beyond = groups.findIndex((group) => group >= GROUPS);
-  if (beyond >= 0) throw new RangeError(`record ${beyond} is of group ${groups[beyond]}, but there are ${GROUPS}`);
+  const beyond = groups.findIndex((group) => group >= MAX_GROUPS);
+  if (beyond >= 0) throw new RangeError(`record ${beyond} is of group ${groups[beyond]}, but there are ${MAX_GROUPS}`);
 }
 
 function splitPoll(

@@ -3,9 +3,8 @@
  * lengths the plan writes, and whose addresses the copy.
  */
 import type { KernelHost } from '../host.ts';
-import { CALL_BOUNDS, type SplitInput } from './kernel.ts';
+import { CALL_BOUNDS, MAX_GROUPS, type SplitInput } from './kernel.ts';
 
-export const GROUPS = 64;
 /** Fields of a row of RECORDS, u32: address, bytes, group, status. */
 export const RECORD_WORDS = 4;
 const NULL_VALUE = 0xffffffff;
@@ -71,7 +70,7 @@ export function copyIn(host: KernelHost, { values, groups }: SplitInput, plan: C
   let word = exports.RECORDS.value / 4;
   for (let record = 0; record < plan.records; record++, word += RECORD_WORDS) {
     const group = groups ? groups[record]! : 0;
-    if (group >= GROUPS) throw new RangeError(`record ${record} is of group ${group}, but there are ${GROUPS}`);
+    if (group >= MAX_GROUPS) throw new RangeError(`record ${record} is of group ${group}, but there are ${MAX_GROUPS}`);
     u32[word + 2] = group;
     if (plan.piece && !plan.own) {
       if (u32[word + 1]! > 0) u32[word]! += moved;

@@ -11,13 +11,14 @@
  */
 import { SIGNALS, type Signal } from '../../signals.ts';
 import type { KernelHost } from '../host.ts';
+import { checkRouting } from './check-routing.ts';
 import { type Extent, Extents } from './extents.ts';
 import {
   BY_TRACE_ID,
   CALL_BOUNDS,
   FAULT_REASONS,
   type KeySelector,
-  type Override,
+  MAX_GROUPS,
   RECORD_STATUS,
   type RecordStatus,
   type Routing,
@@ -30,7 +31,7 @@ import {
   type Validation,
 } from './kernel.ts';
 import { InstanceNames, readAggregates } from './wasm-aggregates.ts';
-import { type CopyPlan, copyIn, copyPlan, GROUPS, RECORD_WORDS } from './wasm-input.ts';
+import { type CopyPlan, copyIn, copyPlan, RECORD_WORDS } from './wasm-input.ts';
 
 export interface WasmSplitOptions {
   /** Fills released outputs with 0xDB, so that a test sees who still reads them. */
@@ -119,7 +120,11 @@ class WasmSplit implements SplitKernel {
   }
 
   split(signal: Signal, input: SplitInput, limits: SplitLimits, routing?: Routing): Promise<SplitResult> {
-    const result = this.#turn.then(() => this.#split(signal, input, limits, routing));
+    return this.#inTurn(() => this.#split(signal, input, limits, routing));
+  }
+
+  #inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(call);
     // The caller gets the error; whoever is next in line only waits for the end.
     const ended = () => undefined;
     this.#turn = result.then(ended, ended);
@@ -149,10 +154,7 @@ class WasmSplit implements SplitKernel {
   }
 
   validate(signal: Signal, request: Uint8Array): Promise<Validation> {
-    const validation = this.#turn.then(() => this.#validate(signal, request));
-    const ended = () => undefined;
-    this.#turn = validation.then(ended, ended);
-    return validation;
+    return this.#inTurn(() => this.#validate(signal, request));
   }
 
   async #validate(signal: Signal, request: Uint8Array): Promise<Validation> {
@@ -283,18 +285,6 @@ class WasmSplit implements SplitKernel {
   }
 }
 
-function checkRouting({ slots, slotBits, shardCount, overrides }: Routing): void {
-  if (slots.length !== 2 ** slotBits) throw new RangeError(`${slots.length} slots, but 2^${slotBits} were announced`);
-  if (!(shardCount >= 1 && shardCount <= CALL_BOUNDS.shards)) {
-    throw new RangeError(`${shardCount} shards, but there may be 1 to ${CALL_BOUNDS.shards}`);
-  }
-  if (overrides.size > 1_024) throw new RangeError(`${overrides.size} overrides, but there may be 1024`);
-  // The kernel does not check again: an owner beyond the shards would write outside the tables.
-  let beyond: Override | undefined = [...overrides.values()].find((to) => to !== BY_TRACE_ID && !(to < shardCount));
-  for (let slot = 0; slot < slots.length; slot++) if (slots[slot]! >= shardCount) beyond = slots[slot]!;
-  if (beyond !== undefined) throw new RangeError(`a slot or override belongs to shard ${beyond} of ${shardCount}`);
-}
-
 function tooLarge(): SplitResult {
   return {
     taken: 1,
@@ -313,8 +303,8 @@ function tooLarge(): SplitResult {
 function sortTouched(host: KernelHost, shardCount: number): void {
   const lists = new Uint32Array(host.u8.buffer, host.exports.TOUCHED.value, host.exports.touchedLists());
   if (lists.length < 2) return;
-  const keys = lists.map((list) => (list % shardCount) * GROUPS + Math.floor(list / shardCount)).sort();
+  const keys = lists.map((list) => (list % shardCount) * MAX_GROUPS + Math.floor(list / shardCount)).sort();
   for (let i = 0; i < keys.length; i++) {
-    lists[i] = (keys[i]! % GROUPS) * shardCount + Math.floor(keys[i]! / GROUPS);
+    lists[i] = (keys[i]! % MAX_GROUPS) * shardCount + Math.floor(keys[i]! / MAX_GROUPS);
   }
 }
