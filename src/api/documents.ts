@@ -46,9 +46,9 @@ export interface RingChangeDocument {
   readonly signals: readonly {
     readonly signal: Signal;
     readonly slotsMoved: number;
-    /** Shard ids. */
-    readonly added: readonly number[];
-    readonly retired: readonly number[];
+    /** Names of shards. */
+    readonly added: readonly string[];
+    readonly retired: readonly string[];
   }[];
   /** Input partitions; it becomes active when all of them have adopted it. */
   readonly partitions: number;

@@ -13,7 +13,7 @@ import { SIGNALS, type Signal } from '../signals.ts';
 import type { DestinationDocument, RingChangeDocument, RouteDocument, WaitingChangeDocument } from './documents.ts';
 
 export function ringChangeDocument(
-  { ring, abandons, change, at, reason }: ProposedRing,
+  { ring, abandons, before, change, at, reason }: ProposedRing,
   { partitions, waiting }: RingAcks,
   owners: ReadonlyMap<string, string>,
   { ackTimeoutMs, nowUnixMs }: { readonly ackTimeoutMs: number; readonly nowUnixMs: number },
@@ -28,7 +28,8 @@ export function ringChangeDocument(
       const of = change[signal];
       if (!of) return [];
       const slotsMoved = of.moves.reduce((sum, move) => sum + slotCount(move), 0);
-      return [{ signal, slotsMoved, added: of.added.map(({ id }) => id), retired: of.retired }];
+      const nameOf = (id: number) => before.signals[signal].shards.find((shard) => shard.id === id)!.name;
+      return [{ signal, slotsMoved, added: of.added.map(({ name }) => name), retired: of.retired.map(nameOf) }];
     }),
     partitions,
     waitingFor: waiting.map((of) => ({ ...of, member: owners.get(`${of.topic}/${of.partition}`) ?? null })),

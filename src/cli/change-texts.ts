@@ -1,7 +1,7 @@
 /** A change of the ring that is in flight, and those that wait behind it, for people. */
 import type { RingChangeDocument, TopologyDocument } from '../api/documents.ts';
 import { wishText } from '../coordination/wishes.ts';
-import { waitingText } from '../runtime/ring-waiting.ts';
+import { waitingText, wayOutText } from '../runtime/ring-waiting.ts';
 import { table } from './table.ts';
 
 export function changeText(change: RingChangeDocument): string {
@@ -28,13 +28,6 @@ export function changeWaits({ waitingFor }: Pick<RingChangeDocument, 'waitingFor
     waitingFor.flatMap(({ topic, partition, member }) => (member ? [[`${topic}/${partition}`, member]] : [])),
   );
   return waitingText(waitingFor, owners);
-}
-
-/** What an operator can do about one that is stuck. */
-export function wayOutText({ abandons, waitingFor }: Pick<RingChangeDocument, 'abandons' | 'waitingFor'>): string {
-  if (waitingFor.length === 0) return '`weir shards abandon` ends the copying: what is left stays where it is';
-  if (abandons === null) return 'See to those processors, or take the change back with `weir shards abandon`';
-  return `See to those processors: this takes ring epoch ${abandons} back, and cannot itself be taken back`;
 }
 
 export function waitingChangesText(waiting: TopologyDocument['waiting']): string {

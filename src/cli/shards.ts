@@ -10,8 +10,9 @@ import { WeirError } from '../errors.ts';
 import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
+import { wayOutText } from '../runtime/ring-waiting.ts';
 import type { Signal } from '../signals.ts';
-import { changeWaits, wayOutText } from './change-texts.ts';
+import { changeWaits } from './change-texts.ts';
 import { shardText } from './shard-texts.ts';
 
 interface ShardsCommand {

@@ -10,7 +10,7 @@ import type { Metrics } from '../metrics.ts';
 import { type CarryOptions, carryItems } from './carry.ts';
 import { decisionRecord, findDecision } from './decision-records.ts';
 import type { LoadWindow } from './load-window.ts';
-import { ownersOf, waitingText } from './ring-waiting.ts';
+import { ownersOf, waitingText, wayOutText } from './ring-waiting.ts';
 
 export interface RingActivationOptions extends CarryOptions {
   readonly config: Config;
@@ -104,19 +104,16 @@ export class RingActivation {
     return 'under way';
   }
 
-  #sayStuck({ ring: { epoch }, at }: ProposedRing, { partitions, waiting }: RingAcks): void {
+  #sayStuck({ ring: { epoch }, abandons, at }: ProposedRing, { partitions, waiting }: RingAcks): void {
     const { config, log, now } = this.#options;
     const { ackTimeoutMs } = config.control.ring;
     if (now() - Math.max(at, this.#saidAt) < ackTimeoutMs) return;
     this.#saidAt = now();
     const owners = ownersOf(this.#options.window, now());
-    const why =
-      waiting.length > 0
-        ? `${waitingText(waiting, owners)}. See to those processors, or take it back with \`weir shards abandon\``
-        : 'what goes with it is still being copied. `weir shards abandon` leaves the rest where it is';
+    const why = waiting.length > 0 ? waitingText(waiting, owners) : 'what goes with it is still being copied';
     log.warn(
       { ringEpoch: epoch, waiting: waiting.length, partitions },
-      `ring epoch ${epoch} is not active after ${Math.round((now() - at) / 1_000)} s: ${why}`,
+      `ring epoch ${epoch} is not active after ${Math.round((now() - at) / 1_000)} s: ${why}. ${wayOutText({ abandons, waitingFor: waiting })}`,
     );
   }
 

@@ -18,3 +18,16 @@ export function waitingText(waiting: readonly WaitingPartition[], owners: Readon
   const more = waiting.length > MOST_NAMED ? ` and ${waiting.length - MOST_NAMED} more` : '';
   return `it waits for ${named.join(', ')}${more}`;
 }
+
+/** What an operator can do about one that is stuck. `abandons`: as in the proposal. */
+export function wayOutText({
+  abandons,
+  waitingFor,
+}: {
+  readonly abandons: number | null;
+  readonly waitingFor: readonly unknown[];
+}): string {
+  if (waitingFor.length === 0) return '`weir shards abandon` ends the copying: what is left stays where it is';
+  if (abandons === null) return 'See to those processors, or take the change back with `weir shards abandon`';
+  return `See to those processors: this takes ring epoch ${abandons} back, and cannot itself be taken back`;
+}

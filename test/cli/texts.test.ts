@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changeText, wayOutText } from '../../src/cli/change-texts.ts';
+import { changeText } from '../../src/cli/change-texts.ts';
 import { describeError } from '../../src/cli/exit.ts';
 import { decisionsText, lagText, locksText, membersText, ringText } from '../../src/cli/inspect.ts';
 import { aheadText, routeText } from '../../src/cli/shards.ts';
@@ -71,7 +71,7 @@ describe('weir inspect', () => {
         stuck: false,
         reason: 'half of shard logs-0001 goes to the new shard logs-0016',
         proposedAt: '2026-01-01T00:01:00.000Z',
-        signals: [{ signal: 'logs', slotsMoved: 2_048, added: [16], retired: [] }],
+        signals: [{ signal: 'logs', slotsMoved: 2_048, added: ['logs-0016'], retired: [] }],
         partitions: 36,
         waitingFor: [
           { topic: 'otlp_logs', partition: 3, ringEpoch: 2, member: 'p-1' },
@@ -90,7 +90,7 @@ describe('weir inspect', () => {
     );
     expect(text).toContain(
       'Ring epoch 3 is in flight since 2026-01-01T00:01:00.000Z: half of shard logs-0001 goes to the new shard logs-0016.\n' +
-        '  logs: 2048 slots move, new shards 16\n' +
+        '  logs: 2048 slots move, new shards logs-0016\n' +
         '  34 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2, p-1), ' +
         'otlp_logs/4 (no offset yet, no processor reports to work on it)\n',
     );
@@ -240,9 +240,9 @@ describe('a change that is stuck', () => {
   });
 
   it('can be ended while it copies, and cannot be taken back where it takes another back', () => {
-    expect(wayOutText({ ...change, waitingFor: [] })).toContain('`weir shards abandon` ends the copying');
-    expect(wayOutText({ ...change, abandons: 2 })).toBe(
-      'See to those processors: this takes ring epoch 2 back, and cannot itself be taken back',
+    expect(changeText({ ...change, waitingFor: [] })).toContain('  `weir shards abandon` ends the copying');
+    expect(changeText({ ...change, abandons: 2 })).toContain(
+      '  See to those processors: this takes ring epoch 2 back, and cannot itself be taken back.\n',
     );
   });
 });

@@ -72,7 +72,7 @@ it('says of a proposal that is stuck which partitions it waits for and who works
       msg:
         `ring epoch 2 is not active after ${seconds} s: it waits for otlp_spans/0 (no offset yet, process-1), ` +
         'otlp_metrics/0 (no offset yet, no processor reports to work on it), otlp_logs/0 (no offset yet, no processor reports to work on it). ' +
-        'See to those processors, or take it back with `weir shards abandon`',
+        'See to those processors, or take the change back with `weir shards abandon`',
     })),
   );
   await port.close();
