@@ -11,8 +11,8 @@ import { brokerAddresses, linkSettings } from '../../src/kafka/kafkajs/connectio
 import { fetchRequest } from '../../src/kafka/kafkajs/fetch-request.ts';
 import { type Frame, FramePool } from '../../src/kafka/kafkajs/frame-pool.ts';
 import { Links } from '../../src/kafka/kafkajs/links.ts';
+import { encodeHeaders } from '../../src/kafka/kafkajs/outgoing-batch.ts';
 import { produceOnce } from '../../src/kafka/kafkajs/produce.ts';
-import { encodeHeaders } from '../../src/kafka/kafkajs/record-batch.ts';
 import { openSink } from '../../src/kafka/kafkajs/sink.ts';
 import { loadKernels } from '../../src/kernels/index.ts';
 import { RECORD_STATUS } from '../../src/kernels/split/kernel.ts';

@@ -1,7 +1,7 @@
 /**
  * Uncompressed record batches, looked at no more than must be to pass their values on: no checksum, no control batches, no headers.
- * The layout is in src/kafka/kafkajs/record-batch.ts.
  */
+import { AT, COUNTED_FROM, HEADER_BYTES } from '../../src/kafka/kafkajs/record-batch.ts';
 
 export interface RawBatches {
   /** Those that are whole; one that is cut off at the end is left for the next fetch. */
@@ -11,15 +11,13 @@ export interface RawBatches {
   readonly nextOffset: number;
 }
 
-const HEADER_BYTES = 61;
-
 export function wholeBatches(bytes: Buffer, position: number): RawBatches {
   let [at, records, nextOffset] = [0, 0, position];
   while (at + HEADER_BYTES <= bytes.length) {
     const end = endOf(bytes, at);
     if (end > bytes.length) break;
-    nextOffset = Number(bytes.readBigInt64BE(at)) + bytes.readInt32BE(at + 23) + 1;
-    records += bytes.readInt32BE(at + 57);
+    nextOffset = Number(bytes.readBigInt64BE(at)) + bytes.readInt32BE(at + AT.lastOffsetDelta) + 1;
+    records += bytes.readInt32BE(at + AT.records);
     at = end;
   }
   return { bytes: bytes.subarray(0, at), records, nextOffset };
@@ -39,7 +37,7 @@ export function valuesOf({ bytes }: RawBatches): Buffer[] {
   };
   for (let batch = 0; batch < bytes.length; batch = endOf(bytes, batch)) {
     at = batch + HEADER_BYTES;
-    for (let left = bytes.readInt32BE(batch + 57); left > 0; left--) {
+    for (let left = bytes.readInt32BE(batch + AT.records); left > 0; left--) {
       const length = varint();
       const end = at + length;
       // Attributes; the timestamp's delta, which may have more than 32 bits; the offset's.
@@ -56,4 +54,4 @@ export function valuesOf({ bytes }: RawBatches): Buffer[] {
   return values;
 }
 
-const endOf = (bytes: Buffer, batch: number) => batch + 12 + bytes.readInt32BE(batch + 8);
+const endOf = (bytes: Buffer, batch: number) => batch + COUNTED_FROM + bytes.readInt32BE(batch + AT.length);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { valuesOf, wholeBatches } from '../../bench/pipeline/raw-batches.ts';
-import { encodeHeaders, type OutgoingRecord, writeBatch } from '../../src/kafka/kafkajs/record-batch.ts';
+import { encodeHeaders, type OutgoingRecord, writeBatch } from '../../src/kafka/kafkajs/outgoing-batch.ts';
 import { RequestWriter } from '../../src/kafka/kafkajs/request-writer.ts';
 
 const NOBODY = { producerId: -1n, producerEpoch: -1 };

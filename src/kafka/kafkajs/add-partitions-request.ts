@@ -7,7 +7,7 @@
  */
 import type { TopicPartition } from '../port.ts';
 import type { Protocol } from './internals.ts';
-import type { ProducerIdentity } from './record-batch.ts';
+import type { ProducerIdentity } from './outgoing-batch.ts';
 import { RequestWriter } from './request-writer.ts';
 
 export interface AddedPartition extends TopicPartition {

@@ -1,5 +1,6 @@
 /** A record batch that cannot be read: how that is thrown, and what can still be told of it. Its format is in `record-batch.ts`. */
 import type { CorruptBatch } from '../port.ts';
+import { AT, COUNTED_FROM, HEADER_BYTES } from './record-batch.ts';
 
 export class UnreadableBatch extends Error {
   readonly why: CorruptBatch['cause'];
@@ -11,12 +12,9 @@ export class UnreadableBatch extends Error {
   }
 }
 
-const HEADER_BYTES = 61;
-const LENGTH_FROM = 12;
-
 /** `at` is where it begins in `bytes`, `position` the first offset that is wanted of it. */
 export function corruptBatch(fault: UnreadableBatch, bytes: Buffer, at: number, position: number): CorruptBatch {
-  const length = bytes.length - at >= LENGTH_FROM ? LENGTH_FROM + bytes.readInt32BE(at + 8) : 0;
+  const length = bytes.length - at >= COUNTED_FROM ? COUNTED_FROM + bytes.readInt32BE(at + AT.length) : 0;
   const end = length >= HEADER_BYTES && at + length <= bytes.length ? at + length : null;
   const next = end === null ? null : nextOffsetOf(bytes, at, end, position);
   return {
@@ -34,8 +32,8 @@ export function corruptBatch(fault: UnreadableBatch, bytes: Buffer, at: number, 
  */
 function nextOffsetOf(bytes: Buffer, at: number, end: number, position: number): number | null {
   const baseOffset = Number(bytes.readBigInt64BE(at));
-  const lastOffset = baseOffset + bytes.readInt32BE(at + 23);
-  const records = bytes.readInt32BE(at + 57);
+  const lastOffset = baseOffset + bytes.readInt32BE(at + AT.lastOffsetDelta);
+  const records = bytes.readInt32BE(at + AT.records);
   if (baseOffset <= position && position <= lastOffset && records === lastOffset - baseOffset + 1)
     return lastOffset + 1;
   if (end + HEADER_BYTES > bytes.length) return null;

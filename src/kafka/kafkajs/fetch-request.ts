@@ -6,8 +6,8 @@
  * preferred_read_replica int32, records bytes]]
  */
 import { createRequire } from 'node:module';
+import type { AbortedTransaction } from './fetched-records.ts';
 import type { Encoder, Protocol } from './internals.ts';
-import type { AbortedTransaction } from './record-batch.ts';
 
 export interface FetchRequest {
   readonly isolation: 'read_committed' | 'read_uncommitted';

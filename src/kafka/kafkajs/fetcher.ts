@@ -10,13 +10,13 @@ import type { ClusterView } from './cluster.ts';
 import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
 import { fetchInto } from './fetch.ts';
 import type { FetchAnswer, FetchedPartition, FetchRequest } from './fetch-request.ts';
+import { FetchedRecords } from './fetched-records.ts';
 import { type Frame, FramePool } from './frame-pool.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
 import { type LogEnd, listOffsets } from './offsets.ts';
 import { asError, BrokerError, ConnectionFault, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
 import { FetchReader } from './reader.ts';
-import { FetchedRecords } from './record-batch.ts';
 
 const LONG_WAIT_MS = 500;
 const SHORT_WAIT_MS = 20;

@@ -1,5 +1,5 @@
 import type { Headers, Poll, Value } from '../port.ts';
-import type { FetchedRecords } from './record-batch.ts';
+import type { FetchedRecords } from './fetched-records.ts';
 
 /** Part of the records of one fetch, as a lease. */
 export class LeasedPoll implements Poll {

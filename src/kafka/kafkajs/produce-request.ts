@@ -8,7 +8,7 @@
  */
 import type { Compression } from './compression.ts';
 import type { Protocol } from './internals.ts';
-import { type OutgoingRecord, type ProducerIdentity, writeBatch } from './record-batch.ts';
+import { type OutgoingRecord, type ProducerIdentity, writeBatch } from './outgoing-batch.ts';
 import { RequestWriter } from './request-writer.ts';
 
 export interface OutgoingBatch {

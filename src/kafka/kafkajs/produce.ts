@@ -8,8 +8,8 @@ import type { Compression } from './compression.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
 import { asError, BrokerError, ConnectionFault, ErrorCode } from './outcomes.ts';
+import { type OutgoingRecord, type ProducerIdentity, recordBytes } from './outgoing-batch.ts';
 import { type OutgoingBatch, produceRequest } from './produce-request.ts';
-import { type OutgoingRecord, type ProducerIdentity, recordBytes } from './record-batch.ts';
 
 /**
  * Records that share a batch, whose size `max.message.bytes` limits, stay below Kafka's default for it (1,048,588). A

@@ -13,9 +13,9 @@ import type { Compression } from './compression.ts';
 import { requestOf } from './internals.ts';
 import type { Links } from './links.ts';
 import { asError, check, denied, faultOf, isPassing } from './outcomes.ts';
+import { encodeHeaders, type OutgoingRecord, type ProducerIdentity } from './outgoing-batch.ts';
 import { type BatchResult, cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
-import { encodeHeaders, type OutgoingRecord, type ProducerIdentity } from './record-batch.ts';
 import { retry } from './retry.ts';
 
 const DEFAULT_DELIVERY_TIMEOUT_MS = 30_000;

@@ -1,7 +1,7 @@
 import type { CorruptBatch, FetchOptions, PartitionReader, PollOutcome, TopicPartition } from '../port.ts';
+import type { FetchedRecords } from './fetched-records.ts';
 import type { Fetcher } from './fetcher.ts';
 import { LeasedPoll } from './poll.ts';
-import type { FetchedRecords } from './record-batch.ts';
 
 const DEFAULT_POLL_RECORDS = 512;
 const DEFAULT_POLL_BYTES = 8_000_000;

@@ -1,10 +1,10 @@
 import type { TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { fetchInto } from './fetch.ts';
+import { FetchedRecords } from './fetched-records.ts';
 import { FramePool } from './frame-pool.ts';
 import type { Links } from './links.ts';
 import { BrokerError, ConnectionFault } from './outcomes.ts';
-import { FetchedRecords } from './record-batch.ts';
 
 /** So many offsets or fewer are counted by reading them; beyond, every offset counts as a record. */
 const COUNTED_OFFSETS = 256n;

@@ -20,9 +20,9 @@ import type { Compression } from './compression.ts';
 import { type Protocol, requestOf } from './internals.ts';
 import type { Links } from './links.ts';
 import { asError, BrokerError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
+import { encodeHeaders, type OutgoingRecord } from './outgoing-batch.ts';
 import { cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
-import { encodeHeaders, type OutgoingRecord } from './record-batch.ts';
 import { retry } from './retry.ts';
 import { txnOffsetCommitRequest } from './txn-offset-commit-request.ts';
 

@@ -2,7 +2,7 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
 import { loadCrc32c } from '../../../src/kernels/index.ts';
 import { encodeBatch } from './encode-batch.ts';
 

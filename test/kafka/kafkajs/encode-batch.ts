@@ -1,4 +1,4 @@
-import { encodeHeaders, type ProducerIdentity, writeBatch } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { encodeHeaders, type ProducerIdentity, writeBatch } from '../../../src/kafka/kafkajs/outgoing-batch.ts';
 import { RequestWriter } from '../../../src/kafka/kafkajs/request-writer.ts';
 import type { Headers, Value } from '../../../src/kafka/port.ts';
 

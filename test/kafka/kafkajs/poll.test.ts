@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
 import { LeasedPoll } from '../../../src/kafka/kafkajs/poll.ts';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
 import { encodeBatch } from './encode-batch.ts';
 
 const AT = { topic: 't', partition: 3 };

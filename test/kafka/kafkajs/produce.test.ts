@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import type { ClusterView } from '../../../src/kafka/kafkajs/cluster.ts';
 import type { Links } from '../../../src/kafka/kafkajs/links.ts';
+import { encodeHeaders } from '../../../src/kafka/kafkajs/outgoing-batch.ts';
 import { produceOnce } from '../../../src/kafka/kafkajs/produce.ts';
-import { encodeHeaders } from '../../../src/kafka/kafkajs/record-batch.ts';
 
 const MiB = 1024 * 1024;
 

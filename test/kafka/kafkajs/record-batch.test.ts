@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeHeaders, FetchedRecords, recordBytes, writeBatch } from '../../../src/kafka/kafkajs/record-batch.ts';
+import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
+import { encodeHeaders, recordBytes, writeBatch } from '../../../src/kafka/kafkajs/outgoing-batch.ts';
 import { RequestWriter } from '../../../src/kafka/kafkajs/request-writer.ts';
 import { encodeBatch } from './encode-batch.ts';
 

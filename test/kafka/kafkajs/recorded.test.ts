@@ -2,9 +2,9 @@
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { fetchRequest } from '../../../src/kafka/kafkajs/fetch-request.ts';
+import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
 import { offsetFetchRequest } from '../../../src/kafka/kafkajs/offset-fetch-request.ts';
 import { produceRequest } from '../../../src/kafka/kafkajs/produce-request.ts';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/record-batch.ts';
 import { txnOffsetCommitRequest } from '../../../src/kafka/kafkajs/txn-offset-commit-request.ts';
 import { OFFSET_FETCH_ANSWER, TXN_OFFSET_COMMIT_ANSWER, toClassic } from './flexible-to-classic.ts';
 import recording from './recorded/answers.json' with { type: 'json' };

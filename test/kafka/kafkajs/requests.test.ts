@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { fetchRequest } from '../../../src/kafka/kafkajs/fetch-request.ts';
 import { type Protocol, requestOf } from '../../../src/kafka/kafkajs/internals.ts';
 import { offsetFetchRequest } from '../../../src/kafka/kafkajs/offset-fetch-request.ts';
+import { encodeHeaders } from '../../../src/kafka/kafkajs/outgoing-batch.ts';
 import { produceRequest } from '../../../src/kafka/kafkajs/produce-request.ts';
-import { encodeHeaders } from '../../../src/kafka/kafkajs/record-batch.ts';
 import { txnOffsetCommitRequest } from '../../../src/kafka/kafkajs/txn-offset-commit-request.ts';
 import {
   type Field,

@@ -21,8 +21,8 @@ import { connectKafka } from '../../../../src/kafka/kafkajs/index.ts';
 import { type Protocol, requestOf } from '../../../../src/kafka/kafkajs/internals.ts';
 import { Links } from '../../../../src/kafka/kafkajs/links.ts';
 import { offsetFetchRequest } from '../../../../src/kafka/kafkajs/offset-fetch-request.ts';
+import { encodeHeaders } from '../../../../src/kafka/kafkajs/outgoing-batch.ts';
 import { produceRequest } from '../../../../src/kafka/kafkajs/produce-request.ts';
-import { encodeHeaders } from '../../../../src/kafka/kafkajs/record-batch.ts';
 import { txnOffsetCommitRequest } from '../../../../src/kafka/kafkajs/txn-offset-commit-request.ts';
 import type { AssignedPartition } from '../../../../src/kafka/port.ts';
 
