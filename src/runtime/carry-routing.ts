@@ -1,14 +1,15 @@
 /** What a change of the ring takes out of a shard, and what of that its new shard has already. */
 import { type SignalRing, selectorOf, slotOf } from '../coordination/ring-epoch.ts';
-import { hashOfText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID, type Routing } from '../kernels/split/kernel.ts';
 import type { CarriedChange, Origin } from './carry-changes.ts';
-import { type CarryRoutings, withSpreadKeys } from './carry-spread.ts';
+import { type CarryRoutings, withKeys } from './carry-spread.ts';
 
 /**
  * The routing by which items of an origin are taken out of the shard `from`: what the change moves goes where it says, and all else to `from`
  * itself. So does what its new shard has already. That follows from the origin and from the changes since, which were copied for: a slot that comes
  * back to where it was, or to where it was on the way, finds its items there.
+ *
+ * `inForce`: what `past` has led to; when a change is taken back that is `next`, as `before` is what is taken back.
  *
  * A change counts as copied in whole. It was not where `weir shards abandon` has cut it short, or where the clocks of two leaders differ by more than the
  * slots stayed: then the item is not in its new shard, rather than twice.
@@ -18,6 +19,7 @@ export function carryRoutings(
   next: SignalRing,
   from: number,
   past: readonly CarriedChange[],
+  inForce: SignalRing = before,
 ): (origin: Origin) => CarryRoutings {
   const whole = carryRouting(before, next, from);
   const known = new Map<string, CarryRoutings>();
@@ -28,15 +30,15 @@ export function carryRoutings(
     const key = `${origin.shard} ${since.map(({ epoch }) => epoch).join(' ')}`;
     let routings = known.get(key);
     if (!routings) {
-      const first = withoutWhatIsThere(whole, before, from, origin.shard, since);
-      routings = withSpreadKeys(first, { before, next, from, home: origin.shard, past, since });
+      const first = withoutWhatIsThere(whole, from, origin.shard, since);
+      routings = withKeys(first, { before, next, inForce, from, home: origin.shard, past, since });
       known.set(key, routings);
     }
     return routings;
   };
 }
 
-/** Sends what the change takes from the shard to where it goes, and all else to the shard itself. Keys that are spread are left to `withSpreadKeys`. */
+/** Sends what the change takes from the shard to where it goes, and all else to the shard itself. Keys that are spread are left to `withKeys`. */
 export function carryRouting(before: SignalRing, next: SignalRing, from: number): Routing {
   const slots = new Uint16Array(before.slots.length).fill(from);
   for (let slot = 0; slot < slots.length; slot++) if (before.slots[slot] === from) slots[slot] = next.slots[slot]!;
@@ -52,43 +54,21 @@ export function carryRouting(before: SignalRing, next: SignalRing, from: number)
   return { selector: selectorOf(before.key), slotBits: before.slotBits, slots, shardCount, overrides };
 }
 
-function withoutWhatIsThere(
-  whole: Routing,
-  before: SignalRing,
-  from: number,
-  home: number,
-  since: readonly CarriedChange[],
-): Routing {
+/** Of slots. Keys that have an override, or had one, do not move with theirs: they are left to `withKeys`. */
+function withoutWhatIsThere(whole: Routing, from: number, home: number, since: readonly CarriedChange[]): Routing {
   // Shards that have a slot's items; where nothing is said: their home.
   const bySlot = new Map<number, readonly number[]>();
-  const byKey = new Map<bigint, Set<number>>();
-  const ofKeys = new Set([...whole.overrides.keys()].map((hash) => slotOf(before, hash)));
-  for (const { change } of since) {
+  for (const { change } of since)
     for (const { from: giver, to, runs } of change.moves)
       for (let i = 0; i + 1 < runs.length; i += 2)
         for (let slot = runs[i]!; slot < runs[i]! + runs[i + 1]!; slot++) {
-          if (whole.slots[slot] === from && !ofKeys.has(slot)) continue;
+          if (whole.slots[slot] === from) continue;
           const having = bySlot.get(slot) ?? [home];
           if (having.includes(giver)) bySlot.set(slot, [...having, to]);
         }
-    for (const { keyHash, shard } of change.overrides) {
-      if (shard === BY_TRACE_ID) continue;
-      const hash = hashOfText(keyHash);
-      byKey.set(hash, (byKey.get(hash) ?? new Set()).add(shard ?? before.slots[slotOf(before, hash)]!));
-    }
-  }
   const isThere = (slot: number, to: number) => to === home || bySlot.get(slot)?.includes(to) === true;
   const slots = whole.slots.slice();
   for (let slot = 0; slot < slots.length; slot++)
     if (slots[slot] !== from && isThere(slot, slots[slot]!)) slots[slot] = from;
-  const overrides = new Map(
-    [...whole.overrides].map(
-      ([hash, to]) =>
-        [
-          hash,
-          to !== BY_TRACE_ID && (isThere(slotOf(before, hash), to) || byKey.get(hash)?.has(to)) ? from : to,
-        ] as const,
-    ),
-  );
-  return { ...whole, slots, overrides };
+  return { ...whole, slots };
 }

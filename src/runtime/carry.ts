@@ -81,7 +81,8 @@ async function carryShard(
   const topic = names.shard(of, from);
   const { epoch } = proposed.ring;
   const [before, next] = [proposed.before.signals[of], proposed.ring.signals[of]];
-  const routingOf = carryRoutings(before, next, from, carriedChanges(changes, of));
+  const inForce = proposed.abandons === null ? before : next;
+  const routingOf = carryRoutings(before, next, from, carriedChanges(changes, of), inForce);
   const limits = await outputLimits(port, next);
   const { transactionTimeoutMs } = config.kafka;
   const sink = await port.openSink({

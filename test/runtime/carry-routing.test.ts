@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { firstRing } from '../../src/coordination/first-ring.ts';
 import type { SignalRing } from '../../src/coordination/ring-epoch.ts';
+import { BY_TRACE_ID } from '../../src/kernels/split/kernel.ts';
 import type { CarriedChange } from '../../src/runtime/carry-changes.ts';
 import { carryRouting, carryRoutings } from '../../src/runtime/carry-routing.ts';
 import { kernels, testConfig } from '../coordination/cluster.ts';
@@ -89,5 +90,44 @@ describe('what is taken out of a shard to be copied', () => {
     expect([routing(1).slots[moved], routing(1).slots[other]]).toEqual([1, 2]);
     expect([1, 5].map((ringEpoch) => routing(ringEpoch).overrides.get(key))).toEqual([1, 2]);
   });
+
+  it('is what a key got in its shard while its slot went elsewhere without it', () => {
+    const key = hashIn(moved, 5n);
+    const of = (epoch: number, change: CarriedChange['change']): CarriedChange => ({ epoch, abandons: null, change });
+    const toShard = (shard: number | null) => ({ ...moves(1, 1), moves: [], overrides: [keyTo(key, shard)] });
+    const past = [of(2, toShard(1)), of(3, moves(1, 2))];
+    const before = { ...withSlot(2), overrides: new Map([[key, 1]]) };
+    const release = (ringEpoch: number) =>
+      carryRoutings(before, withSlot(2), 1, past)({ ringEpoch, shard: 1 }).first.overrides.get(key);
+    expect([1, 2, 3].map(release)).toEqual([2, 2, 2]);
+    // Released it has gone where the slot is by now; when that moves on and comes back, it is not copied there again.
+    const later = [...past, of(4, toShard(null)), of(5, moves(2, 3))];
+    const again = (to: number) =>
+      carryRoutings(withSlot(3), withSlot(to), 3, later)({ ringEpoch: 2, shard: 1 }).first.overrides.get(key);
+    expect([0, 1, 2].map(again)).toEqual([0, 3, 3]);
+  });
+
+  it('is what a key has that the configuration has held, wherever its slot has gone meanwhile', () => {
+    const key = hashIn(moved, 5n);
+    const before = { ...withSlot(2), overrides: new Map([[key, 1]]) };
+    const past: CarriedChange[] = [{ epoch: 2, abandons: null, change: moves(1, 2) }];
+    const routing = carryRoutings(before, withSlot(2), 1, past)({ ringEpoch: 1, shard: 1 });
+    expect(routing.first.overrides.get(key)).toBe(2);
+  });
+
+  it('is not what a key got before it was spread, and has been copied, when a later move is taken back', () => {
+    const key = hashIn(other, 5n);
+    const spread: CarriedChange = {
+      ...{ epoch: 2, abandons: null },
+      change: { ...moves(1, 1), moves: [], overrides: [{ ...keyTo(key, null), shard: BY_TRACE_ID }] },
+    };
+    const withKey = (ring: SignalRing): SignalRing => ({ ...ring, overrides: new Map([[key, BY_TRACE_ID]]) });
+    // Epoch 3 was to bring the slot from 2 to 1, where the key's items of epoch 1 are: by epoch 2 they are copied to 2, and by 4 not again.
+    const [inForce, taken] = [withKey(withSlot(2)), withKey(withSlot(1))];
+    const { first, then } = carryRoutings(taken, inForce, 1, [spread], inForce)({ ringEpoch: 1, shard: 1 });
+    const goal = then.get(first.overrides.get(key) as number)?.slots[moved] ?? 1;
+    expect(goal).toBe(1);
+  });
+
   const keyTo = (hash: bigint, shard: number | null) => ({ keyHash: hash.toString(16).padStart(16, '0'), shard });
 });
