@@ -8,7 +8,9 @@ import { KafkaAdmin } from './admin.ts';
 import { ClusterView } from './cluster.ts';
 import { requireCompression } from './compression.ts';
 import { brokerAddresses, linkSettings } from './connection.ts';
+import type { ReaderSource, RecordDriver } from './driver.ts';
 import { Fetcher } from './fetcher.ts';
+import { confirmTenure } from './group-session.ts';
 import { type ApiVersions, requestOf } from './internals.ts';
 import type { BrokerAddress, Link } from './link.ts';
 import { Links } from './links.ts';
@@ -27,7 +29,7 @@ const OPEN_SINK_TIMEOUT_FACTOR = 2;
  * Connects and checks that a broker answers, takes the credentials and is new enough. Throws WeirError KAFKA_UNREACHABLE,
  * KAFKA_AUTH, KAFKA_VERSION or CONFIG_INVALID.
  */
-export async function connectKafka(config: Config['kafka'], log: Logger): Promise<KafkaPort> {
+export async function connectKafka(config: Config['kafka'], log: Logger, driver?: RecordDriver): Promise<KafkaPort> {
   requireCompression(config.compression);
   const seeds = brokerAddresses(config.brokers);
   const settings = await linkSettings(config, log);
@@ -35,7 +37,7 @@ export async function connectKafka(config: Config['kafka'], log: Logger): Promis
   try {
     const cluster = new ClusterView(links, seeds);
     await firstContact(config, seeds, cluster);
-    return new KafkajsPort(config, log, cluster, links, () => new Links(settings));
+    return new KafkajsPort(config, log, { cluster, links, openLinks: () => new Links(settings), driver });
   } catch (error) {
     links.destroy();
     throw error;
@@ -108,17 +110,24 @@ class KafkajsPort implements KafkaPort {
   readonly #cluster: ClusterView;
   readonly #links: Links;
   readonly #openLinks: () => Links;
-  readonly #fetchers = new Map<string, Fetcher>();
+  readonly #driver: RecordDriver | undefined;
+  readonly #readers = new Map<string, ReaderSource>();
   readonly #members = new Set<Membership>();
   readonly #closers = new Set<{ close(): Promise<void> }>();
   #closed: Promise<void> | undefined;
 
-  constructor(config: Config['kafka'], log: Logger, cluster: ClusterView, links: Links, openLinks: () => Links) {
+  constructor(
+    config: Config['kafka'],
+    log: Logger,
+    parts: { cluster: ClusterView; links: Links; openLinks: () => Links; driver: RecordDriver | undefined },
+  ) {
+    const { cluster, links } = parts;
     this.#config = config;
     this.#log = log;
     this.#cluster = cluster;
     this.#links = links;
-    this.#openLinks = openLinks;
+    this.#openLinks = parts.openLinks;
+    this.#driver = parts.driver;
     this.description = `Apache Kafka at ${config.brokers}`;
     this.admin = new KafkaAdmin({
       cluster,
@@ -133,6 +142,7 @@ class KafkajsPort implements KafkaPort {
       cluster: this.#cluster,
       links: this.#links,
       openLinks: this.#openLinks,
+      driver: this.#driver,
       requestTimeoutMs: this.#config.requestTimeoutMs,
       log: this.#log,
     });
@@ -144,22 +154,30 @@ class KafkajsPort implements KafkaPort {
 
   reader(at: TopicPartition, options: FetchOptions = {}) {
     const isolation = options.isolation ?? 'read_committed';
-    let fetcher = this.#fetchers.get(isolation);
-    if (!fetcher) {
-      fetcher = new Fetcher({
+    let source = this.#readers.get(isolation);
+    if (!source) {
+      const onTrouble = sparsely(TROUBLE_INTERVAL_MS, lastingTrouble(this.#log, 'cannot read from Kafka, trying on'));
+      const fetcher = new Fetcher({
         cluster: this.#cluster,
         links: this.#links,
         openLinks: this.#openLinks,
         isolation,
-        onTrouble: sparsely(TROUBLE_INTERVAL_MS, lastingTrouble(this.#log, 'cannot read from Kafka, trying on')),
+        onTrouble,
       });
-      this.#fetchers.set(isolation, fetcher);
+      source = this.#driver?.readers(fetcher, { onTrouble }) ?? fetcher;
+      this.#readers.set(isolation, source);
     }
-    const reader = fetcher.reader(at, options);
+    const reader = source.reader(at, options);
     return Object.assign(reader, { close: async () => reader.end() });
   }
 
   async openSink(...[options]: Parameters<KafkaPort['openSink']>) {
+    if (this.#driver) {
+      const parts = { cluster: this.#cluster, links: this.#links };
+      const { groupId, tenure } = options;
+      const confirm = async (withinMs: number) => tenure && confirmTenure(parts, groupId, tenure, withinMs);
+      return this.#closing(await this.#driver.openSink(options, confirm));
+    }
     return this.#closing(
       await openSink(options, {
         cluster: this.#cluster,
@@ -187,8 +205,9 @@ class KafkajsPort implements KafkaPort {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       const members = await Promise.allSettled([...this.#members].map((member) => member.close()));
-      for (const fetcher of this.#fetchers.values()) fetcher.close();
+      for (const readers of this.#readers.values()) readers.close();
       await Promise.all([...this.#closers].map((closer) => closer.close()));
+      await this.#driver?.close();
       await this.#links.close();
       for (const member of members) {
         if (member.status === 'rejected') this.#log.debug({ err: asError(member.reason) }, 'a group member had failed');

@@ -44,7 +44,7 @@ export class Fetcher {
   /** For look-ups: not blocked by a waiting fetch. */
   readonly #links: Links;
   readonly #lanes: readonly [Links, Links];
-  readonly #isolation: Isolation;
+  readonly isolation: Isolation;
   readonly #onTrouble: (cause: Error) => void;
   readonly #onDenied: (cause: Error) => void;
   /** In the order of service: whoever got records goes to the end. */
@@ -70,7 +70,7 @@ export class Fetcher {
     this.#cluster = options.cluster;
     this.#links = options.links;
     this.#lanes = [options.openLinks(), options.openLinks()];
-    this.#isolation = options.isolation;
+    this.isolation = options.isolation;
     this.#onTrouble = options.onTrouble;
     this.#onDenied = options.onDenied ?? (() => {});
   }
@@ -101,7 +101,7 @@ export class Fetcher {
     const missingFrom = performance.now() + CREATED_WITHIN_MS;
     for (let backoffMs = FIRST_BACKOFF_MS; !reader.ended; backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)) {
       try {
-        const found = await listOffsets(this.#cluster, this.#links, topic, [partition], end, this.#isolation);
+        const found = await listOffsets(this.#cluster, this.#links, topic, [partition], end, this.isolation);
         return found.get(partition) ?? null;
       } catch (error) {
         if (faultOf(error) === 'denied') throw denied(`to read topic ${topic}`, error);
@@ -220,7 +220,7 @@ export class Fetcher {
     const maxWaitMs =
       lane === 0 ? Math.ceil(Math.min(LONG_WAIT_MS, Math.max(SHORT_WAIT_MS, longestMs))) : SHORT_WAIT_MS;
     const request: FetchRequest = {
-      isolation: this.#isolation,
+      isolation: this.isolation,
       maxWaitMs,
       maxBytes,
       partitions: [...Map.groupBy(asked, ({ reader }) => `${reader.partition} ${reader.topic}`).values()].map(
@@ -279,7 +279,7 @@ export class Fetcher {
     if (fetched.records.length === 0) return;
     const records = new FetchedRecords(offset, frame);
     try {
-      records.read(fetched.records, offset, this.#isolation === 'read_committed' ? fetched.aborted : []);
+      records.read(fetched.records, offset, this.isolation === 'read_committed' ? fetched.aborted : []);
     } catch (error) {
       records.release();
       reader.fail(

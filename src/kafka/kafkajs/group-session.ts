@@ -94,8 +94,9 @@ export class GroupSession {
   }
 
   async heartbeat(settled: Settled): Promise<'stable' | 'rebalance'> {
-    const { sessionTimeoutMs } = this.#options;
-    const { errorCode } = await this.#ask(this.#heartbeatRequest(settled), Math.max(1_000, sessionTimeoutMs / 3));
+    const { groupId, sessionTimeoutMs } = this.#options;
+    const request = heartbeatRequest(groupId, settled);
+    const { errorCode } = await this.#ask(request, Math.max(1_000, sessionTimeoutMs / 3));
     if (errorCode === ErrorCode.rebalanceInProgress) return 'rebalance';
     this.#check('Heartbeat', errorCode);
     return 'stable';
@@ -104,23 +105,9 @@ export class GroupSession {
   /** No answer for as long as a session lasts counts as no: by then the group has another generation. Never throws. */
   async confirm(settled: Settled, signal: AbortSignal): Promise<boolean> {
     const { groupId, sessionTimeoutMs, cluster, sharedLinks: links, log } = this.#options;
-    const ask = async () => {
-      const request = this.#heartbeatRequest(settled);
-      const { errorCode } = await askCoordinator({ cluster, links }, 'group', groupId, request, sessionTimeoutMs);
-      // While the group rebalances nobody else gets the partition before this member has joined or was dropped.
-      if (errorCode === ErrorCode.rebalanceInProgress) return true;
-      checkCoordinator(cluster, 'group', groupId, 'Heartbeat', errorCode);
-      return true;
-    };
     try {
-      const deadline = performance.now() + sessionTimeoutMs;
-      return await retry(ask, {
-        deadline,
-        firstStepMs: FIRST_STEP_MS,
-        maxStepMs: MAX_STEP_MS,
-        again: isPassing,
-        signal,
-      });
+      await confirmTenure({ cluster, links }, groupId, settled, sessionTimeoutMs, signal);
+      return true;
     } catch (error) {
       log.debug({ err: error, group: groupId, generation: settled.generation }, 'membership is not confirmed');
       return false;
@@ -185,11 +172,6 @@ export class GroupSession {
     });
   }
 
-  #heartbeatRequest({ generation: groupGenerationId, memberId, instanceId: groupInstanceId }: Settled) {
-    const { groupId } = this.#options;
-    return requestOf('Heartbeat', { groupId, groupGenerationId, memberId, groupInstanceId });
-  }
-
   async #assignAll(members: ReadonlyArray<{ memberId: string; memberMetadata: Buffer }>) {
     const claims = members.map(({ memberId, memberMetadata }) => {
       const { topics, userData } = MemberMetadata.decode(memberMetadata);
@@ -233,6 +215,38 @@ export class GroupSession {
     if (code === ErrorCode.unknownMemberId) this.#memberId = '';
     checkCoordinator(this.#options.cluster, 'group', this.#options.groupId, request, code);
   }
+}
+
+/** Asks beside the session, until there is an answer within the time. Throws what `checkCoordinator` does when it is over. */
+export function confirmTenure(
+  parts: { cluster: ClusterView; links: Links },
+  groupId: string,
+  tenure: Tenure,
+  withinMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const ask = async () => {
+    const { errorCode } = await askCoordinator(parts, 'group', groupId, heartbeatRequest(groupId, tenure), withinMs);
+    // While the group rebalances nobody else gets the partition before this member has joined or was dropped.
+    if (errorCode === ErrorCode.rebalanceInProgress) return;
+    checkCoordinator(parts.cluster, 'group', groupId, 'Heartbeat', errorCode);
+  };
+  return retry(ask, {
+    deadline: performance.now() + withinMs,
+    firstStepMs: FIRST_STEP_MS,
+    maxStepMs: MAX_STEP_MS,
+    again: isPassing,
+    ...(signal && { signal }),
+  });
+}
+
+function heartbeatRequest(groupId: string, { generation, memberId, instanceId }: Tenure) {
+  return requestOf('Heartbeat', {
+    groupId,
+    groupGenerationId: generation,
+    memberId,
+    groupInstanceId: instanceId,
+  });
 }
 
 interface Claim extends AssignorMember {

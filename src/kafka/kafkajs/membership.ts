@@ -5,13 +5,13 @@
  */
 import type { Logger } from 'pino';
 import { pause } from '../../abortable.ts';
-import type { AssignedPartition, GroupHandlers, GroupMember, GroupOptions } from '../port.ts';
+import type { AssignedPartition, GroupHandlers, GroupMember, GroupOptions, PartitionReader } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
+import type { ReaderSource, RecordDriver } from './driver.ts';
 import { Fetcher } from './fetcher.ts';
 import { GroupSession, type Settled } from './group-session.ts';
 import type { Links } from './links.ts';
 import { asError, faultOf, isPassing } from './outcomes.ts';
-import type { FetchReader } from './reader.ts';
 import { sparsely } from './retry.ts';
 
 const DEFAULT_REBALANCE_TIMEOUT_MS = 30_000;
@@ -31,6 +31,8 @@ export interface MembershipParts {
   /** Shared connections: for look-ups, and for leaving while a join is pending. */
   readonly links: Links;
   readonly openLinks: () => Links;
+  /** Absent: this folder's own. */
+  readonly driver?: RecordDriver | undefined;
   readonly requestTimeoutMs: number;
   readonly log: Logger;
 }
@@ -40,7 +42,7 @@ export class Membership implements GroupMember {
   readonly #options: GroupOptions;
   readonly #handlers: GroupHandlers;
   readonly #links: Links;
-  readonly #fetcher: Fetcher;
+  readonly #readers: ReaderSource;
   readonly #session: GroupSession;
   readonly #closing = new AbortController();
   readonly #trouble: (cause: Error) => void;
@@ -59,7 +61,7 @@ export class Membership implements GroupMember {
       parts.log.debug({ err: cause, group: options.groupId }, 'trouble in a consumer group; trying on');
       handlers.onTrouble?.(cause);
     });
-    this.#fetcher = new Fetcher({
+    const fetcher = new Fetcher({
       cluster: parts.cluster,
       links: parts.links,
       openLinks: parts.openLinks,
@@ -67,6 +69,7 @@ export class Membership implements GroupMember {
       onTrouble: this.#trouble,
       onDenied: (cause) => this.#endGeneration({ failed: cause }),
     });
+    this.#readers = parts.driver?.readers(fetcher, { groupId: options.groupId, onTrouble: this.#trouble }) ?? fetcher;
     this.#session = new GroupSession({
       groupId: options.groupId,
       instanceId: options.instanceId ?? null,
@@ -113,7 +116,7 @@ export class Membership implements GroupMember {
     } finally {
       // Also those that outlived their generation's rebalance timeout.
       await Promise.all(this.#running);
-      this.#fetcher.close();
+      this.#readers.close();
       await this.#session.leave();
       this.#links.destroy();
     }
@@ -122,7 +125,7 @@ export class Membership implements GroupMember {
   async #generationOf(settled: Settled): Promise<GenerationEnd> {
     const partitions = settled.partitions.map((at) => {
       const abort = new AbortController();
-      const reader = this.#fetcher.reader(at, this.#options.fetch ?? {});
+      const reader = this.#readers.reader(at, this.#options.fetch ?? {});
       return {
         reader,
         abort,
@@ -269,7 +272,7 @@ export class Membership implements GroupMember {
 const mayTryAgain = (error: unknown) => isPassing(error) || faultOf(error) === 'rejoin';
 
 function assignedPartition(
-  reader: FetchReader,
+  reader: PartitionReader,
   settled: Settled,
   signal: AbortSignal,
   confirm: () => Promise<boolean>,
