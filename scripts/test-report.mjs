@@ -73,6 +73,8 @@ export function report(result, run) {
   const count = (adapter) => result.adapterTests.get(adapter) ?? 0;
   for (const [adapter, what] of [
     ['kafkajs', 'on real Apache Kafka'],
+    // In the long run only.
+    ...(count('librdkafka') > 0 ? [['librdkafka', 'on real Apache Kafka']] : []),
     ['memory', 'the in-process log'],
   ]) {
     lines.push(`  ${adapter} (${what}): ${count(adapter) === 0 ? 'NOT TESTED' : `${count(adapter)} tests`}`);

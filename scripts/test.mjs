@@ -2,9 +2,12 @@
  * Every test, by vitest (`--long`: the long ones instead, without budgets; other arguments are vitest's). The last line
  * is `N passed, N failed`; `, N skipped` may follow.
  */
+import { readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseCLI, startVitest } from 'vitest/node';
+import { buildLibrdkafka, librdkafkaModules } from './librdkafka.mjs';
+import { LaunchError } from './progress.mjs';
 import { RunCollector, report } from './test-report.mjs';
 
 const beganMs = Date.now();
@@ -19,6 +22,7 @@ let isWhole = false;
 try {
   const { filter, options } = parseCLI(['vitest', 'run', ...args.slice(long ? 1 : 0)]);
   isWhole = filter.length === 0 && !options.testNamePattern;
+  if (long && needsLibrdkafka(filter)) await provideLibrdkafka();
   const vitest = await startVitest(filter, {
     ...options,
     root,
@@ -33,6 +37,25 @@ try {
   // A bad option, or a broker that did not start: nothing was tested, and the last line has to say so.
   process.stderr.write(`${error.stack ?? error}\n`);
   collector.result = undefined;
+}
+
+/** Whether a file that runs on the driver is among those asked for, which are parts of paths. */
+function needsLibrdkafka(filter) {
+  const files = readdirSync(join(root, 'test'), { recursive: true }).map((file) => join('test', file));
+  const onDriver = files.filter((file) => /librdkafka.*\.long\.test\.ts$/.test(file));
+  return onDriver.some((file) => filter.length === 0 || filter.some((part) => file.includes(part)));
+}
+
+/** Where it cannot be built its tests fail: a part that this machine could run must not pass for tested. */
+async function provideLibrdkafka() {
+  try {
+    await buildLibrdkafka();
+  } catch (error) {
+    if (!(error instanceof LaunchError)) throw error;
+    const line = '!'.repeat(80);
+    process.stderr.write(`${line}\nTHE TESTS ON LIBRDKAFKA WILL FAIL: ${error.message}\n${line}\n`);
+  }
+  process.env.NODE_PATH = librdkafkaModules();
 }
 
 const result = collector.result ?? { passed: 0, failed: 1, skipped: 0, suiteMs: new Map(), adapterTests: new Map() };

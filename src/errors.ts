@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   KAFKA_DENIED: 'the broker allows this principal too little',
   KAFKAJS_VERSION: 'another version of kafkajs is installed than the one Weir stands on',
   INSTANCE_ID_TAKEN: 'two processes have the same kafka.instanceId in one group',
+  DRIVER_MISSING: 'kafka.driver names a driver that is not installed',
   EMBEDDED_UNAVAILABLE: 'the embedded broker cannot run on this machine (Java or Maven is missing)',
   EMBEDDED_FAILED: 'the embedded broker did not start',
   TOPIC_MISSING: 'a topic does not exist and may not be created',

@@ -73,8 +73,7 @@ export async function openRunningKafka(config: Config, log: Log): Promise<OpenKa
 }
 
 async function openBrokers(config: Config, log: Log): Promise<OpenKafka> {
-  const { connectKafka } = await import('./kafkajs/connect.ts');
-  const port = await connectKafka(config.kafka, log);
+  const port = await connectBrokers(config.kafka, log);
   return {
     port,
     kind: 'brokers',
@@ -83,6 +82,11 @@ async function openBrokers(config: Config, log: Log): Promise<OpenKafka> {
     lost: never(),
     close: () => port.close(),
   };
+}
+
+async function connectBrokers(config: Config['kafka'], log: Log): Promise<KafkaPort> {
+  if (config.driver === 'librdkafka') return (await import('./librdkafka/index.ts')).connectLibrdkafka(config, log);
+  return (await import('./kafkajs/connect.ts')).connectKafka(config, log);
 }
 
 /** An embedded broker's own listener speaks plain text, whatever the settings say of the user's brokers. */

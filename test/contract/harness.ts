@@ -2,7 +2,7 @@ import type { KafkaPort } from '../../src/kafka/port.ts';
 
 /** What the contract suite needs of a Kafka beside the port itself: a way to make things go wrong on purpose. */
 export interface ContractHarness {
-  readonly adapter: 'kafkajs' | 'memory';
+  readonly adapter: 'kafkajs' | 'librdkafka' | 'memory';
   /** A port of its own: own connections, same log. */
   connect(): Promise<KafkaPort>;
   /**

@@ -19,7 +19,15 @@ import { runWeir, startWeir, type WeirProcess } from '../support/weir-process.ts
 const SPANS_PER_REQUEST = 100;
 const PARTITIONS = 4;
 
-export function killSuite({ spans, kills, timeoutMs }: { spans: number; kills: number; timeoutMs: number }): void {
+export interface KillOptions {
+  readonly spans: number;
+  readonly kills: number;
+  readonly timeoutMs: number;
+  /** Default kafkajs. */
+  readonly driver?: string;
+}
+
+export function killSuite({ spans, kills, timeoutMs, driver = 'kafkajs' }: KillOptions): void {
   it(`lets ${spans.toLocaleString('en')} spans through ${kills} kills exactly once`, {
     timeout: timeoutMs,
   }, async () => {
@@ -41,6 +49,7 @@ export function killSuite({ spans, kills, timeoutMs }: { spans: number; kills: n
     );
     const env = {
       WEIR_KAFKA: `127.0.0.1:${advertisedPort}`,
+      WEIR_KAFKA_DRIVER: driver,
       WEIR_PREFIX: prefix,
       WEIR_TOPICS_INGEST_PARTITIONS: String(PARTITIONS),
       WEIR_KAFKA_SESSION_TIMEOUT_MS: '2000',

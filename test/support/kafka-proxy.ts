@@ -9,11 +9,18 @@ export interface KafkaProxy {
   readonly port: number;
   /** The answer of the next Produce that the broker has carried out is kept back, both sides of the connection are cut. */
   loseNextProduceReply(options?: { /** From that moment on as after `refuse(true)`. */ thenRefuse?: boolean }): void;
+  /** As if the last call had asked for it; for who knows only later. */
+  refuseOnceLost(): void;
   /**
    * The request of this kind that follows `after` others never reaches the broker. Resolves when it has come; what then
    * becomes of its sender is up to the test.
    */
   swallow(apiKey: number, after: number): Promise<void>;
+  /**
+   * The broker gets the next Produce request for the topic under another name, and refuses what it does not know (yet). Resolves
+   * when it has come.
+   */
+  refuseNextProduceTo(topic: string): Promise<void>;
   /** Flips a bit of the next answer that holds these bytes, where they stand. */
   damageNextAnswer(bytes: Buffer): void;
   /** Connections that come in from now on are cut, as are those that are open, until it is called with false. */
@@ -38,6 +45,7 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
   const swallowing = new Map<number, { left: number; resolve(): void }>();
   let refusing = false;
   let damaging: Buffer | undefined;
+  let renaming: { topic: string; resolve(): void } | undefined;
 
   const refuse = (now: boolean) => {
     refusing = now;
@@ -50,8 +58,8 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
       return;
     }
     const broker = tcpConnect({ host: '127.0.0.1', port: options.brokerPort });
-    /** Correlation ids whose answers are to be lost. */
-    const marked = new Set<number>();
+    /** Correlation ids whose answers are to be lost, with the version they are in. */
+    const marked = new Map<number, number>();
     const cut = () => {
       client.destroy();
       broker.destroy();
@@ -73,7 +81,13 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
         counts.set(apiKey, (counts.get(apiKey) ?? 0) + 1);
         if (apiKey === PRODUCE && losing > 0) {
           losing--;
-          marked.add(frame.readInt32BE(8));
+          marked.set(frame.readInt32BE(8), frame.readInt16BE(6));
+        }
+        const renamedAt = apiKey === PRODUCE && renaming ? frame.indexOf(renaming.topic) : -1;
+        if (renamedAt >= 0) {
+          frame[renamedAt]! ^= 1;
+          renaming!.resolve();
+          renaming = undefined;
         }
         const swallowed = swallowing.get(apiKey);
         if (swallowed && swallowed.left-- === 0) {
@@ -90,8 +104,10 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
           damaging = undefined;
           frame[damageAt]! ^= 1;
         }
-        if (!marked.delete(frame.readInt32BE(4))) client.write(frame);
-        else if (hasStored(frame)) {
+        const version = marked.get(frame.readInt32BE(4));
+        marked.delete(frame.readInt32BE(4));
+        if (version === undefined) client.write(frame);
+        else if (hasStored(frame, version)) {
           if (thenRefuse) refuse(true);
           cut();
         } else {
@@ -113,7 +129,14 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
       losing++;
       thenRefuse = options.thenRefuse ?? false;
     },
+    refuseOnceLost() {
+      thenRefuse = true;
+    },
     swallow: (apiKey, after) => new Promise((resolve) => swallowing.set(apiKey, { left: after, resolve })),
+    refuseNextProduceTo: (topic) =>
+      new Promise((resolve) => {
+        renaming = { topic, resolve };
+      }),
     damageNextAnswer(bytes) {
       damaging = bytes;
     },
@@ -127,18 +150,52 @@ export async function startKafkaProxy(options: { listenPort: number; brokerPort:
 }
 
 /**
- * Whether no partition of a Produce answer, v5 to v7, has an error: correlation_id int32, [topic string, [partition int32,
- * error_code int16, base_offset int64, log_append_time int64, log_start_offset int64]].
+ * Whether no partition of a Produce answer has an error. v5 to v7: correlation_id int32, [topic string, [partition int32,
+ * error_code int16, base_offset int64, log_append_time int64, log_start_offset int64]]. v9 and v10 have compact arrays and
+ * strings, and tagged fields behind the header, each topic and each partition, which ends in [record_errors], error_message.
  */
-function hasStored(frame: Buffer): boolean {
-  let at = 12;
-  for (let topics = frame.readInt32BE(8); topics > 0; topics--) {
-    at += 2 + frame.readInt16BE(at);
-    const partitions = frame.readInt32BE(at);
-    at += 4;
-    for (let partition = 0; partition < partitions; partition++, at += 30) {
-      if (frame.readInt16BE(at + 4) !== 0) return false;
+function hasStored(frame: Buffer, version: number): boolean {
+  const flexible = version >= 9;
+  let at = 8;
+  const varint = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = frame[at++]!;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
     }
+  };
+  const count = () => {
+    if (flexible) return varint() - 1;
+    at += 4;
+    return frame.readInt32BE(at - 4);
+  };
+  const skip = (bytes: number) => {
+    at += Math.max(0, bytes);
+  };
+  const skipString = () => {
+    const length = flexible ? varint() - 1 : frame.readInt16BE(at);
+    skip(flexible ? length : 2 + length);
+  };
+  const skipTags = () => {
+    for (let tags = flexible ? varint() : 0; tags > 0; tags--) {
+      varint();
+      skip(varint());
+    }
+  };
+  skipTags();
+  for (let topics = count(); topics > 0; topics--) {
+    skipString();
+    for (let partitions = count(); partitions > 0; partitions--) {
+      if (frame.readInt16BE(at + 4) !== 0) return false;
+      at += 30;
+      if (!flexible) continue;
+      // An answer without an error has no errors of records.
+      if (count() > 0) return false;
+      skipString();
+      skipTags();
+    }
+    skipTags();
   }
   return true;
 }

@@ -19,7 +19,7 @@ declare module 'vitest' {
   }
 }
 
-export type AdapterName = 'kafkajs' | 'memory';
+export type AdapterName = 'kafkajs' | 'librdkafka' | 'memory';
 
 /** What a test leaves in its meta for the reporter. */
 export interface AdapterMeta {
@@ -34,7 +34,11 @@ export function recordAdapter(adapter: AdapterName): void {
 }
 
 /** A suite on real Kafka. Without one it is a single skipped test whose name says why; `body` is not called. */
-export function describeOnKafka(name: string, body: (kafka: RealKafka) => void): void {
+export function describeOnKafka(
+  name: string,
+  body: (kafka: RealKafka) => void,
+  adapter: AdapterName = 'kafkajs',
+): void {
   const kafka = inject('kafka');
   if ('reason' in kafka) {
     describe(name, () => {
@@ -43,7 +47,7 @@ export function describeOnKafka(name: string, body: (kafka: RealKafka) => void):
     return;
   }
   describe(name, () => {
-    recordAdapter('kafkajs');
+    recordAdapter(adapter);
     body(kafka);
   });
 }

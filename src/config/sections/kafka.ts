@@ -65,6 +65,10 @@ const brokers = z
 export const kafkaSchema = z
   .strictObject({
     brokers,
+    driver: z
+      .enum(['kafkajs', 'librdkafka'])
+      .default('kafkajs')
+      .describe('what fetches and writes; librdkafka needs the package @confluentinc/kafka-javascript'),
     clientId: text().default('weir').describe("name in the brokers' logs and quotas"),
     compression: z
       .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])

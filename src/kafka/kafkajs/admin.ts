@@ -248,5 +248,6 @@ export class KafkaAdmin implements Admin {
 const committedOf = ({ partition, offset, metadata }: FetchedOffset): CommittedOffset => ({
   partition,
   offset: offset < 0n ? null : offset,
-  metadata,
+  // The librdkafka driver's binding writes a NUL behind it.
+  metadata: metadata.endsWith('\0') ? metadata.slice(0, -1) : metadata,
 });

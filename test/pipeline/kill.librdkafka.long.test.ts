@@ -1,0 +1,8 @@
+import { describeOnKafka } from '../support/real-kafka.ts';
+import { killSuite } from './kill.suite.ts';
+
+describeOnKafka(
+  'weir process on librdkafka, killed',
+  () => killSuite({ spans: 200_000, kills: 8, timeoutMs: 300_000, driver: 'librdkafka' }),
+  'librdkafka',
+);
