@@ -117,7 +117,7 @@ function comparisons(result: WeirResult, all: readonly Result[]): Row[] {
       ? [versus(result, at16, UNITS.cpu, cpuOf, judged ? SHARDS_GOAL : undefined, 'at 16 shards')]
       : []),
     ...(alone && alone !== result ? [versusOneWorker(result, alone)] : []),
-    versusLimit(result),
+    ...(result.form.driver === USUAL.drivers ? [versusLimit(result)] : []),
   ];
 }
 

@@ -13,6 +13,7 @@ import { type Row, rounded } from '../rows.ts';
 import { inTemporaryFolder } from '../temporary-folder.ts';
 import { COLLECTOR_FORMS, type CollectorForm, collectorContender } from './collector.ts';
 import { type Contender, type Measurement, measure, type Result, type Written } from './contender.ts';
+import { availableDrivers } from './drivers.ts';
 import { FLOOR_FORMS, type FloorForm, floorContender } from './floor.ts';
 import { fill, type Ground, openGround } from './ground.ts';
 import {
@@ -41,7 +42,8 @@ export interface PipelineOptions extends MatrixOptions {
 }
 
 export async function run(options: PipelineOptions, say: (text: string) => void): Promise<readonly Row[]> {
-  const contests = contestsOf(options);
+  const drivers = await availableDrivers(options.drivers, say);
+  const contests = contestsOf({ ...options, drivers });
   const collector: CollectorBuild =
     options.collector === false ? { kind: 'absent', why: '' } : await buildCollector(say);
   if (collector.kind === 'absent' && options.collector) throw new Error(collector.why);
