@@ -27,6 +27,8 @@ export interface GivenSlot {
 
 export interface SlotGiving {
   readonly moves: readonly GivenSlot[];
+  /** Bytes/s of the slot that `give` would take; 0: none. Becomes less as the shards fill up. */
+  wouldGive(from: FilledShard, slots: readonly LoadedSlot[], enough: number): number;
   /**
    * Takes one out of `slots`, lightest first, for the best shard. `enough`: bytes/s that `from` is to be rid of; Infinity: of all. False: the best one
    * is `from` itself, or can take none of them.
@@ -48,15 +50,25 @@ export function openSlotGiving(shards: readonly FilledShard[], score: ScoreKerne
     const { load, responseMs, health } = backend(of);
     score.update(index, load, responseMs, health);
   };
+  const pickFrom = (best: FilledShard, from: FilledShard, slots: readonly LoadedSlot[], enough: number) => {
+    if (best === from) return -1;
+    const room = best.aim - best.load;
+    const pick = Math.min(
+      firstWhere(slots, ({ load }) => load >= enough),
+      slots.length - 1,
+    );
+    return pick >= 0 && slots[pick]!.load > room ? firstWhere(slots, ({ load }) => load > room) - 1 : pick;
+  };
   return {
     moves,
+    wouldGive(from, slots, enough) {
+      const best = shards[score.pick()];
+      return (best && slots[pickFrom(best, from, slots, enough)]?.load) ?? 0;
+    },
     give(from, slots, enough) {
       const best = shards[score.pick()];
-      if (!best || best === from) return false;
-      const room = best.aim - best.load;
-      let pick = firstWhere(slots, ({ load }) => load >= enough);
-      if (pick === slots.length || slots[pick]!.load > room) pick = firstWhere(slots, ({ load }) => load > room) - 1;
-      if (pick < 0) return false;
+      const pick = best ? pickFrom(best, from, slots, enough) : -1;
+      if (!best || pick < 0) return false;
       const [slot] = slots.splice(pick, 1) as [LoadedSlot];
       moves.push({ from: from.shard, to: best.shard, slot });
       from.load -= slot.load;

@@ -1,14 +1,14 @@
 /**
- * The fewest slot moves that bring every shard down to its aim. Greedy: the hottest shard first gives (`slot-giving.ts`) until it is there. A slot
- * moves at most once.
+ * The fewest slot moves that bring every shard down to its aim. Greedy: shards give (`slot-giving.ts`) until they are there, the heaviest slots
+ * first. A slot moves at most once.
  *
- * A shard that one slot alone keeps hot is left alone, as emptying it of all others would move a thousand slots for a few percent; and without another
+ * A shard that one slot alone keeps hot gives no light ones, as emptying it of these would move a thousand slots for a few percent; and without another
  * hot one, nothing moves at all.
  */
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import type { RebalanceProposal } from './decision.ts';
-import { byLoad, type FilledShard, grouped, type LoadedSlot, openSlotGiving } from './slot-giving.ts';
+import { byLoad, type FilledShard, grouped, type LoadedSlot, openSlotGiving, type SlotGiving } from './slot-giving.ts';
 import type { SlotLoad } from './slot-loads.ts';
 
 /** Its aim is below its limit, as measured loads scatter. */
@@ -17,9 +17,14 @@ export interface PlannedShard extends FilledShard {
   readonly limit: number;
   /** Bytes/s from which on it is hot. */
   readonly hotFrom: number;
-  /** With a slot that alone has more bytes/s it is left alone. */
+  /** A slot that alone has more bytes/s keeps it hot. */
   readonly keptFrom: number;
 }
+
+/** Of a shard's aim: what is lighter is not moved to relieve one that stays hot. */
+const HEAVY_SHARE = 0.02;
+/** Of a shard's aim: what relief such a shard gets at least, or none. */
+const WORTHWHILE_SHARE = 0.1;
 
 export interface SlotPlanOptions {
   readonly ring: SignalRing;
@@ -37,31 +42,54 @@ export type SlotPlan = Pick<RebalanceProposal, 'moves' | 'unmovable'>;
 /** Changes the shards' loads to what they would be after the moves. */
 export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlanOptions): SlotPlan {
   const { maxMoves, score } = options;
-  const unmovable: RebalanceProposal['unmovable'] = [];
   const donors = shards.filter(({ load, aim }) => load > aim).sort((a, b) => b.load / b.aim - a.load / a.aim);
   const slotsOf = slotsByOwner(options, new Set(donors.map(({ shard }) => shard)));
-  const keptHot = ({ shard, keptFrom }: PlannedShard) => (slotsOf.get(shard)!.heaviest?.load ?? 0) > keptFrom;
-  const worthwhile = donors.some((donor) => donor.load > donor.hotFrom && !keptHot(donor));
+  const slotsToGive = donors.map((donor) => [donor, slotsToGiveOf(donor, slotsOf.get(donor.shard)!)] as const);
+  const worthwhile = slotsToGive.some(([{ load, hotFrom }, slots]) => load > hotFrom && slots !== null);
+  const givers = worthwhile ? slotsToGive.flatMap(([donor, slots]) => (slots ? [{ donor, slots }] : [])) : [];
   const giving = openSlotGiving(shards, score);
-  for (const donor of donors) {
-    const { movable, heaviest } = slotsOf.get(donor.shard)!;
-    const gives = worthwhile && !keptHot(donor);
-    while (gives && donor.load > donor.aim && giving.moves.length < maxMoves)
-      if (!giving.give(donor, movable, donor.load - donor.aim)) break;
-    if (donor.load <= donor.limit) continue;
-    unmovable.push({
-      shard: donor.shard,
-      slot: heaviest?.slot ?? null,
-      slotBytesPerSecond: heaviest?.load ?? 0,
-      text: whyUnmovable(
-        donor,
-        heaviest,
-        gives && giving.moves.length >= maxMoves ? options.whyNoMore : null,
-        options.held,
-      ),
+  giveHeaviestFirst(giving, givers, maxMoves);
+  const outOfMoves = giving.moves.length >= maxMoves ? new Set(givers.map(({ donor }) => donor)) : null;
+  const unmovable = donors
+    .filter(({ load, limit }) => load > limit)
+    .map((donor) => {
+      const { heaviest } = slotsOf.get(donor.shard)!;
+      return {
+        shard: donor.shard,
+        slot: heaviest?.slot ?? null,
+        slotBytesPerSecond: heaviest?.load ?? 0,
+        text: whyUnmovable(donor, heaviest, outOfMoves?.has(donor) ? options.whyNoMore : null, options.held),
+      };
     });
-  }
   return { moves: grouped(giving.moves), unmovable };
+}
+
+/** null: one slot alone keeps it hot, and what is beside that is little, or many light slots. */
+function slotsToGiveOf({ aim, keptFrom }: PlannedShard, { movable, heaviest }: OwnedSlots): LoadedSlot[] | null {
+  if (!heaviest || heaviest.load <= keptFrom) return movable;
+  const heavy = movable.filter((slot) => slot.slot !== heaviest.slot && slot.load >= HEAVY_SHARE * aim);
+  return heavy.reduce((sum, { load }) => sum + load, 0) >= WORTHWHILE_SHARE * aim ? heavy : null;
+}
+
+interface Giver {
+  readonly donor: PlannedShard;
+  readonly slots: LoadedSlot[];
+}
+
+/** At each step the one that can give the heaviest slot: later there is room for light ones, but no longer for that. */
+function giveHeaviestFirst(giving: SlotGiving, givers: readonly Giver[], maxMoves: number): void {
+  const canGive = ({ donor, slots }: Giver) =>
+    donor.load > donor.aim ? giving.wouldGive(donor, slots, donor.load - donor.aim) : 0;
+  // At the most: what was true before others gave.
+  const most = givers.map(canGive);
+  while (giving.moves.length < maxMoves) {
+    const heaviest = most.reduce((best, load, i) => (load > (most[best] ?? 0) ? i : best), -1);
+    const giver = givers[heaviest];
+    if (!giver) break;
+    const load = canGive(giver);
+    if (load === most[heaviest]) giving.give(giver.donor, giver.slots, giver.donor.load - giver.donor.aim);
+    most[heaviest] = canGive(giver);
+  }
 }
 
 function whyUnmovable(
