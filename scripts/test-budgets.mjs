@@ -15,7 +15,7 @@ export const PARTS = [
   },
   { part: 'kernels', minutes: 3, suiteSeconds: { kernels: 180 } },
   { part: 'Kafka', minutes: 2, suiteSeconds: { contract: 100, kafka: 150, workers: 30 } },
-  { part: 'sharding', minutes: 4, suiteSeconds: { control: 20, coordination: 100, runtime: 130, simulation: 120 } },
+  { part: 'sharding', minutes: 4, suiteSeconds: { control: 20, coordination: 100, runtime: 180, simulation: 120 } },
   { part: 'bridge', minutes: 2, suiteSeconds: { bridge: 120 } },
 ];
 
