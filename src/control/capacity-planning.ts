@@ -50,6 +50,11 @@ export function whyTooMuchChurn(slots: number, { state, policy: { rebalance }, n
   return `it would move ${slots} slots, and ${spent} of the ${rebalance.churnSlots} of the churn budget are used up (control.rebalance.churnSlots in churnWindowMs)`;
 }
 
+/** A shard as it is once the plan is in force. */
+export const loadedBy =
+  ({ loads }: Pick<ReshapePlan, 'loads'>) =>
+  (of: LoadedShard): LoadedShard => ({ ...of, load: loads.get(of.id) ?? of.load });
+
 type Effects = Pick<
   CapacityProposal,
   'shards' | 'fill' | 'distribution' | 'slotsMoved' | 'bytesPerSecond' | 'copiedBytes' | 'moves'

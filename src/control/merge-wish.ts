@@ -1,5 +1,14 @@
 /** A wish for one shard less, as two are so light that one of them could do for both, and all that are left would have room to spare. */
-import { capacityOf, effectsOf, fillOf, type Planning, percent, rate, whyTooMuchChurn } from './capacity-planning.ts';
+import {
+  capacityOf,
+  effectsOf,
+  fillOf,
+  loadedBy,
+  type Planning,
+  percent,
+  rate,
+  whyTooMuchChurn,
+} from './capacity-planning.ts';
 import type { CapacityProposal } from './decision.ts';
 import { type LoadedShard, planWithout, type ReshapePlan } from './reshape-plan.ts';
 import { ownedSlots } from './shard-slots.ts';
@@ -53,7 +62,7 @@ function mergeOf(
   planning: Planning,
 ): CapacityProposal {
   const { state, shards } = planning;
-  const after = stay.map((of): LoadedShard => ({ ...of, load: plan.loads.get(of.id) ?? of.load }));
+  const after = stay.map(loadedBy(plan));
   const effects = effectsOf(planning, plan, after);
   const fullest = (of: readonly LoadedShard[]) => Math.max(...of.map(fillOf));
   return {

@@ -49,7 +49,7 @@ export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlan
   const givers = worthwhile ? slotsToGive.flatMap(([donor, slots]) => (slots ? [{ donor, slots }] : [])) : [];
   const giving = openSlotGiving(shards, score);
   giveHeaviestFirst(giving, givers, maxMoves);
-  const outOfMoves = giving.moves.length >= maxMoves ? new Set(givers.map(({ donor }) => donor)) : null;
+  const outOfMoves = new Set(giving.moves.length >= maxMoves ? givers.map(({ donor }) => donor) : []);
   const unmovable = donors
     .filter(({ load, limit }) => load > limit)
     .map((donor) => {
@@ -58,7 +58,7 @@ export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlan
         shard: donor.shard,
         slot: heaviest?.slot ?? null,
         slotBytesPerSecond: heaviest?.load ?? 0,
-        text: whyUnmovable(donor, heaviest, outOfMoves?.has(donor) ? options.whyNoMore : null, options.held),
+        text: whyUnmovable(donor, heaviest, outOfMoves.has(donor) ? options.whyNoMore : null, options.held),
       };
     });
   return { moves: grouped(giving.moves), unmovable };
@@ -87,8 +87,9 @@ function giveHeaviestFirst(giving: SlotGiving, givers: readonly Giver[], maxMove
     const giver = givers[heaviest];
     if (!giver) break;
     const load = canGive(giver);
-    if (load === most[heaviest]) giving.give(giver.donor, giver.slots, giver.donor.load - giver.donor.aim);
-    most[heaviest] = canGive(giver);
+    // Another one may come before it now.
+    if (load < most[heaviest]!) most[heaviest] = load;
+    else giving.give(giver.donor, giver.slots, giver.donor.load - giver.donor.aim);
   }
 }
 

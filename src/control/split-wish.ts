@@ -5,6 +5,7 @@ import {
   capacityOf,
   effectsOf,
   fillOf,
+  loadedBy,
   type Planning,
   percent,
   rate,
@@ -41,7 +42,7 @@ export function splitWish(planning: Planning): CapacityProposal | null {
     shard.weight,
     { ring: state.ring, slotLoad, score },
   );
-  const loaded = (of: LoadedShard): LoadedShard => ({ ...of, load: plan.loads.get(of.id) ?? of.load });
+  const loaded = loadedBy(plan);
   const added = loaded({ ...shard, id: NEW_SHARD });
   const effects = effectsOf(planning, plan, [...shards.map(loaded), added]);
   let whyNot: string | null = null;

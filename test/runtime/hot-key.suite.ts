@@ -76,7 +76,6 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
         for (const value of others) counts[traffic.placeOf(ring().epoch, { value, traceId: '' })]!++;
         return counts;
       };
-      const besideOwn = (counts: readonly number[], own: number) => counts.filter((_, shard) => shard !== own);
       await traffic.send(45, () => typeof override() === 'number');
       const own = override() as number;
       const isolatedFrom = ring().epoch;
@@ -118,7 +117,7 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
       });
       expect(isolated).toBeGreaterThan(1_000);
       expect(cooled).toBeGreaterThan(0);
-      expect(maxOverMean(besideOwn(even, own))).toBeLessThan(1.6);
+      expect(maxOverMean(even.filter((_, shard) => shard !== own))).toBeLessThan(1.6);
       expect(even[own]! / even.reduce((sum, count) => sum + count, 0)).toBeLessThan(
         0.45 + (0.55 * besideIt) / others.length,
       );
