@@ -16,10 +16,11 @@
 import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, TransactionalSink, Value } from '../port.ts';
 import { addPartitionsRequest } from './add-partitions-request.ts';
 import { askCoordinator, type ClusterView, checkCoordinator } from './cluster.ts';
+import { CommitState, commitTimeoutMs } from './commit-state.ts';
 import type { Compression } from './compression.ts';
 import { type Protocol, requestOf } from './internals.ts';
 import type { Links } from './links.ts';
-import { asError, BrokerError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
+import { BrokerError, denied, ErrorCode, faultOf, isPassing } from './outcomes.ts';
 import { encodeHeaders, type OutgoingRecord } from './outgoing-batch.ts';
 import { cutBatches, produceOnce, Sequences } from './produce.ts';
 import type { OutgoingBatch } from './produce-request.ts';
@@ -82,14 +83,12 @@ class KafkaSink implements TransactionalSink {
   readonly #options: SinkOptions;
   readonly #parts: SinkParts;
   readonly #sequences: Sequences;
-  /** Below the transaction's own limit, so that an unanswered request ends before the broker aborts. */
   readonly #timeoutMs: number;
   readonly #staged = new Map<string, StagedPartition>();
   #stagedBytes = 0;
   /** Of the last record: the next one mostly has the same. */
   #headers = { of: NO_HEADERS, encoded: encodeHeaders(NO_HEADERS) };
-  #state: 'open' | 'committing' | 'dead' = 'open';
-  #committing: Promise<CommitOutcome> | undefined;
+  readonly #state: CommitState;
   /** A transaction that this sink began may still be open at the broker. */
   #leftOpen = false;
 
@@ -97,7 +96,8 @@ class KafkaSink implements TransactionalSink {
     this.#options = options;
     this.#parts = parts;
     this.#sequences = sequences;
-    this.#timeoutMs = Math.min(parts.requestTimeoutMs, Math.ceil((options.transactionTimeoutMs * 2) / 3));
+    this.#state = new CommitState(options.fencingKey);
+    this.#timeoutMs = commitTimeoutMs(options.transactionTimeoutMs, parts.requestTimeoutMs);
   }
 
   get stagedBytes(): number {
@@ -105,7 +105,7 @@ class KafkaSink implements TransactionalSink {
   }
 
   stage(topic: string, partition: number, value: Value, headers: Headers = NO_HEADERS, key: Value = null): void {
-    this.#mustBeOpen();
+    this.#state.mustBeOpen();
     const name = `${partition} ${topic}`;
     let staged = this.#staged.get(name);
     if (!staged) {
@@ -118,21 +118,28 @@ class KafkaSink implements TransactionalSink {
   }
 
   async commit(offsets: readonly OffsetToCommit[]): Promise<CommitOutcome> {
-    this.#mustBeOpen();
+    this.#state.mustBeOpen();
     if (this.#staged.size === 0 && offsets.length === 0) return { kind: 'committed' };
-    this.#state = 'committing';
-    this.#committing = this.#outcomeOf([...this.#staged.values()], offsets);
-    return this.#committing;
+    const staged = [...this.#staged.values()];
+    return this.#state.commit(async () => {
+      // Until it is known that the broker has ended it.
+      this.#leftOpen = true;
+      try {
+        await this.#transact(staged, offsets);
+        this.#leftOpen = false;
+      } finally {
+        this.#drop();
+      }
+    }, faultOf);
   }
 
   abort(): void {
-    this.#mustBeOpen();
+    this.#state.mustBeOpen();
     this.#drop();
   }
 
   async close(): Promise<void> {
-    await this.#committing;
-    this.#state = 'dead';
+    await this.#state.end();
     this.#drop();
     if (!this.#leftOpen) return;
     this.#leftOpen = false;
@@ -142,29 +149,6 @@ class KafkaSink implements TransactionalSink {
       await this.#transaction('EndTxn', 0, { transactionResult: false }, ({ errorCode }) => [errorCode]);
     } catch (error) {
       if (faultOf(error) === 'denied') throw denied(`to end a transaction of ${this.#options.fencingKey}`, error);
-    }
-  }
-
-  async #outcomeOf(staged: readonly StagedPartition[], offsets: readonly OffsetToCommit[]): Promise<CommitOutcome> {
-    try {
-      await this.#transact(staged, offsets);
-      this.#state = 'open';
-      return { kind: 'committed' };
-    } catch (thrown) {
-      this.#state = 'dead';
-      const { fencingKey } = this.#options;
-      const cause = asError(thrown);
-      const fault = faultOf(cause);
-      this.#leftOpen = true;
-      // `rejoin`: the group has gone on without the tenure. The transactional id is still this sink's own, so closing ends the
-      // transaction; where it is not the broker refuses that, too.
-      if (fault === 'fenced' || fault === 'rejoin') return { kind: 'fenced', cause };
-      return {
-        kind: 'reopen',
-        cause: fault === 'denied' ? denied(`what a commit of ${fencingKey} does`, cause) : cause,
-      };
-    } finally {
-      this.#drop();
     }
   }
 
@@ -293,11 +277,6 @@ class KafkaSink implements TransactionalSink {
   #identity() {
     const { producerId, producerEpoch } = this.#sequences.identity;
     return { producerId: String(producerId), producerEpoch };
-  }
-
-  #mustBeOpen(): void {
-    if (this.#state === 'open') return;
-    throw new Error(`sink ${this.#options.fencingKey} is used while ${this.#state}`);
   }
 
   #drop(): void {

@@ -8,7 +8,8 @@
  */
 
 import { pause } from '../../abortable.ts';
-import { asError, denied, ErrorCode, faultOf } from '../kafkajs/outcomes.ts';
+import { CommitState, commitTimeoutMs } from '../kafkajs/commit-state.ts';
+import { asError, denied, ErrorCode, type Fault, faultOf } from '../kafkajs/outcomes.ts';
 import { retry } from '../kafkajs/retry.ts';
 import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, TransactionalSink, Value } from '../port.ts';
 import {
@@ -97,12 +98,10 @@ class RdSink implements TransactionalSink {
   readonly #group: RdConsumer;
   readonly #confirm: (withinMs: number) => Promise<void>;
   readonly #deliveries: Deliveries;
-  /** Below the transaction's own limit, so that it is known to be over before the broker aborts. */
   readonly #timeoutMs: number;
   #staged: Staged[] = [];
   #stagedBytes = 0;
-  #state: 'open' | 'committing' | 'dead' = 'open';
-  #committing: Promise<CommitOutcome> | undefined;
+  readonly #state: CommitState;
   #ending: Promise<void> | undefined;
   /**
    * A call that librdkafka holds back beyond its timeout, as it does while the coordinator is away. Nothing else can be done
@@ -116,7 +115,8 @@ class RdSink implements TransactionalSink {
     this.#group = group;
     this.#confirm = parts.confirm;
     this.#deliveries = new Deliveries(producer);
-    this.#timeoutMs = Math.min(parts.requestTimeoutMs, Math.ceil((options.transactionTimeoutMs * 2) / 3));
+    this.#state = new CommitState(options.fencingKey);
+    this.#timeoutMs = commitTimeoutMs(options.transactionTimeoutMs, parts.requestTimeoutMs);
   }
 
   get stagedBytes(): number {
@@ -124,51 +124,28 @@ class RdSink implements TransactionalSink {
   }
 
   stage(topic: string, partition: number, value: Value, headers: Headers = NO_HEADERS, key: Value = null): void {
-    this.#mustBeOpen();
+    this.#state.mustBeOpen();
     this.#staged.push({ topic, partition, value, key, headers });
     this.#stagedBytes += value?.length ?? 0;
   }
 
   async commit(offsets: readonly OffsetToCommit[]): Promise<CommitOutcome> {
-    this.#mustBeOpen();
+    this.#state.mustBeOpen();
     if (this.#staged.length === 0 && offsets.length === 0) return { kind: 'committed' };
-    this.#state = 'committing';
-    this.#committing = this.#outcomeOf(offsets);
-    return this.#committing;
+    return this.#state.commit(() => this.#transact(offsets).finally(() => this.#drop()), meaningOf);
   }
 
   abort(): void {
-    this.#mustBeOpen();
+    this.#state.mustBeOpen();
     this.#drop();
   }
 
   async close(): Promise<void> {
-    await this.#committing;
-    this.#state = 'dead';
+    await this.#state.end();
     this.#drop();
     if (this.#held) return;
     this.#ending ??= this.#retire();
     await this.#ending;
-  }
-
-  async #outcomeOf(offsets: readonly OffsetToCommit[]): Promise<CommitOutcome> {
-    try {
-      await this.#transact(offsets);
-      this.#state = 'open';
-      return { kind: 'committed' };
-    } catch (thrown) {
-      this.#state = 'dead';
-      const cause = asError(thrown);
-      const code = codeOf(thrown);
-      const fault = faultOf(cause);
-      if (FENCED.includes(code) || fault === 'fenced' || fault === 'rejoin') return { kind: 'fenced', cause };
-      const refused = DENIED.includes(code)
-        ? denied(`what a commit of ${this.#options.fencingKey} does`, cause)
-        : cause;
-      return { kind: 'reopen', cause: refused };
-    } finally {
-      this.#drop();
-    }
   }
 
   async #transact(offsets: readonly OffsetToCommit[]): Promise<void> {
@@ -248,11 +225,6 @@ class RdSink implements TransactionalSink {
     );
   }
 
-  #mustBeOpen(): void {
-    if (this.#state === 'open') return;
-    throw new Error(`sink ${this.#options.fencingKey} is used while ${this.#state}`);
-  }
-
   #drop(): void {
     this.#staged = [];
     this.#stagedBytes = 0;
@@ -267,6 +239,13 @@ function inSlices(deadline: number, call: (timeoutMs: number, done: Callback) =>
     again: (error) => codeOf(error) === TIMED_OUT || (error as RdError).isRetriable === true,
     ...(signal && { signal }),
   });
+}
+
+/** Its codes are Kafka's own where they are not below 0. */
+function meaningOf(error: unknown): Fault {
+  const code = codeOf(error);
+  if (FENCED.includes(code)) return 'fenced';
+  return DENIED.includes(code) ? 'denied' : faultOf(error);
 }
 
 const codeOf = (error: unknown): number => (error as RdError).code;
