@@ -70,19 +70,16 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
         rebalance: { hotRatio: 1.2, holdMs: 3_000, cooldownMs: 100 },
       });
       const { override, hotHash } = traffic;
-      /** How many of the others each shard has by the ring in force. */
-      const othersOf = () => {
-        const counts = Array<number>(SHARDS).fill(0);
-        for (const value of others) counts[traffic.placeOf(ring().epoch, { value, traceId: '' })]!++;
-        return counts;
-      };
       await traffic.send(45, () => typeof override() === 'number');
       const own = override() as number;
+      /** How many of the others the key's shard has by the ring of an epoch. */
+      const besideIt = (epoch: number) =>
+        others.filter((value) => traffic.placeOf(epoch, { value, traceId: '' }) === own).length;
       const isolatedFrom = ring().epoch;
       expect(traffic.traces(isolatedFrom).hotKeys).toEqual(new Map([[hotHash, `resource:k8s.pod.name=${HOT}`]]));
       // What is beside it goes to the others, but for what the key may be less than samples say: that can be much of it.
-      const besideIt = othersOf()[own]!;
-      await traffic.send(45, () => othersOf()[own]! < besideIt);
+      // Slots may also have moved before the samples named the key, and then none need be left there to move.
+      await traffic.send(45, () => besideIt(ring().epoch) < besideIt(1));
       const evenFrom = ring().epoch;
       const evenSpans = traffic.spans;
       await traffic.send(45, () => traffic.spans >= evenSpans + 1_000);
@@ -119,7 +116,7 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
       expect(cooled).toBeGreaterThan(0);
       expect(maxOverMean(even.filter((_, shard) => shard !== own))).toBeLessThan(1.6);
       expect(even[own]! / even.reduce((sum, count) => sum + count, 0)).toBeLessThan(
-        0.45 + (0.55 * besideIt) / others.length,
+        0.45 + (0.55 * besideIt(1)) / others.length,
       );
     });
 
