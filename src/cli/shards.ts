@@ -88,7 +88,12 @@ async function inLine(
         'REQUEST_REFUSED',
         `${what}: left in the middle (${outcome.why}); \`weir inspect ring\` shows what became of it`,
       );
-    default:
+    case 'lock-refused':
+      throw new WeirError(
+        'REQUEST_REFUSED',
+        `${what}: ${outcome.why}. Nothing has changed; \`weir inspect ring\` shows what the change in flight waits for, and how to be rid of it`,
+      );
+    case 'proposal-refused':
       throw new WeirError('REQUEST_REFUSED', outcome.why);
   }
 }

@@ -79,7 +79,7 @@ export class LockDesk {
     for (const claim of waiting) {
       const { resource, requestId: id } = claim;
       if (now >= claim.until) {
-        events.push(this.#answer(id, 'expired', `${resource} did not come free in time`));
+        events.push(this.#answer(id, 'expired', lapsedText(resource, locks.get(resource))));
         continue;
       }
       if (taken.has(resource)) continue;
@@ -116,6 +116,13 @@ export function fencedOff({ locks }: Pick<ControlState, 'locks'>, fence: Request
   if (!fence) return null;
   const latest = locks.get(fence.resource)?.token;
   return latest === fence.token ? null : staleText(fence.resource, fence.token, latest);
+}
+
+/** `held`: that is in the way; undefined: others were before it. */
+function lapsedText(resource: string, held: HeldLock | undefined): string {
+  if (!held) return `${resource} did not come free in time: others were before it`;
+  const what = held.operation ? ` for "${held.operation.what}"` : '';
+  return `${resource} did not come free in time: ${held.holder} holds it${what}`;
 }
 
 function staleText(resource: string, token: number, latest: number | undefined): string {

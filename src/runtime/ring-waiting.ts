@@ -7,16 +7,25 @@ export function ownersOf(window: LoadWindow, nowUnixMs: number): ReadonlyMap<str
   return new Map(window.members(nowUnixMs).flatMap(({ id, partitions }) => partitions.map((at) => [at, id] as const)));
 }
 
-/** Partitions that a sentence names. */
-const MOST_NAMED = 5;
+/** Who works on them, and for each of those the partitions: as many as a sentence names. */
+const [MOST_OWNERS, MOST_NAMED] = [5, 3];
 
+/** By who works on them, so that everybody who holds a change up is named, however many partitions the first of them has. */
 export function waitingText(waiting: readonly WaitingPartition[], owners: ReadonlyMap<string, string>): string {
-  const named = waiting.slice(0, MOST_NAMED).map(({ topic, partition, ringEpoch }) => {
-    const owner = owners.get(`${topic}/${partition}`) ?? 'no processor reports to work on it';
-    return `${topic}/${partition} (${ringEpoch === null ? 'no offset yet' : `at ${ringEpoch}`}, ${owner})`;
+  const byOwner = [...Map.groupBy(waiting, ({ topic, partition }) => owners.get(`${topic}/${partition}`))];
+  const named = byOwner.slice(0, MOST_OWNERS).map(([owner, of]) => {
+    return `${partitionsText(of)}, which ${owner ? `${owner} works on` : 'no processor reports to work on'}`;
   });
-  const more = waiting.length > MOST_NAMED ? ` and ${waiting.length - MOST_NAMED} more` : '';
-  return `it waits for ${named.join(', ')}${more}`;
+  const more = byOwner.length > MOST_OWNERS ? `; and for partitions of ${byOwner.length - MOST_OWNERS} more` : '';
+  return `it waits for ${named.join('; for ')}${more}`;
+}
+
+function partitionsText(partitions: readonly WaitingPartition[]): string {
+  const named = partitions.slice(0, MOST_NAMED).map(({ topic, partition, ringEpoch }) => {
+    return `${topic}/${partition} (${ringEpoch === null ? 'no offset yet' : `at ${ringEpoch}`})`;
+  });
+  const more = partitions.length > MOST_NAMED ? ` and ${partitions.length - MOST_NAMED} more` : '';
+  return `${named.join(', ')}${more}`;
 }
 
 /** What an operator can do about one that is stuck. `abandons`: as in the proposal. */
@@ -28,6 +37,6 @@ export function wayOutText({
   readonly waitingFor: readonly unknown[];
 }): string {
   if (waitingFor.length === 0) return '`weir shards abandon` ends the copying: what is left stays where it is';
-  if (abandons === null) return 'See to those processors, or take the change back with `weir shards abandon`';
-  return `See to those processors: this takes ring epoch ${abandons} back, and cannot itself be taken back`;
+  if (abandons === null) return 'See that processors work on them, or take the change back with `weir shards abandon`';
+  return `See that processors work on them: this takes ring epoch ${abandons} back, and cannot itself be taken back`;
 }

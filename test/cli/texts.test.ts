@@ -91,8 +91,8 @@ describe('weir inspect', () => {
     expect(text).toContain(
       'Ring epoch 3 is in flight since 2026-01-01T00:01:00.000Z: half of shard logs-0001 goes to the new shard logs-0016.\n' +
         '  logs: 2048 slots move, new shards logs-0016\n' +
-        '  34 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2, p-1), ' +
-        'otlp_logs/4 (no offset yet, no processor reports to work on it)\n',
+        '  34 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2), which p-1 works on; ' +
+        'for otlp_logs/4 (no offset yet), which no processor reports to work on\n',
     );
     expect(text).toContain('prefix      (none)');
     expect(text).toContain('m-1 since 2026-01-01T00:00:00.000Z (leader epoch 9)');
@@ -234,15 +234,15 @@ describe('a change that is stuck', () => {
   it('is called so, with what can be done about it', () => {
     expect(changeText(change)).toBe(
       '\nRing epoch 3 is STUCK, in flight since 2026-01-01T00:01:00.000Z: why.\n' +
-        '  35 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2, p-1)\n' +
-        '  See to those processors, or take the change back with `weir shards abandon`.\n',
+        '  35 of 36 input partitions have adopted it; it waits for otlp_logs/3 (at 2), which p-1 works on\n' +
+        '  See that processors work on them, or take the change back with `weir shards abandon`.\n',
     );
   });
 
   it('can be ended while it copies, and cannot be taken back where it takes another back', () => {
     expect(changeText({ ...change, waitingFor: [] })).toContain('  `weir shards abandon` ends the copying');
     expect(changeText({ ...change, abandons: 2 })).toContain(
-      '  See to those processors: this takes ring epoch 2 back, and cannot itself be taken back.\n',
+      '  See that processors work on them: this takes ring epoch 2 back, and cannot itself be taken back.\n',
     );
   });
 });

@@ -121,12 +121,14 @@ describe('the desk for locks', () => {
     expect(desk.ask('end', { kind: 'end', resource: 'r', token, outcome: 'done', text: 't' })).toBe('refused');
   });
 
-  it('answers who has waited for too long, and grants it nothing later', () => {
+  it('answers who has waited for too long with what was in the way, and grants it nothing later', () => {
     const desk = rig();
     desk.ask('a', acquire({ ttlMs: 10_000 }));
+    desk.ask('start', { kind: 'start', resource: 'r', token: desk.token(), what: 'w' });
     desk.ask('b', acquire(), 500);
     desk.pass(500);
-    expect(desk.state.answers.get('b')).toMatchObject({ outcome: 'expired' });
+    const text = 'r did not come free in time: of a holds it for "w"';
+    expect(desk.state.answers.get('b')).toMatchObject({ outcome: 'expired', text });
     desk.ask('release', { kind: 'release', resource: 'r', token: desk.token() });
     expect(desk.holder()).toBeUndefined();
   });

@@ -70,9 +70,9 @@ it('says of a proposal that is stuck which partitions it waits for and who works
       level: 'warn',
       waiting: 3,
       msg:
-        `ring epoch 2 is not active after ${seconds} s: it waits for otlp_spans/0 (no offset yet, process-1), ` +
-        'otlp_metrics/0 (no offset yet, no processor reports to work on it), otlp_logs/0 (no offset yet, no processor reports to work on it). ' +
-        'See to those processors, or take the change back with `weir shards abandon`',
+        `ring epoch 2 is not active after ${seconds} s: it waits for otlp_spans/0 (no offset yet), which process-1 works on; ` +
+        'for otlp_metrics/0 (no offset yet), otlp_logs/0 (no offset yet), which no processor reports to work on. ' +
+        'See that processors work on them, or take the change back with `weir shards abandon`',
     })),
   );
   await port.close();
