@@ -183,9 +183,18 @@ export function decisionsText({ decisions }: DecisionsDocument): string {
     .reverse()
     .map((of) => {
       const priority = of.priority === 'high' ? ' [high]' : '';
-      return `${of.at}  ${of.kind}  ${of.subject}: ${whatText(of)}${priority}  (${of.status})\n    ${of.reasons.map(({ text }) => text).join('; ')}\n`;
+      const left = of.notApplied === undefined ? '' : `    not carried out: ${of.notApplied}\n`;
+      return `${of.at}  ${of.kind}  ${of.subject}: ${whatText(of)}${priority}  (${of.status})\n    ${someOf(of.reasons)}\n${left}`;
     })
     .join('');
+}
+
+/** Texts that a line shows; the JSON has all. */
+const MOST_TEXTS = 3;
+
+function someOf(of: readonly { readonly text: string }[]): string {
+  const shown = of.slice(0, MOST_TEXTS).map(({ text }) => text);
+  return [...shown, ...(of.length > MOST_TEXTS ? [`and ${of.length - MOST_TEXTS} more`] : [])].join('; ');
 }
 
 function whatText(of: Decision): string {
@@ -201,7 +210,7 @@ function whatText(of: Decision): string {
   }
 }
 
-function rebalanceText({ action, from, to, slotsMoved, reverses }: RebalanceDecision): string {
+function rebalanceText({ action, from, to, slotsMoved, reverses, unmovable }: RebalanceDecision): string {
   const hottest = `hottest shard from ${from.toFixed(2)} to ${to.toFixed(2)} times its fair share`;
   switch (action) {
     case 'reverse':
@@ -209,7 +218,7 @@ function rebalanceText({ action, from, to, slotsMoved, reverses }: RebalanceDeci
     case 'move_slots':
       return `move ${slotsMoved} slots, ${hottest}`;
     case 'cannot_balance':
-      return `cannot be balanced by moving slots (hottest shard ${from.toFixed(2)} times its fair share)`;
+      return `cannot be balanced by moving slots (hottest shard ${from.toFixed(2)} times its fair share): ${someOf(unmovable)}`;
   }
 }
 
@@ -221,7 +230,7 @@ function capacityText({ action, shard, from, to, shards, slotsMoved, moves, alte
     case 'merge':
       return `share shard ${shard} out among ${moves.length} others, the fullest ${fuller}: ${slotsMoved} slots move, ${shards.after} shards`;
     case 'cannot_split':
-      return `shard ${shard} has ${from.toFixed(2)} times what it can carry and is not split: ${alternatives.map(({ text }) => text).join('; ')}`;
+      return `shard ${shard} has ${from.toFixed(2)} times what it can carry and is not split: ${someOf(alternatives)}`;
   }
 }
 

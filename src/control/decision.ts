@@ -39,6 +39,12 @@ const common = {
     .describe(
       'what became of it; emitted: written here, not applied; proposed: the ring epoch with its moves is in flight; applied: that is active; abandoned: it was taken back before that; verified: a load window later it had made nothing worse; reversed: it had, and a decision with action reverse takes its moves back. A change of it comes as another record with the same id',
     ),
+  notApplied: z
+    .string()
+    .optional()
+    .describe(
+      'why Weir leaves it at saying so, and which command does it by hand; with the status emitted, of what would change the ring',
+    ),
 };
 
 const scaling = z.object({
@@ -172,7 +178,7 @@ export type Reason = z.infer<typeof reason>;
 /** What the runtime adds to what decide() says. */
 export type DecisionStamp = Pick<
   Decision,
-  'version' | 'id' | 'at' | 'ringEpoch' | 'leaderEpoch' | 'inputOffset' | 'status'
+  'version' | 'id' | 'at' | 'ringEpoch' | 'leaderEpoch' | 'inputOffset' | 'status' | 'notApplied'
 >;
 type Unstamped<D> = D extends Decision ? Omit<D, keyof DecisionStamp> : never;
 /** An action of decide(). */

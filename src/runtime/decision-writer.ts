@@ -3,6 +3,7 @@
  * repeats none of them, and the ring epoch that one of them leads to.
  */
 import type { Config } from '../config.ts';
+import { byHandText } from '../control/by-hand.ts';
 import type { Action, Decided } from '../control/decide.ts';
 import type { Decision, DecisionStamp } from '../control/decision.ts';
 import type { Verification } from '../control/verify.ts';
@@ -77,9 +78,9 @@ export class DecisionWriter {
       const { decisionId: id, from, to } = plan;
       log.info({ id, from, to, measured, reversed: reversal !== null }, 'the moves of a decision were judged');
     }
-    for (const { id, kind, subject, action, reasons } of decisions) {
+    for (const { id, kind, subject, action, reasons, notApplied } of decisions) {
       metrics.decisions.inc({ kind });
-      log.info({ id, kind, subject, action, reason: reasons[0]!.text }, 'decided');
+      log.info({ id, kind, subject, action, reason: reasons[0]!.text, notApplied }, 'decided');
     }
     return outcome;
   }
@@ -90,7 +91,7 @@ export class DecisionWriter {
     actions: readonly Action[],
     { at, ...stamp }: Pick<DecisionStamp, 'ringEpoch' | 'leaderEpoch' | 'inputOffset'> & { readonly at: number },
   ): Promise<{ made: Made[]; ringProposed: Proposed | null }> {
-    const { proposals } = this.#options;
+    const { proposals, config } = this.#options;
     const made: Made[] = [];
     let ringProposed: Proposed | null = null;
     for (const action of actions) {
@@ -107,7 +108,11 @@ export class DecisionWriter {
       if (outcome?.kind === 'refused')
         this.#options.log.warn({ id, kind: proposal.kind }, `decision ${id} is not carried out: ${outcome.text}`);
       const status = outcome?.kind === 'proposed' ? 'proposed' : 'emitted';
-      const decision = { version: 1, id, ...proposal, ...stamp, at: new Date(at).toISOString(), status } as const;
+      const notApplied =
+        outcome?.kind === 'refused' ? outcome.text : byHandText(proposal, config.control, lead.state.ring!);
+      const decidedAt = new Date(at).toISOString();
+      const why = notApplied === null ? {} : { notApplied };
+      const decision = { version: 1, id, ...proposal, ...stamp, at: decidedAt, status, ...why } as const;
       made.push({ action, decision });
     }
     return { made, ringProposed };

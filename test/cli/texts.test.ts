@@ -130,6 +130,17 @@ describe('weir inspect', () => {
         '2026-01-01T00:01:00.000Z  rebalance  traces: move 12 slots, hottest shard from 2.10 to 1.10 times its fair share  (emitted)\n' +
         '    shard 1 has 2.10 times the mean\n',
     );
+    const left: Decision = { ...rebalance, notApplied: 'control.rebalance.apply is false' };
+    expect(decisionsText({ decisions: [left] })).toMatch(
+      /\n {4}not carried out: control\.rebalance\.apply is false\n$/,
+    );
+    const stays = (text: string) => ({ shard: 1, slot: 5, slotBytesPerSecond: 9, text });
+    const stuck: Decision = { ...rebalance, action: 'cannot_balance', unmovable: [stays('slot 5 alone is too much')] };
+    expect(decisionsText({ decisions: [stuck] })).toContain(
+      'cannot be balanced by moving slots (hottest shard 2.10 times its fair share): slot 5 alone is too much  (emitted)',
+    );
+    const many: Decision = { ...scaling, reasons: ['a', 'b', 'c', 'd', 'e'].map((text) => ({ ...reason, text })) };
+    expect(decisionsText({ decisions: [many] })).toContain('\n    a; b; c; and 2 more\n');
     expect(decisionsText({ decisions: [] })).toBe('No decision yet.\n');
   });
 

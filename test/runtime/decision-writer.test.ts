@@ -45,9 +45,9 @@ const decided: Decided = {
   ...{ cleared: [], conditions: new Map(), reasons: [], verification: null },
 };
 
-function openWriter(topics: ConfigInput['topics'], nextTrace: number) {
+function openWriter(topics: ConfigInput['topics'], nextTrace: number, apply = true) {
   const { routing } = testConfig();
-  const config = defaultConfig({ routing, topics, control: { capacity: { apply: true } } });
+  const config = defaultConfig({ routing, topics, control: { capacity: { apply }, rebalance: { apply } } });
   const port = createMemoryKafka().connect();
   const names = namesFor('');
   const warnings: string[] = [];
@@ -104,6 +104,25 @@ it('says why a decision is not carried out', async () => {
   expect(warnings).toEqual([expect.stringMatching(/^decision 7-1 is not carried out: traces has had 4096 shards/)]);
   const [{ events, records } = {}] = written;
   expect(events).toMatchObject([{ type: 'DecisionMade', id: '7-1' }]);
-  expect(decodeDecision(records![0]!.value!)).toMatchObject({ id: '7-1', status: 'emitted' });
+  expect(decodeDecision(records![0]!.value!)).toMatchObject({
+    ...{ id: '7-1', status: 'emitted', notApplied: expect.stringMatching(/^traces has had 4096 shards/) },
+  });
+  await port.close();
+});
+
+it('says of a decision that it is told not to carry out which setting tells so, and what to do by hand', async () => {
+  const { port, written, tick } = openWriter({}, 4, false);
+  const takes = [0, 1].map((from) => ({ from, to: null, runs: [from, 1], bytesPerSecond: 1 }));
+  const merge: CapacityProposal = { ...split, action: 'merge', shard: 2 };
+  for (const proposal of [split, { ...split, moves: takes }, merge, spread])
+    await tick(100_000, { ...decided, actions: [{ proposal, fingerprint: 'f', until: 60_000 }] });
+  const decisions = written.map(({ records }) => decodeDecision(records![0]!.value!)!);
+  expect(decisions.map(({ status, notApplied }) => [status, notApplied])).toEqual([
+    ['emitted', 'control.capacity.apply is false; by hand: `weir shards split traces-0001`'],
+    ['emitted', 'control.capacity.apply is false; by hand: `weir shards create NAME --signal traces`'],
+    ['emitted', 'control.capacity.apply is false; by hand: `weir shards retire traces-0002`'],
+    ['emitted', 'control.rebalance.apply is false'],
+  ]);
+  expect(written.flatMap(({ events }) => events!.map(({ type }) => type))).not.toContain('RingProposed');
   await port.close();
 });
