@@ -1,5 +1,6 @@
 /** Which input partitions have adopted a ring epoch: those whose committed offset names it, or a later one. */
-import type { KafkaPort } from '../kafka/port.ts';
+import { WeirError } from '../errors.ts';
+import type { CommittedOffset, KafkaPort } from '../kafka/port.ts';
 import type { Names } from '../names.ts';
 import { SIGNALS } from '../signals.ts';
 import { ringEpochOf } from './ring-epoch.ts';
@@ -20,7 +21,7 @@ export interface WaitingPartition {
 
 /**
  * Lists the partitions anew: one that was added a moment ago counts. An offset that is shown late is no harm: a partition's epoch never goes
- * down, so what was seen once holds.
+ * down, so what was seen once holds. A topic that is not there, as an operator is about to make it anew, is waited for by its first partition.
  */
 export async function readRingAcks(
   admin: Pick<KafkaPort['admin'], 'committedOffsets'>,
@@ -30,7 +31,7 @@ export async function readRingAcks(
   const offsets = await Promise.all(
     SIGNALS.map(async (signal) => {
       const topic = names.ingest(signal);
-      const committed = await admin.committedOffsets(names.processGroup, topic);
+      const committed = await admin.committedOffsets(names.processGroup, topic).catch(noPartition);
       return committed.map(({ partition, offset, metadata }) => ({
         topic,
         partition,
@@ -40,4 +41,10 @@ export async function readRingAcks(
   );
   const partitions = offsets.flat();
   return { partitions: partitions.length, waiting: partitions.filter(({ ringEpoch }) => (ringEpoch ?? 0) < epoch) };
+}
+
+function noPartition(error: unknown): CommittedOffset[] {
+  if (error instanceof WeirError && error.code === 'TOPIC_MISSING')
+    return [{ partition: 0, offset: null, metadata: '' }];
+  throw error;
 }
