@@ -8,8 +8,5 @@ export const WINDOW_MS = 15_000;
 export function maxOverMeanOf(lately: readonly Float64Array[], shards: readonly number[]): number {
   const loads = shards.map((shard) => lately.reduce((sum, second) => sum + (second[shard] ?? 0), 0));
   const mean = loads.reduce((sum, load) => sum + load, 0) / loads.length;
-  return distributionOf(
-    loads,
-    loads.map(() => mean),
-  ).maxOverMean;
+  return distributionOf(loads.map((load) => load / mean)).maxOverMean;
 }

@@ -1,8 +1,8 @@
 /** Shards, and how the load lies on them, as `/api/v1/shards` and `weir inspect shards` show it. */
 
 import type { Config } from '../config.ts';
-import { type Distribution, distributionOf } from '../control/distribution.ts';
-import { sharesBesideKeys } from '../control/hot-key.ts';
+import type { Distribution } from '../control/distribution.ts';
+import { isEnoughToJudge, loadDistribution, relativeLoad, shardLoads } from '../control/shard-loads.ts';
 import type { RingEpoch, ShardState, SignalRing } from '../coordination/ring-epoch.ts';
 import { hashText } from '../kernels/hash/kernel.ts';
 import type { Usage } from '../load/load-report.ts';
@@ -59,23 +59,22 @@ function analyse(
   nowUnixMs: number,
 ): SignalAnalysis {
   const rates = window.shards(signal, nowUnixMs);
-  const loads = ring.shards.map(({ id }) => rates.get(id)?.bytesPerSecond ?? 0);
-  const total = loads.reduce((sum, load) => sum + load, 0);
-  // As the controller sees it: a shard that a key has for itself is as it should be, and of a trickle nothing is hot.
   const shardBytesPerSecond = new Map([...rates].map(([id, { bytesPerSecond }]) => [id, bytesPerSecond]));
-  const keys = window.keys(signal);
-  const fair = sharesBesideKeys(ring, { keys, shardBytesPerSecond }).map(({ share }) => share);
-  const hotFrom = total < policy.rebalance.minBytesPerSecond ? Number.POSITIVE_INFINITY : policy.rebalance.hotRatio;
-  const capacities = ring.shards.map(({ weight }) => weight * policy.capacity.bytesPerSecond);
-  const shards = ring.shards.map((shard, i): ShardAnalysis => {
-    const relative = total === 0 ? 0 : loads[i]! / fair[i]!;
+  // As the controller sees it: a shard that a key fills is as it should be, and with next to no load nothing is hot.
+  const loads = shardLoads(ring, { keys: window.keys(signal), shardBytesPerSecond });
+  const { total } = loads;
+  const hotFrom = isEnoughToJudge(total, policy.rebalance) ? policy.rebalance.hotRatio : Number.POSITIVE_INFINITY;
+  const unitCapacity = policy.capacity.bytesPerSecond;
+  const shards = loads.shards.map((measured): ShardAnalysis => {
+    const { shard, load } = measured;
+    const relative = total === 0 ? 0 : relativeLoad(measured);
     const ofShard = rates.get(shard.id) ?? { itemsPerSecond: 0, bytesPerSecond: 0 };
-    return { shard, rates: ofShard, relative, fill: loads[i]! / capacities[i]!, hot: relative > hotFrom };
+    return { shard, rates: ofShard, relative, fill: load / (shard.weight * unitCapacity), hot: relative > hotFrom };
   });
   return {
     ...{ signal, ring, usage: window.shardUsage(signal, nowUnixMs), shards, total },
-    capacity: capacities.reduce((sum, capacity) => sum + capacity, 0),
-    distribution: distributionOf(loads, fair),
+    capacity: ring.shards.reduce((sum, { weight }) => sum + weight * unitCapacity, 0),
+    distribution: loadDistribution(loads),
   };
 }
 

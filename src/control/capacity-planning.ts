@@ -1,27 +1,17 @@
-/** What the wishes about the number of shards have in common: what is known of the shards, and what a change comes to. */
-import type { Config } from '../config.ts';
+/** What wishes for more and for fewer shards have in common: what is known of the shards, and the effects of a change. */
 import { runsOf } from '../coordination/ring-change.ts';
-import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
-import type { Signal } from '../signals.ts';
 import { churnLeft } from './churn.ts';
 import type { CapacityProposal, RebalanceProposal } from './decision.ts';
 import { distributionOf, fairShares } from './distribution.ts';
-import type { SignalView } from './load-view.ts';
-import type { PastMoves } from './rebalance.ts';
+import type { CapacityPolicy } from './policy.ts';
 import { type LoadedShard, NEW_SHARD, type ReshapePlan } from './reshape-plan.ts';
+import type { SignalState } from './signal-state.ts';
 
-export type CapacityPolicy = Pick<Config['control'], 'capacity' | 'rebalance' | 'ring'>;
-
-export interface CapacityState {
-  readonly signal: Signal;
-  readonly ring: SignalRing;
-  readonly view: SignalView;
-  readonly windowMs: number;
-  readonly pastMoves: readonly PastMoves[];
-  /** By shard id: Unix ms at which it came to be, or gave slots to one that did. */
+export interface CapacityState extends SignalState {
+  /** By shard id: Unix ms at which the shard was made, or gave slots to a new one. */
   readonly reshapedAt: ReadonlyMap<number, number>;
-  /** What the signal's slot moves would be now. */
+  /** The slot moves that would be decided now; null: none is wanted. */
   readonly rebalance: RebalanceProposal | null;
 }
 
@@ -31,6 +21,7 @@ export interface Planning {
   readonly score: ScoreKernel;
   readonly now: number;
   readonly shards: readonly LoadedShard[];
+  /** Bytes/s of all shards. */
   readonly total: number;
   /** Above their capacity, the fullest first. */
   readonly full: readonly LoadedShard[];
@@ -40,10 +31,8 @@ export interface Planning {
 
 export const fillOf = ({ load, capacity }: LoadedShard) => load / capacity;
 export const capacityOf = (shards: readonly LoadedShard[]) => shards.reduce((sum, { capacity }) => sum + capacity, 0);
-export const percent = (share: number) => `${Math.round(share * 100)} %`;
-export const rate = (bytesPerSecond: number) => `${Math.round(bytesPerSecond)} B/s`;
 
-/** null: it is within the budget; or too large for any, and then it may use up that of a whole window. */
+/** null: the change is within the churn budget, or nothing of the budget is spent: then even a change that is larger than all of it may be made. */
 export function whyTooMuchChurn(slots: number, { state, policy: { rebalance }, now }: Planning): string | null {
   const spent = rebalance.churnSlots - churnLeft(state.pastMoves, rebalance, now);
   if (spent === 0 || spent + slots <= rebalance.churnSlots) return null;
@@ -60,25 +49,26 @@ type Effects = Pick<
   'shards' | 'fill' | 'distribution' | 'slotsMoved' | 'bytesPerSecond' | 'copiedBytes' | 'moves'
 >;
 
-/** `after`: the shards that there are then. */
+/** `after`: the shards that there are once the plan is in force. */
 export function effectsOf(
   { policy, shards, total }: Planning,
   { moves }: Pick<ReshapePlan, 'moves'>,
   after: readonly LoadedShard[],
 ): Effects {
-  const evenness = (of: readonly LoadedShard[]) =>
-    distributionOf(
-      of.map(({ load }) => load),
-      fairShares(of, total),
-    );
+  const evenness = (some: readonly LoadedShard[]) => {
+    const fair = fairShares(some, total);
+    return distributionOf(some.map(({ load }, i) => load / fair[i]!));
+  };
   const bytesPerSecond = moves.reduce((sum, move) => sum + move.bytesPerSecond, 0);
   return {
     shards: { before: shards.length, after: after.length },
     fill: { before: total / capacityOf(shards), after: total / capacityOf(after) },
     distribution: { before: evenness(shards), after: evenness(after) },
     slotsMoved: moves.reduce((sum, { slots }) => sum + slots.length, 0),
-    moves: moves.map(({ from, to, slots, bytesPerSecond: of }) => ({
-      ...{ from, to: to === NEW_SHARD ? null : to, runs: runsOf(slots), bytesPerSecond: of },
+    moves: moves.map(({ slots, to, ...move }) => ({
+      ...move,
+      to: to === NEW_SHARD ? null : to,
+      runs: runsOf(slots),
     })),
     bytesPerSecond,
     copiedBytes: Math.round((bytesPerSecond * policy.ring.carryMs) / 1_000),

@@ -4,27 +4,29 @@
  * | rule | when | then |
  * |---|---|---|
  * | over-capacity | a shard's load > what it can carry, and slot moves cannot help | split: a new one takes from the fullest; cannot_split |
- * | under-capacity | two shards' load <= half of what one of them can carry, and all that is left would be half full at most | merge: the lightest is shared out among the others |
+ * | under-capacity | two shards' load <= half of what one of them can carry, and the shards that are left would be half full at most | merge: the lightest is shared out among the others |
  *
- * Slot moves come before a split: they can help as long as all shards at `targetRatio` times their fair share are below their capacity (`rebalance.ts`).
- * What keeps a plan from being followed by its contrary: between a merge and a split the load has to double; a shard that came to
- * be or gave to one that did within `holdMs` is not merged; nor is one whose slots came from another within `rebalance.holdMs`, as they might go back; and nothing is
- * judged by what was measured before the last change (`decide.ts`).
+ * Slot moves come before a split. They can help as long as every shard is below its capacity at `targetRatio` times its fair share (`rebalance.ts`).
  *
- * A shard that an override leads to is not merged: a key has it for itself. A signal with next to no load is not merged either: that is
- * what an outage looks like.
+ * A plan is not followed by its opposite because the load has to double between a merge and a split; because a shard that was made within `holdMs`, or gave slots
+ * to one that was, is not merged; because a shard whose slots came from another within `rebalance.holdMs` is not merged, as they might go back; and because
+ * nothing is judged by a window that began before the last change (`decide.ts`).
+ *
+ * A shard that an override leads to is not merged, as it belongs to a key. Shards of a signal with next to no load are not merged either: that is what an outage
+ * looks like.
  */
 
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
-import { type CapacityPolicy, type CapacityState, fillOf, type Planning } from './capacity-planning.ts';
+import { type CapacityState, fillOf, type Planning } from './capacity-planning.ts';
 import { slotsMovedWithin } from './churn.ts';
 import type { CapacityProposal } from './decision.ts';
-import { loadsOf } from './distribution.ts';
 import { mergeWish } from './merge-wish.ts';
+import type { CapacityPolicy } from './policy.ts';
 import type { LoadedShard } from './reshape-plan.ts';
+import { isEnoughToJudge } from './shard-loads.ts';
 import { splitWish } from './split-wish.ts';
 
-/** null: the shards are as many as they should be, or slot moves are to help first. */
+/** null: the number of shards is right, or slot moves should help first. */
 export function capacityWish(
   state: CapacityState,
   policy: CapacityPolicy,
@@ -32,28 +34,27 @@ export function capacityWish(
   now: number,
 ): CapacityProposal | null {
   const { ring, view } = state;
-  const { loads, total } = loadsOf(ring.shards, view);
-  const shards = ring.shards.map((shard, i): LoadedShard => {
-    return { ...shard, load: loads[i]!, capacity: shard.weight * policy.capacity.bytesPerSecond };
+  const shards = ring.shards.map((shard): LoadedShard => {
+    const load = view.shardBytesPerSecond.get(shard.id) ?? 0;
+    return { ...shard, load, capacity: shard.weight * policy.capacity.bytesPerSecond };
   });
-  if (total === 0 || total < policy.rebalance.minBytesPerSecond) return null;
+  const total = shards.reduce((sum, { load }) => sum + load, 0);
+  if (!isEnoughToJudge(total, policy.rebalance)) return null;
   const full = shards
     .filter(({ load, capacity }) => load > capacity)
     .sort((a, b) => fillOf(b) - fillOf(a) || a.id - b.id);
-  const planning: Planning = {
-    ...{ state, policy, score, now, shards, total, full },
-    held: slotsMovedWithin(state.pastMoves, policy.rebalance.holdMs, now),
-  };
+  const held = slotsMovedWithin(state.pastMoves, policy.rebalance.holdMs, now);
+  const planning: Planning = { state, policy, score, now, shards, total, full, held };
   return full.length > 0 ? splitWish(planning) : mergeWish(planning);
 }
 
-/** The shards that it is about, under which ring epoch. */
+/** Which shards the wish is about, under which ring epoch. */
 export function capacityFingerprint(wish: CapacityProposal, epoch: number): string {
   const about = wish.action === 'merge' ? [wish.shard] : [...wish.overCapacity].sort((a, b) => a - b);
   return `epoch ${epoch} ${wish.action} ${about.join(',')}`;
 }
 
-/** Another epoch or action, or a shard above its capacity that the last decision did not name. Which two to merge may waver. */
+/** Whether the epoch or the action is another than that of the last decision, or a shard above its capacity was not named by it. Which two shards to merge may waver: that is not news. */
 export function capacityIsNews(wish: CapacityProposal, epoch: number, lastFingerprint: string): boolean {
   const last = /^epoch (\d+) (\w+) ([\d,]+)$/.exec(lastFingerprint);
   if (!last || Number(last[1]) !== epoch || last[2] !== wish.action) return true;

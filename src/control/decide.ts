@@ -1,60 +1,60 @@
 /**
- * decide(state, policy, now) -> actions and reasons: pure, so that history can be run through it again. The concerns say what they wish for
- * at this moment (`scaling.ts`, `rebalance.ts`, `capacity.ts`, `hot-key.ts`); here a wish becomes a decision:
+ * decide(state, policy, now) -> actions and reasons. It is pure, so that history can be run through it again. At each tick, each concern (`scaling.ts`,
+ * `hot-key.ts`, `rebalance.ts`, `capacity.ts`) says what it would change now: its wishes. A wish becomes a decision when all of this holds:
  *
- * 1. It has to hold for the stabilisation time without a break.
- * 2. No decision on its subject was made within the cooldown.
- * 3. It is the first that changes the ring, and no such change is in flight: they come one by one, a hot key's before moves of slots.
- * 4. It is news: there was no decision on the subject yet, or the last one's condition has cleared since, or it says more than that one.
+ * 1. It has been there for the stabilisation time without a break.
+ * 2. The last decision on its subject is older than the cooldown.
+ * 3. It is news: there was no decision on the subject yet, or the condition of the last one has cleared since, or it says more than the last one.
+ * 4. No other change of the ring is in flight, if it is one: they are made one by one, changes for hot keys before slot moves.
  *
- * A verdict on moves that are in force (`verify.ts`) waits for nothing: it is made once.
+ * The reversal of a decision that made things worse (`verify.ts`) waits for nothing of this.
  *
- * A condition has cleared when there was no wish at all for the stabilisation time; that goes to the control log, so that a later leader
- * neither repeats a decision nor misses one.
+ * The condition of a decision has cleared when there was no wish about its subject for the stabilisation time. That goes to the control log, so that a later
+ * leader neither repeats a decision nor misses one.
  */
-import type { Config } from '../config.ts';
 import type { RingEpoch } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { capacityFingerprint, capacityIsNews, capacityWish } from './capacity.ts';
+import type { PastMoves } from './churn.ts';
 import { type DecisionKind, decisionKey, type LastDecision, type Proposal } from './decision.ts';
 import { hotKeyWishes } from './hot-key.ts';
 import type { LoadView } from './load-view.ts';
-import { type PastMoves, rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
+import type { Policy } from './policy.ts';
+import { rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from './rebalance.ts';
 import { scalingFingerprint, scalingIsNews, scalingWish } from './scaling.ts';
+import type { SignalState } from './signal-state.ts';
 import { type PlanInForce, type Verification, verifyPlan } from './verify.ts';
 
-export type Policy = Pick<Config['control'], 'scaling' | 'rebalance' | 'capacity' | 'ring'>;
-
-/** What one tick hands to the next. */
+/** What is wished about a subject, as one tick passes it on to the next. */
 export interface Condition {
   readonly kind: DecisionKind;
   readonly subject: string;
-  /** The wish's action; null: no wish. */
+  /** The action that is wished; null: none. */
   readonly action: string | null;
-  /** Unix ms of the first tick that said so. */
+  /** Unix ms of the first tick since which it has been so. */
   readonly since: number;
 }
 
 export interface DecideState {
   readonly ring: RingEpoch | null;
   readonly load: LoadView;
-  /** By `decisionKey`, from the control log. */
+  /** From the control log, by `decisionKey`. */
   readonly last: ReadonlyMap<string, LastDecision>;
-  /** Of the tick before; empty at the first. */
+  /** From the tick before; empty at the first. */
   readonly conditions: ReadonlyMap<string, Condition>;
   /** From the control log. */
   readonly pastMoves: Readonly<Record<Signal, readonly PastMoves[]>>;
   /** From the control log. */
   readonly pastShards: Readonly<Record<Signal, PastShards>>;
-  /** From the control log; null: none is to be judged. */
+  /** From the control log: what is to be verified; null: nothing. */
   readonly plan: PlanInForce | null;
-  /** A change of the ring is in flight. Default: none. */
+  /** Whether a change of the ring is in flight. Default: no. */
   readonly changing?: boolean;
 }
 
 export interface PastShards {
-  /** Unix ms from which every partition was routed by the signal's last change; null: it is as it was made. */
+  /** Unix ms from which on every partition was routed by the signal's last change; null: there was none. */
   readonly changedAt: number | null;
   /** See CapacityState. */
   readonly reshapedAt: ReadonlyMap<number, number>;
@@ -63,11 +63,11 @@ export interface PastShards {
 export interface Action {
   readonly proposal: Proposal;
   readonly fingerprint: string;
-  /** Unix ms: nothing more on this subject before. */
+  /** Unix ms until which there are no more decisions on the subject. */
   readonly until: number;
 }
 
-/** Why a wish did not become an action, or that it did. */
+/** What became of a wish: decided, or what it waits for. */
 export interface Verdict {
   readonly kind: DecisionKind;
   readonly subject: string;
@@ -77,40 +77,38 @@ export interface Verdict {
 
 export interface Decided {
   readonly actions: readonly Action[];
-  /** Subjects whose decision's condition is gone. */
-  readonly cleared: readonly Pick<LastDecision, 'kind' | 'subject'>[];
+  /** Subjects whose last decision's condition has cleared. */
+  readonly cleared: readonly Subject[];
   /** For the next tick. */
   readonly conditions: ReadonlyMap<string, Condition>;
   readonly reasons: readonly Verdict[];
-  /** Of `plan`, once it can be judged. Its reversal is among the actions. */
+  /** Of `plan`, once it can be judged. A reversal is also among the actions. */
   readonly verification: Verification | null;
 }
+
+type Subject = Pick<LastDecision, 'kind' | 'subject'>;
 
 interface Wish {
   readonly proposal: Proposal;
   readonly fingerprint: string;
   readonly cooldownMs: number;
-  /** How long it has to hold. Default: scaling.stabilisationMs. */
+  /** Default: scaling.stabilisationMs. */
   readonly stabilisationMs?: number;
-  /** Is made at once. */
+  /** Waits for nothing. */
   readonly atOnce?: true;
   isNews(lastFingerprint: string): boolean;
 }
 
-/** The score kernel picks who gains a slot; which twin it is changes nothing. */
+/** `score` picks who gains a slot; both twins of the kernel decide alike. */
 export function decide(state: DecideState, policy: Policy, score: ScoreKernel, now: number): Decided {
   // Half a window would be taken for half the load.
   if (state.load.warmingUp)
     return { actions: [], cleared: [], conditions: state.conditions, reasons: [], verification: null };
-  const { ring, load, plan } = state;
-  const verification =
-    plan &&
-    verifyPlan(plan, ring!.signals[plan.signal], load.signals[plan.signal], load.windowMs, policy.rebalance, now);
-  const reversal = verification?.reversal ? [reversalWish(verification.reversal, policy)] : [];
+  const verification = verify(state, policy, now);
   const wishes = new Map<string, Wish>();
-  // A reversal goes first: the others follow it, and none of its signal beside it.
+  // The first wish about a subject counts: a reversal replaces the rebalance of its signal.
   for (const wish of [
-    ...reversal,
+    ...(verification?.reversal ? [reversalWish(verification.reversal, policy)] : []),
     ...scalingWishes(state, policy),
     ...keyWishes(state, policy, now),
     ...shardWishes(state, policy, score, now),
@@ -118,38 +116,56 @@ export function decide(state: DecideState, policy: Policy, score: ScoreKernel, n
     const key = decisionKey(wish.proposal.kind, wish.proposal.subject);
     if (!wishes.has(key)) wishes.set(key, wish);
   }
-  const { stabilisationMs } = policy.scaling;
   const conditions = new Map<string, Condition>();
   const actions: Action[] = [];
-  const cleared: Pick<LastDecision, 'kind' | 'subject'>[] = [];
   const reasons: Verdict[] = [];
   let changing = state.changing ?? false;
-
   for (const [key, wish] of wishes) {
-    const { kind, subject, action } = wish.proposal;
-    const before = state.conditions.get(key);
-    const since = before?.action === action ? before.since : now;
+    const { proposal, fingerprint, cooldownMs } = wish;
+    const { kind, subject, action } = proposal;
+    const since = sinceWhen(state, key, action, now);
     conditions.set(key, { kind, subject, action, since });
-    const last = state.last.get(key);
-    let verdict: Verdict['verdict'] = 'decided';
-    if (wish.atOnce) verdict = 'decided';
-    else if (now - since < (wish.stabilisationMs ?? stabilisationMs)) verdict = 'stabilising';
-    else if (last && now < last.until) verdict = 'cooling-down';
-    else if (last && !last.cleared && !wish.isNews(last.fingerprint)) verdict = 'no-news';
-    else if (changing && changesRing(wish.proposal)) verdict = 'waiting';
-    reasons.push({ kind, subject, verdict, wish: wish.proposal });
+    const verdict = judge(wish, since, state.last.get(key), changing, policy, now);
+    reasons.push({ kind, subject, verdict, wish: proposal });
     if (verdict !== 'decided') continue;
-    if (changesRing(wish.proposal)) changing = true;
-    actions.push({ proposal: wish.proposal, fingerprint: wish.fingerprint, until: now + wish.cooldownMs });
+    changing ||= changesRing(proposal);
+    actions.push({ proposal, fingerprint, until: now + cooldownMs });
   }
+  const cleared: Subject[] = [];
   for (const [key, { kind, subject, cleared: already }] of state.last) {
     if (wishes.has(key) || already) continue;
-    const before = state.conditions.get(key);
-    const since = before?.action === null ? before.since : now;
-    if (now - since >= stabilisationMs) cleared.push({ kind, subject });
+    const since = sinceWhen(state, key, null, now);
+    if (now - since >= policy.scaling.stabilisationMs) cleared.push({ kind, subject });
     else conditions.set(key, { kind, subject, action: null, since });
   }
   return { actions, cleared, conditions, reasons, verification };
+}
+
+function verify({ plan, ring, load }: DecideState, policy: Policy, now: number): Verification | null {
+  if (!plan) return null;
+  const { signal } = plan;
+  return verifyPlan(plan, ring!.signals[signal], load.signals[signal], load.windowMs, policy.rebalance, now);
+}
+
+/** Since which tick (Unix ms) `action` has been wished without a break. */
+function sinceWhen({ conditions }: DecideState, key: string, action: string | null, now: number): number {
+  const before = conditions.get(key);
+  return before?.action === action ? before.since : now;
+}
+
+function judge(
+  wish: Wish,
+  since: number,
+  last: LastDecision | undefined,
+  changing: boolean,
+  policy: Policy,
+  now: number,
+): Verdict['verdict'] {
+  if (wish.atOnce) return 'decided';
+  if (now - since < (wish.stabilisationMs ?? policy.scaling.stabilisationMs)) return 'stabilising';
+  if (last && now < last.until) return 'cooling-down';
+  if (last && !last.cleared && !wish.isNews(last.fingerprint)) return 'no-news';
+  return changing && changesRing(wish.proposal) ? 'waiting' : 'decided';
 }
 
 function changesRing(proposal: Proposal): boolean {
@@ -169,7 +185,7 @@ function reversalWish(proposal: NonNullable<Verification['reversal']>, policy: P
 
 function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> {
   for (const service of load.services) {
-    // Without a name nobody could act on it.
+    // Nobody could act on a decision about a service without a name.
     const proposal = service.service === '' ? null : scalingWish(service, policy.scaling, load.windowMs);
     if (!proposal) continue;
     yield {
@@ -181,64 +197,56 @@ function* scalingWishes({ load }: DecideState, policy: Policy): Generator<Wish> 
   }
 }
 
+/** Nothing before there is a ring. */
+function signalStates({ ring, load, pastMoves }: DecideState): SignalState[] {
+  if (!ring) return [];
+  return SIGNALS.map((signal) => ({
+    signal,
+    ring: ring.signals[signal],
+    view: load.signals[signal],
+    windowMs: load.windowMs,
+    pastMoves: pastMoves[signal],
+  }));
+}
+
 /** They go before slot moves: what a key leaves behind is moved afterwards. */
-function* keyWishes({ ring, load, pastMoves }: DecideState, policy: Policy, now: number): Generator<Wish> {
-  if (!ring) return;
+function* keyWishes(state: DecideState, policy: Policy, now: number): Generator<Wish> {
   const { cooldownMs, holdMs } = policy.rebalance;
-  for (const signal of SIGNALS) {
-    const state = {
-      signal,
-      ring: ring.signals[signal],
-      view: load.signals[signal],
-      windowMs: load.windowMs,
-      pastMoves: pastMoves[signal],
-    };
-    for (const proposal of hotKeyWishes(state, policy.rebalance, now)) {
-      const fingerprint = `epoch ${ring.epoch} ${proposal.action} ${proposal.toShard}`;
-      const release = proposal.action === 'release_key';
+  for (const signalState of signalStates(state)) {
+    for (const proposal of hotKeyWishes(signalState, policy.rebalance, now)) {
+      const fingerprint = `epoch ${state.ring!.epoch} ${proposal.action} ${proposal.toShard}`;
       const isNews = (last: string) => last !== fingerprint;
+      const release = proposal.action === 'release_key';
       yield { proposal, fingerprint, cooldownMs, isNews, ...(release && { stabilisationMs: holdMs }) };
     }
   }
 }
 
-/** Slot moves, and what changes the number of shards where they do not help. */
-function* shardWishes(
-  { ring, load, pastMoves, pastShards }: DecideState,
-  policy: Policy,
-  score: ScoreKernel,
-  now: number,
-): Generator<Wish> {
-  if (!ring) return;
-  for (const signal of SIGNALS) {
-    const { changedAt, reshapedAt } = pastShards[signal];
-    // What was measured under the shards before says nothing of these.
-    if (changedAt !== null && now - changedAt < load.windowMs) continue;
-    const state = {
-      signal,
-      ring: ring.signals[signal],
-      view: load.signals[signal],
-      windowMs: load.windowMs,
-      unitCapacity: policy.capacity.bytesPerSecond,
-      pastMoves: pastMoves[signal],
-    };
-    const rebalance = rebalanceWish(state, policy.rebalance, score, now);
+/** Slot moves, and changes of the number of shards where those do not help. */
+function* shardWishes(state: DecideState, policy: Policy, score: ScoreKernel, now: number): Generator<Wish> {
+  for (const signalState of signalStates(state)) {
+    const { epoch } = state.ring!;
+    const { changedAt, reshapedAt } = state.pastShards[signalState.signal];
+    // What was measured under the shards before the last change says nothing about these.
+    if (changedAt !== null && now - changedAt < signalState.windowMs) continue;
+    const unitCapacity = policy.capacity.bytesPerSecond;
+    const rebalance = rebalanceWish({ ...signalState, unitCapacity }, policy.rebalance, score, now);
     if (rebalance)
       yield {
         proposal: rebalance,
-        fingerprint: rebalanceFingerprint(rebalance, ring.epoch),
+        fingerprint: rebalanceFingerprint(rebalance, epoch),
         cooldownMs: policy.rebalance.cooldownMs,
-        isNews: (last) => rebalanceIsNews(rebalance, ring.epoch, last),
+        isNews: (last) => rebalanceIsNews(rebalance, epoch, last),
       };
     const { cooldownMs, splitAfterMs, mergeAfterMs } = policy.capacity;
-    const capacity = capacityWish({ ...state, reshapedAt, rebalance }, policy, score, now);
+    const capacity = capacityWish({ ...signalState, reshapedAt, rebalance }, policy, score, now);
     if (capacity)
       yield {
         proposal: capacity,
-        fingerprint: capacityFingerprint(capacity, ring.epoch),
+        fingerprint: capacityFingerprint(capacity, epoch),
         cooldownMs,
         stabilisationMs: capacity.action === 'merge' ? mergeAfterMs : splitAfterMs,
-        isNews: (last) => capacityIsNews(capacity, ring.epoch, last),
+        isNews: (last) => capacityIsNews(capacity, epoch, last),
       };
   }
 }

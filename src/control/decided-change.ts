@@ -1,12 +1,12 @@
-/** What a decision changes in the ring. Pure, as is the plan of a wish about shards (`shard-change.ts`). */
+/** The ring change that carries a decision out. */
 import { runsOf, type SignalChange, type SlotMove } from '../coordination/ring-change.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import type { Signal } from '../signals.ts';
 import type { CapacityProposal, HotKeyProposal, Proposal, RebalanceProposal } from './decision.ts';
-import { changeOf, nextShard, planned, type ShardPlan, type ShardPlanning } from './shard-change.ts';
+import { changeOf, nextShard, orRefused, type ShardPlan, type ShardPlanning } from './shard-change.ts';
 import type { Planned } from './verify.ts';
 
-/** null: nothing. */
+/** null: the decision changes nothing in the ring. */
 export function decidedChange(proposal: Proposal, planning: ShardPlanning): ShardPlan | null {
   const { kind, reasons } = proposal;
   const change = (signal: Signal, of: Partial<SignalChange>): ShardPlan => ({
@@ -26,7 +26,7 @@ export function decidedChange(proposal: Proposal, planning: ShardPlanning): Shar
   }
 }
 
-/** What is to be judged once it is in force (`verify.ts`); null: nothing, as it takes something back, or is about how many shards there are. */
+/** What the decision is judged by once it is in force (`verify.ts`); null: it is not judged, as it takes something back or changes the number of shards. */
 export function plannedBy(proposal: Proposal): Planned | null {
   if (proposal.kind !== 'rebalance' && proposal.kind !== 'hot_key') return null;
   const { action, from, to } = proposal;
@@ -45,7 +45,7 @@ function overrideOf({ action, keyHash, key, toShard }: HotKeyProposal): SignalCh
 function reshaped({ subject, action, shard, moves, reasons }: CapacityProposal, planning: ShardPlanning): ShardPlan {
   const signal = subject as Signal;
   const { weight } = planning.ring.signals[signal].shards.find(({ id }) => id === shard)!;
-  return planned(() => {
+  return orRefused(() => {
     const added = action === 'split' ? [nextShard(signal, weight, planning)] : [];
     const retired = action === 'merge' ? [shard] : [];
     const slotMoves = moves.map(({ from, to, runs }): SlotMove => ({ from, to: to ?? added[0]!.id, runs }));

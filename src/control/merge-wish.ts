@@ -1,35 +1,27 @@
-/** A wish for one shard less, as two are so light that one of them could do for both, and all that are left would have room to spare. */
-import {
-  capacityOf,
-  effectsOf,
-  fillOf,
-  loadedBy,
-  type Planning,
-  percent,
-  rate,
-  whyTooMuchChurn,
-} from './capacity-planning.ts';
+/** The wish for one shard less: two are so light that one could carry both, and the shards that are left would have room to spare. */
+import { capacityOf, effectsOf, fillOf, loadedBy, type Planning, whyTooMuchChurn } from './capacity-planning.ts';
 import type { CapacityProposal } from './decision.ts';
+import { percent, rate } from './figures.ts';
 import { type LoadedShard, planWithout, type ReshapePlan } from './reshape-plan.ts';
 import { ownedSlots } from './shard-slots.ts';
 import { fittedSlotLoadOf, type SlotLoad } from './slot-loads.ts';
 
-/** Of what a shard can carry, or all of them: what may be in use after a merge. */
+/** The part of a shard's capacity, and of all shards' together, that may be in use after a merge. */
 const MERGED_FILL = 0.5;
 
-/** null: the shards are as few as they should be. */
+/** null: there should not be fewer shards. */
 export function mergeWish(planning: Planning): CapacityProposal | null {
   const { state, policy, score, now, shards, held } = planning;
   const { ring, view, reshapedAt } = state;
   const { minShards, holdMs } = policy.capacity;
   if (shards.length <= minShards) return null;
   const overridden = new Set(ring.overrides.values());
-  // The lightest first; of equal ones the latest.
+  // The lightest first; among equals the newest.
   const free = shards
     .filter(({ id }) => !overridden.has(id) && now - (reshapedAt.get(id) ?? Number.NEGATIVE_INFINITY) >= holdMs)
     .sort((a, b) => a.load - b.load || b.id - a.id);
   let slotLoad: SlotLoad | undefined;
-  for (const goes of free.slice(0, MOST_LOOKED_AT)) {
+  for (const goes of free.slice(0, MAX_CANDIDATES)) {
     const light = lightBeside(goes, free, planning);
     if (!light) continue;
     const slots = ownedSlots(ring, goes.id);
@@ -43,10 +35,10 @@ export function mergeWish(planning: Planning): CapacityProposal | null {
   return null;
 }
 
-/** Which of the lightest shards goes is looked for among so many: it costs a walk over the slot table. */
-const MOST_LOOKED_AT = 8;
+/** Candidates for going, lightest first: to look at one costs a walk over the slot table. */
+const MAX_CANDIDATES = 8;
 
-/** Another that is light, whom both together would fill least; null: none to half at most, or without `goes` all would be above that. */
+/** The light shard that would be least full with the load of both; null: none would be half full at most, or all shards together would not without `goes`. */
 function lightBeside(goes: LoadedShard, free: readonly LoadedShard[], { shards, total }: Planning): LoadedShard | null {
   if (total > MERGED_FILL * (capacityOf(shards) - goes.capacity)) return null;
   const fill = ({ load, capacity }: LoadedShard) => (load + goes.load) / capacity;

@@ -3,90 +3,57 @@
  *
  * | rule | when | then |
  * |---|---|---|
- * | hot-shard | a shard's load > hotRatio * its fair share of the signal's load, keys that have a shard for themselves apart; > targetRatio * it within holdMs of a change about a hot key | move_slots; cannot_balance when not one slot can move |
- * | over-capacity | a shard's load > its capacity, and all have room enough together that moves can help | the same |
+ * | hot-shard | a shard's load > hotRatio * its fair share (`shard-loads.ts`); for `holdMs` after a change about a hot key already > targetRatio * its fair share | move_slots; cannot_balance when not one slot can move |
+ * | over-capacity | a shard's load > its capacity, and all shards together have enough room for moves to help | the same |
  *
- * What keeps a plan from being followed by its contrary: the gap between hotRatio and targetRatio, the slots that moved within `holdMs` and stay
- * where they are, and the churn budget, which moves of the last `churnWindowMs` have used up in part.
+ * A plan is not followed by its opposite because hotRatio is above targetRatio, because slots that moved within `holdMs` stay where they are, and
+ * because moves within the last `churnWindowMs` have used up part of the churn budget.
  */
-import type { Config } from '../config.ts';
-import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
-import type { Signal } from '../signals.ts';
 import { churnLeft, keysChangedWithin, slotsMovedWithin } from './churn.ts';
-import type { RebalanceProposal } from './decision.ts';
-import { distributionOf, loadsOf } from './distribution.ts';
-import { sharesBesideKeys } from './hot-key.ts';
-import type { SignalView } from './load-view.ts';
+import type { Reason, RebalanceProposal } from './decision.ts';
+import { distributionOf } from './distribution.ts';
+import { rate } from './figures.ts';
+import type { RebalancePolicy } from './policy.ts';
+import {
+  isEnoughToJudge,
+  loadDistribution,
+  relativeLoad,
+  type ShardLoad,
+  type ShardLoads,
+  shardLoads,
+} from './shard-loads.ts';
+import type { SignalState } from './signal-state.ts';
 import { slotLoadOf } from './slot-loads.ts';
 import { type PlannedShard, planSlotMoves } from './slot-plan.ts';
 
-/** How far of the way from the fair share to the target the moves fill a shard. */
+/** Moves fill a shard this far from its fair share towards the target. */
 const AIMED_SHARE = 0.8;
 
-export type RebalancePolicy = Config['control']['rebalance'];
-
-/** Slots and keys of a signal that changed their owner, for whatever reason. */
-export interface PastMoves {
-  /** Unix ms at which they were decided. */
-  readonly at: number;
-  readonly slots: readonly number[];
-  /** Hashes of keys that were given an override, or lost it. */
-  readonly keys?: readonly string[];
-}
-
-export interface RebalanceState {
-  readonly signal: Signal;
-  readonly ring: SignalRing;
-  readonly view: SignalView;
-  readonly windowMs: number;
+export interface RebalanceState extends SignalState {
   /** Bytes/s that a shard of weight 1 can carry. */
   readonly unitCapacity: number;
-  /** Of the longer of holdMs and churnWindowMs, at least. */
-  readonly pastMoves: readonly PastMoves[];
 }
 
 /** null: no shard is hot, or the signal has too little load to judge. */
 export function rebalanceWish(
-  { signal, ring, view, windowMs, unitCapacity, pastMoves }: RebalanceState,
+  state: RebalanceState,
   policy: RebalancePolicy,
   score: ScoreKernel,
   now: number,
 ): RebalanceProposal | null {
-  const { loads, total } = loadsOf(ring.shards, view);
-  if (ring.shards.length < 2 || total === 0 || total < policy.minBytesPerSecond) return null;
-  const shares = sharesBesideKeys(ring, view);
-  const fair = shares.map(({ share }) => share);
-  const hotRatio = keysChangedWithin(pastMoves, policy.holdMs, now).size > 0 ? policy.targetRatio : policy.hotRatio;
-  // Beside a key that has its shard for itself there is room for no more than what the target allows.
-  const spare = (policy.targetRatio - 1) * (total / ring.shards.length);
-  const hotTimes = shares.map(({ share, byKey }) => (byKey ? 1 + spare / share : hotRatio));
-  const capacity = ring.shards.map(({ weight }) => weight * unitCapacity);
-  // Beyond that, shards that are even would be above their capacity, too: what helps then is another one (`capacity.ts`).
-  const movesHelp = hasRoom(total, capacity, policy);
-  const hotFrom = fair.map((share, i) => Math.min(hotTimes[i]! * share, movesHelp ? capacity[i]! : Infinity));
-  const hot = ring.shards
-    .map(({ id }, i) => ({
-      ...{ shard: id, load: loads[i]!, times: loads[i]! / fair[i]! },
-      ...{ capacity: capacity[i]!, threshold: hotTimes[i]! },
-    }))
-    .filter(({ load }, i) => load > hotFrom[i]!)
-    .sort((a, b) => b.times - a.times || a.shard - b.shard);
+  const { signal, ring, view, pastMoves, windowMs } = state;
+  const measured = shardLoads(ring, view);
+  if (ring.shards.length < 2 || !isEnoughToJudge(measured.total, policy)) return null;
+  const shards = judge(measured, state, policy, now);
+  const hot = shards
+    .filter(({ load, hotFrom }) => load > hotFrom)
+    .sort((a, b) => relativeLoad(b) - relativeLoad(a) || a.shard.id - b.shard.id);
   if (hot.length === 0) return null;
 
-  const aimRatio = 1 + AIMED_SHARE * (policy.targetRatio - 1);
   const budget = churnLeft(pastMoves, policy, now);
-  const shards = ring.shards.map(
-    ({ id }, i): PlannedShard => ({
-      shard: id,
-      load: loads[i]!,
-      limit: Math.min(policy.targetRatio, hotTimes[i]!) * fair[i]!,
-      aim: (shares[i]!.byKey ? 1 : aimRatio) * fair[i]!,
-      hotFrom: hotFrom[i]!,
-      keptFrom: Math.min(policy.hotRatio * fair[i]!, movesHelp ? capacity[i]! : Infinity),
-    }),
-  );
-  const { moves, unmovable } = planSlotMoves(shards, {
+  const planned = shards.map((shard) => plannedShard(shard, policy));
+  const { moves, unmovable } = planSlotMoves(planned, {
     ring,
     slotLoad: slotLoadOf(ring, view),
     held: slotsMovedWithin(pastMoves, policy.holdMs, now),
@@ -97,11 +64,8 @@ export function rebalanceWish(
         : 'the moves allowed in one decision are used up (control.rebalance.maxMoves)',
     score,
   });
-  const before = distributionOf(loads, fair);
-  const after = distributionOf(
-    shards.map(({ load }) => load),
-    fair,
-  );
+  const before = loadDistribution(measured);
+  const after = distributionOf(planned.map(({ load }, i) => load / shards[i]!.share));
   return {
     kind: 'rebalance',
     subject: signal,
@@ -110,29 +74,84 @@ export function rebalanceWish(
     from: before.maxOverMean,
     to: after.maxOverMean,
     distribution: { before, after },
-    hotShards: hot.map(({ shard }) => shard),
+    hotShards: hot.map(({ shard }) => shard.id),
     slotsMoved: moves.reduce((count, move) => count + move.slots.length, 0),
     moves,
     unmovable,
-    reasons: hot.map(({ shard, load, times, capacity: full, threshold }) => {
-      const has = `shard ${shard} has ${Math.round(load)} B/s, ${times.toFixed(2)} times its fair share among ${shards.length} shards`;
-      if (times > threshold) return { rule: 'hot-shard', observed: times, threshold, window: windowMs, text: has };
-      const text = `${has}, and more than the ${Math.round(full)} B/s that it can carry; the others have room`;
-      return { rule: 'over-capacity', observed: load, threshold: full, window: windowMs, text };
-    }),
+    reasons: hot.map((shard) => reasonOf(shard, shards.length, windowMs)),
   };
 }
 
-/** Whether moves among the shards can bring every one below its capacity: they bring them to targetRatio times the fair share. */
-export function hasRoom(
-  total: number,
-  capacity: readonly number[],
-  { targetRatio }: Pick<RebalancePolicy, 'targetRatio'>,
-): boolean {
-  return total * targetRatio <= capacity.reduce((sum, one) => sum + one, 0);
+/** Where each shard's limits are. */
+interface JudgedShard extends ShardLoad {
+  /** Times its fair share from which on it is hot. */
+  readonly hotTimes: number;
+  /** Bytes/s that it can carry. */
+  readonly capacity: number;
+  /** Bytes/s up to which moves can relieve it: its capacity; Infinity where moves cannot help with that. */
+  readonly ceiling: number;
+  /** Bytes/s from which on it has to give slots away. */
+  readonly hotFrom: number;
 }
 
-/** The hot shards, under which slots' owners they are (`epoch` is the ring epoch). */
+function judge(
+  { shards, total }: ShardLoads,
+  { unitCapacity, pastMoves }: RebalanceState,
+  policy: RebalancePolicy,
+  now: number,
+): JudgedShard[] {
+  const hotRatio = keysChangedWithin(pastMoves, policy.holdMs, now).size > 0 ? policy.targetRatio : policy.hotRatio;
+  // Beside a key that fills its shard there is only room for what the target allows.
+  const spare = (policy.targetRatio - 1) * (total / shards.length);
+  const capacities = shards.map(({ shard }) => shard.weight * unitCapacity);
+  // Otherwise even an even load would be above the shards' capacity: another shard helps then (`capacity.ts`).
+  const movesHelp = hasRoom(total, capacities, policy);
+  return shards.map((measured, i) => {
+    const { share, filledByKey } = measured;
+    const capacity = capacities[i]!;
+    const hotTimes = filledByKey ? 1 + spare / share : hotRatio;
+    const ceiling = movesHelp ? capacity : Infinity;
+    return { ...measured, hotTimes, capacity, ceiling, hotFrom: Math.min(hotTimes * share, ceiling) };
+  });
+}
+
+function plannedShard(judged: JudgedShard, { targetRatio, hotRatio }: RebalancePolicy): PlannedShard {
+  const { shard, load, share, filledByKey, hotTimes, hotFrom, ceiling } = judged;
+  const aimedTimes = filledByKey ? 1 : 1 + AIMED_SHARE * (targetRatio - 1);
+  return {
+    shard: shard.id,
+    load,
+    limit: Math.min(targetRatio, hotTimes) * share,
+    aim: aimedTimes * share,
+    hotFrom,
+    keptFrom: Math.min(hotRatio * share, ceiling),
+  };
+}
+
+function reasonOf(judged: JudgedShard, shardCount: number, windowMs: number): Reason {
+  const { shard, load, capacity, hotTimes } = judged;
+  const times = relativeLoad(judged);
+  const text = `shard ${shard.id} has ${rate(load)}, ${times.toFixed(2)} times its fair share among ${shardCount} shards`;
+  if (times > hotTimes) return { rule: 'hot-shard', observed: times, threshold: hotTimes, window: windowMs, text };
+  return {
+    rule: 'over-capacity',
+    observed: load,
+    threshold: capacity,
+    window: windowMs,
+    text: `${text}, and more than the ${rate(capacity)} that it can carry; the others have room`,
+  };
+}
+
+/** Whether moves can bring every shard below its capacity: they bring each to targetRatio times its fair share at best. */
+export function hasRoom(
+  total: number,
+  capacities: readonly number[],
+  { targetRatio }: Pick<RebalancePolicy, 'targetRatio'>,
+): boolean {
+  return total * targetRatio <= capacities.reduce((sum, capacity) => sum + capacity, 0);
+}
+
+/** Which shards are hot, under which ring epoch. */
 export function rebalanceFingerprint(wish: RebalanceProposal, epoch: number): string {
   return `epoch ${epoch} hot ${[...wish.hotShards].sort((a, b) => a - b).join(',')}`;
 }

@@ -1,4 +1,4 @@
-/** Which slots go where when a signal gets another shard, or has one less. */
+/** Which slots go where when a signal gets another shard, or loses one. */
 import type { ShardState, SignalRing } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import { ownedSlotsOfEach } from './shard-slots.ts';
@@ -15,8 +15,9 @@ import {
 import type { SlotLoad } from './slot-loads.ts';
 
 export interface LoadedShard extends ShardState {
-  /** Bytes/s, as `capacity`. */
+  /** Bytes/s that it has. */
   readonly load: number;
+  /** Bytes/s that it can carry. */
   readonly capacity: number;
 }
 
@@ -26,21 +27,21 @@ export interface ReshapeOptions {
   readonly score: ScoreKernel;
 }
 
-/** Stands for the id that a new shard does not have yet. */
+/** In place of the id of a new shard, which has none yet. */
 export const NEW_SHARD = -1;
 
 export interface ReshapePlan {
   readonly moves: readonly GroupedMoves[];
-  /** Of all that stay or come: bytes/s afterwards, by their ids. */
+  /** By id, of all shards that stay or are new: bytes/s afterwards. */
   readonly loads: ReadonlyMap<number, number>;
 }
 
 /**
- * A new shard takes from the fullest down to the level, by weight, that it then has itself: with one shard more, and moves to it alone, the fullest cannot
- * be brought lower. No slot can go back by it to where it came from.
+ * The new shard takes slots from the fullest shards until all of them are at one level of load by weight, and so is the new shard itself: with one shard more,
+ * and moves to that shard alone, the fullest cannot be brought lower. No slot can return by such a plan to a shard that it came from.
  *
- * Slots go in the order of their hashes, not the heaviest first, which would be fewer: where keys are trace ids, what made a slot the heaviest in one
- * window is gone in the next, and the new shard would get much less than it was meant to.
+ * Slots go in the order of their hashes. The heaviest first would move fewer slots, but where keys are trace ids, what made a slot the heaviest in one window is
+ * gone in the next, and the new shard would get much less than it should.
  */
 export function planNewShard(shards: readonly LoadedShard[], weight: number, options: ReshapeOptions): ReshapePlan {
   const level = levelWith(shards, weight);
@@ -50,17 +51,17 @@ export function planNewShard(shards: readonly LoadedShard[], weight: number, opt
   const slotsOf = loadedSlotsOf(above, options);
   const giving = openSlotGiving([added], options.score);
   let donors = above.map((of) => ({ of, slots: giveInOrder(giving, of, slotsOf(of)) }));
-  // What is left is less than a slot, or slots are heavy: the fullest gives at each step, so that all are alike at least.
+  // The excess that is left is less than a usual slot, or the slots are heavy: the fullest gives at each step, which keeps the shards even at least.
   while (donors.length > 0) {
     const fullest = donors.reduce((most, one) => (one.of.load / one.of.aim > most.of.load / most.of.aim ? one : most));
     const { of, slots } = fullest;
     if (of.load <= of.aim) break;
     if (!giving.give(of, slots, of.load - of.aim)) donors = donors.filter((one) => one !== fullest);
   }
-  return { moves: grouped(giving.moves), loads: loadsOf([...filled, added]) };
+  return { moves: grouped(giving.moves), loads: loadsById([...filled, added]) };
 }
 
-/** Those with the highest hashes, as far as that does not bring it below its aim. Returns what it keeps of those with load, lightest first. */
+/** Gives the slots with the highest hashes away, without getting below the aim. Returns the slots with load that the donor keeps, lightest first. */
 function giveInOrder(giving: SlotGiving, donor: FilledShard, slots: readonly LoadedSlot[]): LoadedSlot[] {
   const loaded = slots.filter(({ load }) => load > 0);
   const oneSlot = donor.load / loaded.length;
@@ -73,7 +74,7 @@ function giveInOrder(giving: SlotGiving, donor: FilledShard, slots: readonly Loa
   return loaded.filter((slot) => !given.has(slot));
 }
 
-/** Load over weight to which the fullest come down, and a new one with this weight comes up. */
+/** The load over weight to which the fullest shards come down, and a new shard of this weight comes up. */
 function levelWith(shards: readonly LoadedShard[], weight: number): number {
   const fullest = [...shards].sort((a, b) => b.load / b.weight - a.load / a.weight);
   let [load, weights] = [0, weight];
@@ -86,8 +87,8 @@ function levelWith(shards: readonly LoadedShard[], weight: number): number {
 }
 
 /**
- * The slots of one that goes are shared out among `takers`, so evenly as they are, and nothing else moves. None is filled above `maxFill` of its capacity by
- * it. null: they cannot take it all.
+ * The slots of the shard that goes are shared out among `takers`, and nothing else moves. None of them gets above `maxFill` of its capacity by that. null: they
+ * cannot take all of it.
  */
 export function planWithout(
   goes: LoadedShard,
@@ -103,14 +104,14 @@ export function planWithout(
   const slots = all.filter(({ load }) => load > 0);
   const unloaded = all.filter(({ load }) => load === 0);
   const giving = openSlotGiving(filled, options.score);
-  // One that can take none of what is left, which only gets lighter, is full.
+  // A shard that cannot take even the lightest slot that is left is full, and passed over from then on.
   while (slots.length > 0)
     if (!giving.give(donor, slots, Number.POSITIVE_INFINITY) && !giving.passOverBest()) return null;
   const moves = [...inRows(giving.moves), ...dealt(goes.id, unloaded, takers)];
-  return { moves: grouped(moves), loads: loadsOf(filled) };
+  return { moves: grouped(moves), loads: loadsById(filled) };
 }
 
-/** Slots of the same load are as good as each other: each shard gets some that are neighbours, so that the ring's change has few runs. */
+/** Deals slots of equal load out again so that each shard gets neighbouring ones: the ring change then has few runs. */
 function inRows(moves: readonly GivenSlot[]): GivenSlot[] {
   const slots = moves.map(({ slot }) => slot).sort(byLoad);
   return [...moves]
@@ -118,7 +119,7 @@ function inRows(moves: readonly GivenSlot[]): GivenSlot[] {
     .map((move, i) => ({ ...move, slot: slots[i]! }));
 }
 
-/** By weight, as nobody knows what they will bring. */
+/** Slots without measured load: shared out by weight, as nobody knows what they will bring. */
 function dealt(from: number, slots: readonly LoadedSlot[], takers: readonly LoadedShard[]): GivenSlot[] {
   const weights = takers.reduce((sum, { weight }) => sum + weight, 0);
   let [before, at] = [0, 0];
@@ -131,7 +132,7 @@ function dealt(from: number, slots: readonly LoadedSlot[], takers: readonly Load
   });
 }
 
-/** Of each shard, lightest first. */
+/** The slots of each shard with their loads, lightest first. */
 function loadedSlotsOf(
   shards: readonly FilledShard[],
   { ring, slotLoad }: ReshapeOptions,
@@ -147,6 +148,6 @@ function loadedSlotsOf(
       .sort(byLoad);
 }
 
-function loadsOf(shards: readonly FilledShard[]): ReadonlyMap<number, number> {
+function loadsById(shards: readonly FilledShard[]): ReadonlyMap<number, number> {
   return new Map(shards.map(({ shard, load }) => [shard, load]));
 }

@@ -8,16 +8,15 @@
  * | rps-high | mean RPS > maxRpsPerInstance | out, ceil(total / maxRpsPerInstance) |
  * | cpu-low | mean CPU < cpuLow and n > 1 | in, ceil(n * mean / cpuLowTarget), at least 1 |
  *
- * The largest wish to scale out wins; in only if nothing wants out; a wish for n is none. Means of CPU and memory are over the instances
- * that say it; where none does the rule does not speak.
+ * The largest wish to scale out wins. Scaling in is only considered if no rule wants to scale out. A wish for n instances is no wish. Means of CPU and memory
+ * are over the instances that report them; where none does, the rule does not apply.
  */
-import type { Config } from '../config.ts';
 import type { Reason, ScalingProposal } from './decision.ts';
+import { percent, tenths } from './figures.ts';
 import { meanOfKnown, type ServiceView } from './load-view.ts';
+import type { ScalingPolicy } from './policy.ts';
 
-export type ScalingPolicy = Config['control']['scaling'];
-
-/** null: stay as it is. */
+/** null: the service stays as it is. */
 export function scalingWish(service: ServiceView, policy: ScalingPolicy, windowMs: number): ScalingProposal | null {
   const n = service.instances.length;
   if (n === 0) return null;
@@ -39,7 +38,7 @@ export function scalingWish(service: ServiceView, policy: ScalingPolicy, windowM
   }
   if (above(meanRps, policy.maxRpsPerInstance)) {
     const wish = wholeInstances(totalRps / policy.maxRpsPerInstance);
-    const text = `${round(meanRps)} requests/s an instance is above ${policy.maxRpsPerInstance}: ${instances(wish)} would serve ${round(totalRps)} requests/s`;
+    const text = `${tenths(meanRps)} requests/s an instance is above ${policy.maxRpsPerInstance}: ${instances(wish)} would serve ${tenths(totalRps)} requests/s`;
     out.push({
       rule: 'rps-high',
       observed: meanRps,
@@ -69,8 +68,8 @@ export function scalingFingerprint({ action, from, to }: ScalingProposal): strin
 }
 
 /**
- * Whether a wish says more than the last decision, whose condition still holds: the other direction, another number of instances,
- * or further in the same direction. A wish that wavers between two targets is no news.
+ * Whether a wish says more than the last decision, whose condition still holds: it goes in the other direction, from another number of instances, or further in
+ * the same direction. So a wish that wavers between two targets is not news.
  */
 export function scalingIsNews(wish: ScalingProposal, lastFingerprint: string): boolean {
   const last = /^(scale_out|scale_in) (\d+)>(\d+)$/.exec(lastFingerprint);
@@ -78,22 +77,14 @@ export function scalingIsNews(wish: ScalingProposal, lastFingerprint: string): b
   return wish.action === 'scale_out' ? wish.to > Number(last[3]) : wish.to < Number(last[3]);
 }
 
-/** Not by what is only a rounding error of the mean: three times 0.8 have a mean of 0.8000000000000002. */
+/** By more than a rounding error: the mean of three times 0.8 is 0.8000000000000002. */
 function above(value: number, threshold: number): boolean {
   return value - threshold > 1e-9 * Math.max(1, threshold);
 }
 
-/** ceil, but not of what only rounding errors lift above a whole number. */
+/** Rounds up, but not because of a mere rounding error. */
 function wholeInstances(count: number): number {
   return Math.ceil(count - 1e-9);
-}
-
-function percent(share: number): string {
-  return `${round(share * 100)}%`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }
 
 const instances = (count: number) => (count === 1 ? '1 instance' : `${count} instances`);

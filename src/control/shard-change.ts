@@ -1,6 +1,5 @@
 /**
- * What a wish about shards changes in the ring: the plan of `create`, `split`, `merge`, `retire` and `move`. Pure; what cannot be done is
- * refused with the reason.
+ * The ring change for a wish about shards: `create`, `split`, `merge`, `retire` or `move`. What cannot be done is refused, with the reason.
  */
 
 import { type RingChange, runsOf, type SignalChange, type SlotMove } from '../coordination/ring-change.ts';
@@ -9,26 +8,26 @@ import { hashText } from '../kernels/hash/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import { ownedSlots, upperHalf } from './shard-slots.ts';
 
-/** Shards are named by their names, which are unique in an installation. */
+/** `shard`, `into`, `from` and `to` are names of shards, which are unique in an installation. */
 export type ShardWish =
   | { readonly kind: 'create'; readonly signal: Signal; readonly name: string; readonly capacity: number }
-  /** The half of its slots with the higher hashes, by load where that is known, goes to a new shard. */
+  /** The upper half of its slots, by load where that is known, goes to a new shard. */
   | { readonly kind: 'split'; readonly shard: string }
-  /** All that `shard` has goes to `into`. */
+  /** All slots and overrides of `shard` go to `into`. */
   | { readonly kind: 'merge'; readonly shard: string; readonly into: string }
-  /** All that it has goes to the others, each part to whom the ring gives it. */
+  /** Its slots go to the other shards, as the consistent-hash ring of those says. */
   | { readonly kind: 'retire'; readonly shard: string }
   | { readonly kind: 'move'; readonly from: string; readonly to: string; readonly slots: number };
 
 export interface ShardPlanning {
-  /** In force. */
+  /** The ring epoch in force. */
   readonly ring: RingEpoch;
-  /** See ControlState. */
+  /** The next id for a new shard: see RingsState. */
   readonly nextShard: Readonly<Record<Signal, number>>;
   topicOf(signal: Signal, shard: number): string;
   /** Slot table of a consistent-hash ring of these shards. */
   assign(shards: readonly ShardState[], slotBits: SignalRing['slotBits']): Uint16Array;
-  /** Measured, of a slot, in any unit; 0 where nothing is known. */
+  /** The measured load of each slot, in any unit; 0 where nothing is known. */
   slotLoad(signal: Signal): (slot: number) => number;
 }
 
@@ -36,16 +35,16 @@ export type ShardPlan =
   | { readonly kind: 'change'; readonly change: RingChange; readonly text: string }
   | { readonly kind: 'refused'; readonly text: string };
 
-/** Shard ids are below it: the kernel's tables end there. */
+/** Shard ids are below this: the kernel's tables end there. */
 export const MAX_SHARD_IDS = 4_096;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 export function planShardChange(wish: ShardWish, planning: ShardPlanning): ShardPlan {
-  return planned(() => plan(wish, planning));
+  return orRefused(() => plan(wish, planning));
 }
 
-/** What `plan` throws is a refusal. */
-export function planned(plan: () => Planned): ShardPlan {
+/** Runs `plan`; a Refusal that it throws becomes the outcome. */
+export function orRefused(plan: () => PlannedChange): ShardPlan {
   try {
     return { kind: 'change', ...plan() };
   } catch (error) {
@@ -56,12 +55,12 @@ export function planned(plan: () => Planned): ShardPlan {
 
 class Refusal extends Error {}
 
-interface Planned {
+interface PlannedChange {
   readonly change: RingChange;
   readonly text: string;
 }
 
-function plan(wish: ShardWish, planning: ShardPlanning): Planned {
+function plan(wish: ShardWish, planning: ShardPlanning): PlannedChange {
   switch (wish.kind) {
     case 'create':
       return create(wish, planning);
@@ -76,23 +75,21 @@ function plan(wish: ShardWish, planning: ShardPlanning): Planned {
   }
 }
 
-function create({ signal, name, capacity }: Extract<ShardWish, { kind: 'create' }>, planning: ShardPlanning): Planned {
+function create(
+  { signal, name, capacity }: Extract<ShardWish, { kind: 'create' }>,
+  planning: ShardPlanning,
+): PlannedChange {
   const ring = planning.ring.signals[signal];
   const shard = newShard(signal, name, capacity, planning);
   const wanted = planning.assign([...ring.shards, shard], ring.slotBits);
-  const gained = new Map<number, number[]>();
-  ring.slots.forEach((owner, slot) => {
-    if (wanted[slot] !== shard.id) return;
-    const slots = gained.get(owner);
-    if (slots) slots.push(slot);
-    else gained.set(owner, [slot]);
-  });
+  const slots = [...wanted.keys()].filter((slot) => wanted[slot] === shard.id);
+  const gained = Map.groupBy(slots, (slot) => ring.slots[slot]!);
   const moves = [...gained].map(([from, slots]): SlotMove => ({ from, to: shard.id, runs: runsOf(slots) }));
   return { change: changeOf(signal, { moves, added: [shard] }), text: `shard ${name} of ${signal} is created` };
 }
 
-function split(name: string, planning: ShardPlanning): Planned {
-  const { signal, ring, shard } = find(name, planning.ring);
+function split(name: string, planning: ShardPlanning): PlannedChange {
+  const { signal, ring, shard } = findShard(name, planning.ring);
   const slots = ownedSlots(ring, shard.id);
   if (slots.length < 2) throw new Refusal(`shard ${name} has ${slots.length} slots: there is nothing to split`);
   const added = nextShard(signal, shard.weight, planning);
@@ -104,9 +101,9 @@ function split(name: string, planning: ShardPlanning): Planned {
   };
 }
 
-function merge(name: string, intoName: string, planning: ShardPlanning): Planned {
-  const { signal, ring, shard } = find(name, planning.ring);
-  const { signal: other, shard: into } = find(intoName, planning.ring);
+function merge(name: string, intoName: string, planning: ShardPlanning): PlannedChange {
+  const { signal, ring, shard } = findShard(name, planning.ring);
+  const { signal: other, shard: into } = findShard(intoName, planning.ring);
   if (name === intoName) throw new Refusal(`shard ${name} cannot be merged into itself`);
   if (signal !== other) throw new Refusal(`shard ${name} is one of ${signal}, ${intoName} of ${other}`);
   const slots = ownedSlots(ring, shard.id);
@@ -118,19 +115,14 @@ function merge(name: string, intoName: string, planning: ShardPlanning): Planned
   };
 }
 
-function retire(name: string, planning: ShardPlanning): Planned {
-  const { signal, ring, shard } = find(name, planning.ring);
+function retire(name: string, planning: ShardPlanning): PlannedChange {
+  const { signal, ring, shard } = findShard(name, planning.ring);
   const others = ring.shards.filter(({ id }) => id !== shard.id);
   if (others.length === 0) throw new Refusal(`shard ${name} is the last one of ${signal}`);
   const wanted = planning.assign(others, ring.slotBits);
-  const given = new Map<number, number[]>();
-  for (const slot of ownedSlots(ring, shard.id)) {
-    const slots = given.get(wanted[slot]!);
-    if (slots) slots.push(slot);
-    else given.set(wanted[slot]!, [slot]);
-  }
+  const given = Map.groupBy(ownedSlots(ring, shard.id), (slot) => wanted[slot]!);
   const moves = [...given].map(([to, slots]): SlotMove => ({ from: shard.id, to, runs: runsOf(slots) }));
-  // Keys that had been sent to it by name go by their slots from now on.
+  // Keys that an override sent to it go by their slots from now on.
   const overrides = overridesOf(ring, shard.id).map((keyHash) => ({ keyHash, shard: null }));
   return {
     change: changeOf(signal, { moves, retired: [shard.id], overrides }),
@@ -138,14 +130,17 @@ function retire(name: string, planning: ShardPlanning): Planned {
   };
 }
 
-function move({ from, to, slots: count }: Extract<ShardWish, { kind: 'move' }>, planning: ShardPlanning): Planned {
-  const { signal, ring, shard: losing } = find(from, planning.ring);
-  const { signal: other, shard: gaining } = find(to, planning.ring);
+function move(
+  { from, to, slots: count }: Extract<ShardWish, { kind: 'move' }>,
+  planning: ShardPlanning,
+): PlannedChange {
+  const { signal, ring, shard: losing } = findShard(from, planning.ring);
+  const { signal: other, shard: gaining } = findShard(to, planning.ring);
   if (from === to) throw new Refusal(`slots of shard ${from} cannot be moved to itself`);
   if (signal !== other) throw new Refusal(`shard ${from} is one of ${signal}, ${to} of ${other}`);
   const slots = ownedSlots(ring, losing.id);
   if (count > slots.length) throw new Refusal(`shard ${from} has ${slots.length} slots, and ${count} were to be moved`);
-  // The last ones: what stays and what goes then have few gaps.
+  // The last ones, so that neither what stays nor what goes is in many pieces.
   const runs = runsOf(slots.slice(-count));
   return {
     change: changeOf(signal, { moves: [{ from: losing.id, to: gaining.id, runs }] }),
@@ -177,7 +172,7 @@ function newShard(
   return { id, name, topic: topicOf(signal, id), weight };
 }
 
-/** Named as the first shards are. */
+/** A new shard whose name follows the pattern of the first shards. */
 export function nextShard(signal: Signal, weight: number, planning: ShardPlanning): ShardState {
   return newShard(signal, freeName(signal, planning), weight, planning);
 }
@@ -190,7 +185,7 @@ function freeName(signal: Signal, { ring, nextShard }: ShardPlanning): string {
   return name;
 }
 
-function find(name: string, ring: RingEpoch): { signal: Signal; ring: SignalRing; shard: ShardState } {
+function findShard(name: string, ring: RingEpoch): { signal: Signal; ring: SignalRing; shard: ShardState } {
   for (const signal of SIGNALS) {
     const shard = ring.signals[signal].shards.find((candidate) => candidate.name === name);
     if (shard) return { signal, ring: ring.signals[signal], shard };

@@ -6,7 +6,7 @@ export function ownedSlots(ring: Pick<SignalRing, 'slots'>, shard: number): numb
   return ownedSlotsOfEach(ring, [shard]).get(shard)!;
 }
 
-/** Of each of these shards its slots, ascending: one walk over the table for all of them. */
+/** The slots of each of these shards, ascending. One walk over the table for all of them. */
 export function ownedSlotsOfEach(
   ring: Pick<SignalRing, 'slots'>,
   shards: readonly number[],
@@ -19,7 +19,7 @@ export function ownedSlotsOfEach(
 }
 
 /**
- * Those with the higher hashes, which have half of the load; without any load half of the slots. At least one on each side: there have to be
+ * The slots with the higher hashes that have half of the load together; without any load, half of the slots. Each half gets at least one slot, so there must be
  * two. `slots` ascending; `loadOf` in any unit.
  */
 export function upperHalf(slots: readonly number[], loadOf: (slot: number) => number): number[] {
@@ -33,7 +33,7 @@ function middleOf(slots: readonly number[], loadOf: (slot: number) => number): n
   for (let i = 0; i < slots.length; i++) {
     const next = before + loadOf(slots[i]!);
     if (next >= total / 2) {
-      // Whichever side is then closer to the half.
+      // Cut on the side that is closer to the half.
       const at = next - total / 2 <= total / 2 - before ? i + 1 : i;
       return Math.min(Math.max(at, 1), slots.length - 1);
     }

@@ -1,15 +1,15 @@
 /**
- * Slots that go from shards to others, one by one: each to the shard that the score kernel finds best, which of shards is the one with the most room
- * in proportion. Of a shard's slots the lightest goes that alone is enough, else the heaviest that the other can take without getting above its aim. So
- * few slots move, and none makes another shard the next hot one.
+ * Moves slots from shards to others, one by one, each to the shard that the score kernel finds best: the one with the most room relative to its aim. Of the
+ * giver's slots, the lightest one goes that is enough by itself; where none is, or it does not fit, the heaviest that the taker can take without getting above
+ * its aim. So few slots move, and none of them makes another shard hot.
  */
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 
 export interface FilledShard {
   readonly shard: number;
-  /** Bytes/s; with what it has been given, and without what it has given away. */
+  /** Bytes/s, including slots that it was given, without those that it gave away. */
   load: number;
-  /** Bytes/s that it is filled up to. */
+  /** Bytes/s up to which it takes slots. */
   readonly aim: number;
 }
 
@@ -27,18 +27,18 @@ export interface GivenSlot {
 
 export interface SlotGiving {
   readonly moves: readonly GivenSlot[];
-  /** Bytes/s of the slot that `give` would take; 0: none. Becomes less as the shards fill up. */
+  /** Bytes/s of the slot that `give` would move now; 0: none. Only goes down, as the shards fill up. */
   wouldGive(from: FilledShard, slots: readonly LoadedSlot[], enough: number): number;
   /**
-   * Takes one out of `slots`, lightest first, for the best shard. `enough`: bytes/s that `from` is to be rid of; Infinity: of all. False: the best one
-   * is `from` itself, or can take none of them.
+   * Moves one of `slots` (sorted, lightest first) to the best shard, and takes it out of `slots`. `enough`: bytes/s that `from` should lose; Infinity: all of
+   * its load. false: the best shard is `from` itself, or can take none of the slots.
    */
   give(from: FilledShard, slots: LoadedSlot[], enough: number): boolean;
-  /** Nothing goes to the best shard any more. False: there was none. */
+  /** From now on nothing goes to the shard that is the best now. false: there was none. */
   passOverBest(): boolean;
 }
 
-/** To any of `shards`. Changes their loads. */
+/** Slots go to any of `shards`, whose loads are updated. */
 export function openSlotGiving(shards: readonly FilledShard[], score: ScoreKernel): SlotGiving {
   const moves: GivenSlot[] = [];
   const indexOf = new Map(shards.map((of, index) => [of, index]));
@@ -89,7 +89,7 @@ export function openSlotGiving(shards: readonly FilledShard[], score: ScoreKerne
 /** Lightest first; of equal ones the lowest. */
 export const byLoad = (a: LoadedSlot, b: LoadedSlot) => a.load - b.load || a.slot - b.slot;
 
-/** Index by bisection: `holds` is false up to some slot and true from there. */
+/** Index of the first slot that `holds` is true of, by bisection: it must be true of all after that one. */
 function firstWhere(slots: readonly LoadedSlot[], holds: (slot: LoadedSlot) => boolean): number {
   let low = 0;
   let high = slots.length;
@@ -108,7 +108,7 @@ export interface GroupedMoves {
   bytesPerSecond: number;
 }
 
-/** By the losing, then by the gaining shard; slots ascending. */
+/** Moves between the same two shards as one, ordered by the losing, then by the gaining shard; their slots ascending. */
 export function grouped(moves: readonly GivenSlot[]): GroupedMoves[] {
   const groups = new Map<string, GroupedMoves>();
   for (const { from, to, slot } of moves) {

@@ -1,45 +1,46 @@
 /**
- * The fewest slot moves that bring every shard down to its aim. Greedy: shards give (`slot-giving.ts`) until they are there, the heaviest slots
- * first. A slot moves at most once.
+ * The fewest slot moves that bring every shard down to its aim. A greedy plan: shards give slots away (`slot-giving.ts`), the heaviest first, until they are
+ * down to their aim. A slot moves at most once.
  *
- * A shard that one slot alone keeps hot gives no light ones, as emptying it of these would move a thousand slots for a few percent; and without another
- * hot one, nothing moves at all.
+ * A shard that stays hot because of one slot alone keeps its light slots: giving those away would move a thousand slots for a few percent. Where no other shard
+ * is hot, nothing moves at all.
  */
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { ScoreKernel } from '../kernels/score/kernel.ts';
 import type { RebalanceProposal } from './decision.ts';
+import { rate } from './figures.ts';
 import { byLoad, type FilledShard, grouped, type LoadedSlot, openSlotGiving, type SlotGiving } from './slot-giving.ts';
 import type { SlotLoad } from './slot-loads.ts';
 
-/** Its aim is below its limit, as measured loads scatter. */
+/** The aim is below the limit, since measured loads scatter. */
 export interface PlannedShard extends FilledShard {
-  /** Bytes/s that it is to stay below. */
+  /** Bytes/s that the shard should stay below. */
   readonly limit: number;
-  /** Bytes/s from which on it is hot. */
+  /** Bytes/s above which the shard is hot. */
   readonly hotFrom: number;
-  /** A slot that alone has more bytes/s keeps it hot. */
+  /** Bytes/s of one slot above which that slot alone keeps the shard hot. */
   readonly keptFrom: number;
 }
 
-/** Of a shard's aim: what is lighter is not moved to relieve one that stays hot. */
+/** Of a shard's aim. A shard that one slot keeps hot gives away no slot that is lighter than that. */
 const HEAVY_SHARE = 0.02;
-/** Of a shard's aim: what relief such a shard gets at least, or none. */
+/** Of a shard's aim. Such a shard gives slots away only if they bring at least this relief together. */
 const WORTHWHILE_SHARE = 0.1;
 
 export interface SlotPlanOptions {
   readonly ring: SignalRing;
   readonly slotLoad: SlotLoad;
-  /** Slots that moved a short while ago, and stay where they are. */
+  /** Slots that moved a short while ago, and so stay where they are. */
   readonly held: ReadonlySet<number>;
   readonly maxMoves: number;
-  /** What to say of a shard that stays above its limit because of `maxMoves`. */
+  /** The text for a shard that stays above its limit because of `maxMoves`. */
   readonly whyNoMore: string;
   readonly score: ScoreKernel;
 }
 
 export type SlotPlan = Pick<RebalanceProposal, 'moves' | 'unmovable'>;
 
-/** Changes the shards' loads to what they would be after the moves. */
+/** Updates the shards' loads to what they are after the moves. */
 export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlanOptions): SlotPlan {
   const { maxMoves, score } = options;
   const donors = shards.filter(({ load, aim }) => load > aim).sort((a, b) => b.load / b.aim - a.load / a.aim);
@@ -64,7 +65,7 @@ export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlan
   return { moves: grouped(giving.moves), unmovable };
 }
 
-/** null: one slot alone keeps it hot, and what is beside that is little, or many light slots. */
+/** The slots that a shard may give away; null: one slot alone keeps it hot, and its other slots are too light to be worth moving. */
 function slotsToGiveOf({ aim, keptFrom }: PlannedShard, { movable, heaviest }: OwnedSlots): LoadedSlot[] | null {
   if (!heaviest || heaviest.load <= keptFrom) return movable;
   const heavy = movable.filter((slot) => slot.slot !== heaviest.slot && slot.load >= HEAVY_SHARE * aim);
@@ -76,18 +77,18 @@ interface Giver {
   readonly slots: LoadedSlot[];
 }
 
-/** At each step the one that can give the heaviest slot: later there is room for light ones, but no longer for that. */
+/** At each step the giver with the heaviest slot gives it: later there is still room for light slots, but no longer for that one. */
 function giveHeaviestFirst(giving: SlotGiving, givers: readonly Giver[], maxMoves: number): void {
   const canGive = ({ donor, slots }: Giver) =>
     donor.load > donor.aim ? giving.wouldGive(donor, slots, donor.load - donor.aim) : 0;
-  // At the most: what was true before others gave.
+  // Upper bounds: these only go down as others give and the takers fill up.
   const most = givers.map(canGive);
   while (giving.moves.length < maxMoves) {
     const heaviest = most.reduce((best, load, i) => (load > (most[best] ?? 0) ? i : best), -1);
     const giver = givers[heaviest];
     if (!giver) break;
     const load = canGive(giver);
-    // Another one may come before it now.
+    // The bound was out of date: another giver may come first now.
     if (load < most[heaviest]!) most[heaviest] = load;
     else giving.give(giver.donor, giver.slots, giver.donor.load - giver.donor.aim);
   }
@@ -99,23 +100,23 @@ function whyUnmovable(
   outOfMoves: string | null,
   held: ReadonlySet<number>,
 ): string {
-  const stays = `shard ${shard} stays at ${Math.round(load)} B/s, above the target of ${Math.round(limit)} B/s`;
+  const stays = `shard ${shard} stays at ${rate(load)}, above the target of ${rate(limit)}`;
   if (outOfMoves) return `${stays}: ${outOfMoves}`;
   if (!heaviest) return `${stays}: none of its slots has measured load; an override may hold it`;
   if (held.has(heaviest.slot)) {
     return `${stays}: its slot ${heaviest.slot} came a short while ago and is left alone (control.rebalance.holdMs)`;
   }
-  return `${stays}: its slot ${heaviest.slot} alone has ${Math.round(heaviest.load)} B/s, more than any other shard can take; a hot key in it needs a shard of its own`;
+  return `${stays}: its slot ${heaviest.slot} alone has ${rate(heaviest.load)}, more than any other shard can take; a hot key in it needs a shard of its own`;
 }
 
 interface OwnedSlots {
   /** Lightest first. */
   readonly movable: LoadedSlot[];
-  /** Of all its slots. */
+  /** Of all its slots, held ones included. */
   heaviest: LoadedSlot | undefined;
 }
 
-/** Slots with load of the given shards. */
+/** The slots of each given shard that have load. */
 function slotsByOwner(
   { ring, slotLoad, held }: SlotPlanOptions,
   shards: ReadonlySet<number>,

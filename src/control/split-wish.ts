@@ -1,4 +1,4 @@
-/** A wish for another shard, as some are above their capacity and slot moves among those that there are cannot help. */
+/** The wish for another shard: some are above their capacity, and moving slots among the present shards does not help. */
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import {
   type CapacityState,
@@ -7,17 +7,16 @@ import {
   fillOf,
   loadedBy,
   type Planning,
-  percent,
-  rate,
   whyTooMuchChurn,
 } from './capacity-planning.ts';
 import type { CapacityProposal } from './decision.ts';
+import { percent, rate } from './figures.ts';
 import { hasRoom } from './rebalance.ts';
 import { type LoadedShard, NEW_SHARD, planNewShard } from './reshape-plan.ts';
 import { ownedSlotsOfEach } from './shard-slots.ts';
 import { fittedSlotLoadOf, type SlotLoad } from './slot-loads.ts';
 
-/** null: slot moves are to help first. */
+/** null: slot moves should help first. */
 export function splitWish(planning: Planning): CapacityProposal | null {
   const { state, policy, score, shards, total, full, held } = planning;
   const { maxShards } = policy.capacity;
@@ -29,7 +28,7 @@ export function splitWish(planning: Planning): CapacityProposal | null {
   );
   const slotLoad = fittedSlotLoadOf(state.ring, state.view);
   const donors = donorsOf(full, state.ring, slotLoad);
-  // Moves would help once these slots are free to move again.
+  // Moves will help once the slots that are held may move again.
   if (room && donors.some(({ slots }) => slots.some((slot) => held.has(slot)))) return null;
   const { shard, whyNot: whyNoDonor } = donors.find(({ whyNot }) => whyNot === null) ?? donors[0]!;
   const movesText = room
@@ -76,7 +75,7 @@ export function splitWish(planning: Planning): CapacityProposal | null {
   return { ...common, ...effects, action: 'split', to: Math.max(fillOf(loaded(shard)), fillOf(added)), alternatives };
 }
 
-/** Where there is room in other shards. */
+/** For the case that other shards have room. */
 function whyNoMoves({ id }: LoadedShard, { rebalance }: CapacityState): string {
   const unmovable = rebalance?.unmovable.find(({ shard }) => shard === id);
   return (
@@ -87,7 +86,7 @@ function whyNoMoves({ id }: LoadedShard, { rebalance }: CapacityState): string {
 interface Donor {
   readonly shard: LoadedShard;
   readonly slots: readonly number[];
-  /** null: it can give to a new shard what is too much for it. */
+  /** Why it cannot give its excess load to a new shard; null: it can. */
   readonly whyNot: string | null;
 }
 

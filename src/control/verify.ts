@@ -1,39 +1,41 @@
 /**
- * Whether moves, or the override of a key, that are in force have made things worse, judged once, when a whole window has been measured under them.
+ * Whether a decision that is in force (slot moves, or an override for a key) has made things worse: judged once, when a whole window has been measured
+ * under it.
  *
  * | rule | when | then |
  * |---|---|---|
  * | plan-made-worse | max/fair share > (1 + reverseMargin) * what it was before the moves, and less without them | reverse |
  *
- * The second half is what blames the moves: a load that has changed on its own is not set right by taking them back. It goes by the slots' loads
- * as measured now. A reversal moves at most the slots of one decision, whatever is left of the churn budget; it is not judged in its turn.
+ * The second condition makes sure that the moves are to blame, by the slots' loads as they are now: taking moves back does not help against a load that has
+ * changed by itself. A reversal moves no more than the slots of one decision, whatever is left of the churn budget, and is not judged in its turn.
  */
 import type { SignalRing } from '../coordination/ring-epoch.ts';
 import type { Signal } from '../signals.ts';
 import type { HotKeyProposal, Reason, RebalanceProposal } from './decision.ts';
-import { distributionOf, loadsOf } from './distribution.ts';
-import { releaseWish, sharesBesideKeys } from './hot-key.ts';
+import { distributionOf } from './distribution.ts';
+import { releaseWish } from './hot-key.ts';
 import type { SignalView } from './load-view.ts';
-import type { RebalancePolicy } from './rebalance.ts';
+import type { RebalancePolicy } from './policy.ts';
+import { loadDistribution, relativeLoad, type ShardLoads, shardLoads } from './shard-loads.ts';
 import { slotLoadOf } from './slot-loads.ts';
 
-/** What a decision was to bring. */
+/** What a decision was expected to bring. */
 export interface Planned {
   readonly signal: Signal;
-  /** Load of the hottest shard over its fair share: before it, and as planned. */
+  /** Load of the hottest shard over its fair share: before the decision, and as planned. */
   readonly from: number;
   readonly to: number;
 }
 
-/** Moves of a decision, in force and not judged yet. */
+/** A decision that is in force and not judged yet. */
 export interface PlanInForce extends Planned {
   readonly decisionId: string;
-  /** Of the ring that they led to, which is in force. */
+  /** The ring epoch that they led to, which is in force. */
   readonly epoch: number;
   /** Unix ms from which every partition was routed by it. */
   readonly activeAt: number;
   readonly moves: readonly { readonly from: number; readonly to: number; readonly slots: readonly number[] }[];
-  /** Hashes of the keys that were given an override instead. */
+  /** Hashes of the keys that were given an override; then there are no moves. */
   readonly keys: readonly string[];
 }
 
@@ -41,7 +43,7 @@ export interface Verification {
   readonly plan: PlanInForce;
   /** Load of the hottest shard over its fair share, now. */
   readonly measured: number;
-  /** null: the moves stay. */
+  /** The proposal that takes the decision back; null: it stays. */
   readonly reversal: RebalanceProposal | HotKeyProposal | null;
 }
 
@@ -55,13 +57,10 @@ export function verifyPlan(
   now: number,
 ): Verification | null {
   if (now - plan.activeAt < windowMs) return null;
-  const { loads, total } = loadsOf(ring.shards, view);
-  const fair = sharesBesideKeys(ring, view).map(({ share }) => share);
-  const before = distributionOf(loads, fair);
-  const measured = before.maxOverMean;
-  const kept: Verification = { plan, measured, reversal: null };
+  const loads = shardLoads(ring, view);
+  const measured = loadDistribution(loads).maxOverMean;
   const worst = plan.from * (1 + policy.reverseMargin);
-  if (total < policy.minBytesPerSecond || measured <= worst) return kept;
+  if (loads.total < policy.minBytesPerSecond || measured <= worst) return { plan, measured, reversal: null };
   const reason: Reason = {
     rule: 'plan-made-worse',
     observed: measured,
@@ -70,40 +69,48 @@ export function verifyPlan(
     text: `the hottest shard has ${measured.toFixed(2)} times its fair share; it was ${plan.from.toFixed(2)} before decision ${plan.decisionId}, which was to make it ${plan.to.toFixed(2)}: it is taken back`,
   };
   const [keyHash] = plan.keys;
-  if (keyHash !== undefined) {
-    const reversal = releaseWish({ signal: plan.signal, ring, view }, keyHash, reason);
-    return reversal.to < measured ? { ...kept, reversal: { ...reversal, reverses: plan.decisionId } } : kept;
-  }
+  const reversal =
+    keyHash === undefined
+      ? movesBack(plan, ring, view, loads, policy, reason)
+      : { ...releaseWish({ signal: plan.signal, ring, view }, keyHash, reason), reverses: plan.decisionId };
+  return { plan, measured, reversal: reversal.to < measured ? reversal : null };
+}
 
-  const times = (index: number) => loads[index]! / fair[index]!;
-  const hotShards = [...loads.keys()]
-    .filter((index) => times(index) > policy.hotRatio)
-    .sort((a, b) => times(b) - times(a))
-    .map((index) => ring.shards[index]!.id);
-  const indexOf = new Map(ring.shards.map(({ id }, index) => [id, index]));
+/** The plan's moves the other way round. */
+function movesBack(
+  plan: PlanInForce,
+  ring: SignalRing,
+  view: SignalView,
+  measured: ShardLoads,
+  policy: RebalancePolicy,
+  reason: Reason,
+): RebalanceProposal {
+  const before = loadDistribution(measured);
+  const hot = measured.shards
+    .filter((shard) => relativeLoad(shard) > policy.hotRatio)
+    .sort((a, b) => relativeLoad(b) - relativeLoad(a));
+  const loads = new Map(measured.shards.map(({ shard, load }) => [shard.id, load]));
   const slotLoad = slotLoadOf(ring, view);
   const moves = plan.moves.map(({ from, to, slots }) => {
     const bytesPerSecond = slots.reduce((sum, slot) => sum + slotLoad(slot), 0);
-    loads[indexOf.get(to)!]! -= bytesPerSecond;
-    loads[indexOf.get(from)!]! += bytesPerSecond;
+    loads.set(to, loads.get(to)! - bytesPerSecond);
+    loads.set(from, loads.get(from)! + bytesPerSecond);
     return { from: to, to: from, slots: [...slots], bytesPerSecond };
   });
-  const after = distributionOf(loads, fair);
-  if (after.maxOverMean >= measured) return kept;
-  const reversal: RebalanceProposal = {
+  const after = distributionOf(measured.shards.map(({ shard, share }) => loads.get(shard.id)! / share));
+  return {
     kind: 'rebalance',
     subject: plan.signal,
     action: 'reverse',
     priority: 'normal',
-    from: measured,
+    from: before.maxOverMean,
     to: after.maxOverMean,
     distribution: { before, after },
-    hotShards,
+    hotShards: hot.map(({ shard }) => shard.id),
     slotsMoved: moves.reduce((count, { slots }) => count + slots.length, 0),
     moves: moves.sort((a, b) => a.from - b.from || a.to - b.to),
     unmovable: [],
     reverses: plan.decisionId,
     reasons: [reason],
   };
-  return { plan, measured, reversal };
 }

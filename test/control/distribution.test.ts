@@ -2,14 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { distributionOf, fairShares } from '../../src/control/distribution.ts';
 
 const equal = (count: number) => Array.from({ length: count }, () => ({ weight: 1 }));
-const of = (loads: number[], weights = equal(loads.length)) =>
-  distributionOf(
-    loads,
-    fairShares(
-      weights,
-      loads.reduce((sum, load) => sum + load, 0),
-    ),
-  );
+const of = (loads: number[], weights = equal(loads.length)) => {
+  const total = loads.reduce((sum, load) => sum + load, 0);
+  const fair = fairShares(weights, total);
+  return distributionOf(loads.map((load, i) => load / fair[i]!));
+};
 
 describe('the distribution of load over shards', () => {
   it('is even where every shard has its fair share, and without load', () => {

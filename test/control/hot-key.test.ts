@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
+import type { PastMoves } from '../../src/control/churn.ts';
 import { type Condition, decide } from '../../src/control/decide.ts';
 import { decisionKey, type LastDecision } from '../../src/control/decision.ts';
 import { hotKeyWishes } from '../../src/control/hot-key.ts';
 import type { KeyRate } from '../../src/control/load-view.ts';
-import { type PastMoves, rebalanceWish } from '../../src/control/rebalance.ts';
+import { rebalanceWish } from '../../src/control/rebalance.ts';
 import { type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
 import { BY_TRACE_ID, type Override } from '../../src/kernels/split/kernel.ts';
@@ -191,11 +192,11 @@ describe('a hot key', () => {
     const [wish] = wishes(ring(4), [100, 100, 100, 100], { [KEY]: rate(152, 2) });
     expect(wish).toMatchObject({ key: 'service.name=checkout', share: 0.38, bytesPerSecond: 152 * KB });
     expect(wish!.reasons[0]!.text).toBe(
-      'key service.name=checkout is 38.0 % of traces (152000 B/s by samples, give or take 2000), more than the 28.7 % that its shard 1 should carry: it gets shard 1 for itself',
+      'key service.name=checkout is 38% of traces (152000 B/s by samples, give or take 2000), more than the 28.7% that its shard 1 should carry: it gets shard 1 for itself',
     );
     const nameless = { ...rate(152), name: '' };
     expect(wishes(ring(4), [100, 100, 100, 100], { [KEY]: nameless })[0]!.reasons[0]!.text).toContain(
-      `key with hash ${KEY} is 38.0 %`,
+      `key with hash ${KEY} is 38%`,
     );
     // Nobody lists it any more: the ring knows.
     expect(wishes(ring(4, [[HASH, 3]]), [100, 100, 100, 100], {})[0]).toMatchObject({

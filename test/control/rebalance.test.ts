@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
+import type { PastMoves } from '../../src/control/churn.ts';
 import type { SignalView } from '../../src/control/load-view.ts';
-import { type PastMoves, rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from '../../src/control/rebalance.ts';
+import { rebalanceFingerprint, rebalanceIsNews, rebalanceWish } from '../../src/control/rebalance.ts';
 import type { SignalRing } from '../../src/coordination/ring-epoch.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
 
