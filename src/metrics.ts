@@ -82,6 +82,21 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
       'weir_ring_waiting_partitions',
       'Input partitions that have not adopted the proposed ring epoch; of the leader, 0 of others',
     ),
+    shardLoadMaxOverMean: gauge(
+      'weir_shard_load_max_over_mean',
+      "Load of the hottest shard over its fair share: 1 is even; of the leader's last tick, none of others",
+      ['signal'],
+    ),
+    shardLoadCv: gauge(
+      'weir_shard_load_cv',
+      "Coefficient of variation of the shards' loads, each over its fair share: 0 is even; of the leader's last tick, none of others",
+      ['signal'],
+    ),
+    shardLoadGini: gauge(
+      'weir_shard_load_gini',
+      "Gini coefficient of the same: 0 is even, near 1 one shard has everything; of the leader's last tick, none of others",
+      ['signal'],
+    ),
     leader: gauge('weir_leader', '1 while this process is the leader'),
     members: gauge('weir_members', 'Members at work by the control log, which every controller follows', ['role']),
     decisions: counter('weir_decisions_total', 'Decisions written, by kind', ['kind']),

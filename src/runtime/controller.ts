@@ -4,12 +4,13 @@ import { electLeader } from '../coordination/leader.ts';
 import { requireSameRouting } from '../coordination/same-routing.ts';
 import { lastingTrouble } from '../lasting-trouble.ts';
 import { LeaderDuty, type LeaderDutyOptions } from './leader-duty.ts';
+import { clearDistribution } from './load-metrics.ts';
 import { MemberWatch } from './member-watch.ts';
 import { type Observer, observe } from './observe.ts';
 import { showState } from './state-metrics.ts';
 
 export interface ControllerOptions extends Omit<LeaderDutyOptions, 'now'> {
-  /** As it shall appear in LeaderElected; unique among controllers. */
+  /** Its name in LeaderElected; unique among controllers. */
   readonly memberName: string;
   /** Unix ms. Default: the system's clock. */
   readonly now?: () => number;
@@ -26,7 +27,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const { port, names, config, kernels, metrics, log, memberName, now = Date.now } = options;
   const control = await followControlLog(port, names);
   let observer: Observer;
-  // As the group has it; but never sooner than a few reports are overdue.
+  // The session timeout of the group, but at least the time of a few reports.
   const timeoutMs = Math.max(config.kafka.sessionTimeoutMs, REPORTS_OVERDUE * config.load.reportIntervalMs);
   const members = new MemberWatch(timeoutMs);
   try {
@@ -63,8 +64,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
         await duty.run(lead);
       } finally {
         metrics.leader.set(0);
-        // Only a leader counts them; the next one does.
+        // Only the leader shows these: from now on the next one does.
         metrics.ringWaiting.set(0);
+        clearDistribution(metrics);
         log.info({ leaderEpoch: lead.leaderEpoch }, 'no longer the leader');
       }
     },
@@ -87,5 +89,5 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
 }
 
-/** Reports of a member that have to be missing before it counts as lost. */
+/** A member counts as lost only after this many reports of it are missing. */
 const REPORTS_OVERDUE = 3;

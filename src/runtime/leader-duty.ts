@@ -1,14 +1,16 @@
 /**
- * What a leader does. Per tick: answer requests -> see to the locks -> see to the proposed ring epoch, and to the changes that wait behind it -> note who
- * came and went -> observe -> decide -> write the decisions. All of it one after the other, so that each step knows what the one before has written.
+ * What a leader does. At each tick, in this order: answer requests; grant and end locks; advance the proposed ring epoch and the changes that wait behind it;
+ * note members that came or went; leave a snapshot where one is due; decide by the measured load and write the decisions. The steps follow each other, so each
+ * knows what the one before has written.
  */
 import type { Config } from '../config.ts';
-import { type Condition, decide, type Verdict } from '../control/decide.ts';
+import { type Condition, type Decided, decide, type Verdict } from '../control/decide.ts';
 import { ringActiveEvent } from '../coordination/events.ts';
 import { firstRing } from '../coordination/first-ring.ts';
 import type { Leadership } from '../coordination/leader.ts';
 import { requireSameRouting } from '../coordination/same-routing.ts';
 import { readSnapshot, SNAPSHOT_EVENTS, snapshotRecord } from '../coordination/snapshot.ts';
+import type { ControlState } from '../coordination/state.ts';
 import { WeirError } from '../errors.ts';
 import type { CommitOutcome, KafkaPort } from '../kafka/port.ts';
 import type { HashKernel } from '../kernels/hash/kernel.ts';
@@ -20,6 +22,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { ChangeLine } from './change-line.ts';
 import { DecisionWriter } from './decision-writer.ts';
+import { showDistribution } from './load-metrics.ts';
 import { LockDesk } from './lock-desk.ts';
 import type { MemberWatch } from './member-watch.ts';
 import type { Observer } from './observe.ts';
@@ -43,7 +46,7 @@ export interface LeaderDutyOptions {
   readonly log: Log;
   /** Unix ms. */
   readonly now: () => number;
-  /** Called with each tick whose decisions, if any, are written. */
+  /** Called after each tick, once its decisions, if any, are written. */
   readonly onTick?: (tick: Tick) => void;
 }
 
@@ -52,7 +55,7 @@ export interface Tick {
   readonly at: number;
   /** Next offset of `weir.load`. */
   readonly inputOffset: number;
-  /** What became of every wish. */
+  /** What became of each wish. */
   readonly verdicts: readonly Verdict[];
 }
 
@@ -65,7 +68,7 @@ export class LeaderDuty {
   readonly #line: ChangeLine;
   readonly #activation: RingActivation;
   readonly #decisions: DecisionWriter;
-  /** How far of the control log the newest snapshot holds. */
+  /** Offset of the control log up to which the newest snapshot goes. */
   #snapshotAt = 0n;
 
   constructor(options: LeaderDutyOptions, observer: Observer, members: MemberWatch) {
@@ -88,11 +91,11 @@ export class LeaderDuty {
     if (!lead.state.ring) {
       const ring = firstRing(config, kernels.ring, kernels.hash);
       const outcome = await lead.write({ events: [ringActiveEvent(ring, now())] });
-      // Committed, but ended before it was read back: the next leader has it.
+      // It may be committed although the leadership ended before it was read back: then the next leader has it.
       if (outcome.kind !== 'committed' || !lead.state.ring) return;
       log.info({ ringEpoch: ring.epoch }, 'wrote the first ring epoch');
     }
-    // Written by a predecessor, maybe with another configuration.
+    // An earlier leader may have written it with another configuration.
     requireSameRouting(config, lead.state.ring, kernels.hash);
     let desk: RequestDesk;
     try {
@@ -113,7 +116,7 @@ export class LeaderDuty {
   }
 
   async #ticks(lead: Leadership, desk: RequestDesk): Promise<void> {
-    const { config, kernels, now, onTick } = this.#options;
+    const { config, now, onTick } = this.#options;
     let conditions: ReadonlyMap<string, Condition> = new Map();
     this.#decisions.begin();
     while (!lead.signal.aborted) {
@@ -124,13 +127,8 @@ export class LeaderDuty {
       if ((await this.#noteMembers(lead)).kind !== 'committed') return;
       if ((await this.#snapshot(lead)).kind !== 'committed') return;
       const at = now();
-      const inputOffset = this.#observer.inputOffset;
-      const { ring, decisions: last, changes, proposed } = lead.state;
-      const load = this.#observer.window.view(at);
-      const past = { pastMoves: pastMovesOf(changes), pastShards: pastShardsOf(changes) };
-      const plan = config.control.rebalance.apply ? planInForce(lead.state) : null;
-      const state = { ring, load, last, conditions, ...past, plan, changing: proposed !== null };
-      const decided = decide(state, config.control, kernels.score, at);
+      const { inputOffset } = this.#observer;
+      const decided = this.#decide(lead.state, conditions, at);
       conditions = decided.conditions;
       if ((await this.#decisions.write(lead, decided, { at, inputOffset })).kind !== 'committed') return;
       onTick?.({ at, inputOffset, verdicts: decided.reasons });
@@ -138,7 +136,19 @@ export class LeaderDuty {
     }
   }
 
-  /** What has come free is granted at once. */
+  #decide(state: ControlState, conditions: ReadonlyMap<string, Condition>, at: number): Decided {
+    const { config, kernels, metrics } = this.#options;
+    const { control } = config;
+    const { ring, decisions: last, changes, proposed } = state;
+    const load = this.#observer.window.view(at);
+    if (ring) showDistribution(metrics, ring, load, control.rebalance);
+    const past = { pastMoves: pastMovesOf(changes), pastShards: pastShardsOf(changes) };
+    const plan = control.rebalance.apply ? planInForce(state) : null;
+    const known = { ring, load, last, conditions, ...past, plan, changing: proposed !== null };
+    return decide(known, control, kernels.score, at);
+  }
+
+  /** Locks that come free are granted at once. */
   async #seeToLocks(lead: Leadership): Promise<CommitOutcome> {
     for (;;) {
       const events = this.#locks.due(lead.state);
@@ -165,7 +175,7 @@ export class LeaderDuty {
     return outcome;
   }
 
-  /** So that a start reads little: see src/coordination/snapshot.ts. */
+  /** Keeps the start of members short: see src/coordination/snapshot.ts. */
   async #snapshot(lead: Leadership): Promise<CommitOutcome> {
     const { state } = lead;
     if (state.nextOffset - this.#snapshotAt < SNAPSHOT_EVENTS) return { kind: 'committed' };
