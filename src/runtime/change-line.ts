@@ -5,7 +5,7 @@
  * What is asked is looked at when its turn has come, not before: the shard that it names may be made by the change ahead of it, or be gone.
  */
 import type { LedEvent } from '../coordination/events.ts';
-import type { Leadership } from '../coordination/leader.ts';
+import type { Leadership } from '../coordination/leadership.ts';
 import type { Request } from '../coordination/requests.ts';
 import type { ControlState } from '../coordination/state.ts';
 import { MAX_WAITING_CHANGES } from '../coordination/subjects/waiting-changes.ts';

@@ -8,7 +8,7 @@ import type { Action, Decided } from '../control/decide.ts';
 import type { Decision, DecisionStamp } from '../control/decision.ts';
 import type { Verification } from '../control/verify.ts';
 import type { LedEvent } from '../coordination/events.ts';
-import type { Leadership } from '../coordination/leader.ts';
+import type { Leadership } from '../coordination/leadership.ts';
 import type { CommitOutcome, KafkaPort } from '../kafka/port.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';

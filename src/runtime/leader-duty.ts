@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import { type Condition, type Decided, decide, type Verdict } from '../control/decide.ts';
 import { ringActiveEvent } from '../coordination/events.ts';
 import { firstRing } from '../coordination/first-ring.ts';
-import type { Leadership } from '../coordination/leader.ts';
+import type { Leadership } from '../coordination/leadership.ts';
 import { requireSameRouting } from '../coordination/same-routing.ts';
 import { readSnapshot, SNAPSHOT_EVENTS, snapshotRecord } from '../coordination/snapshot.ts';
 import type { ControlState } from '../coordination/state.ts';
@@ -120,12 +120,15 @@ export class LeaderDuty {
     let conditions: ReadonlyMap<string, Condition> = new Map();
     this.#decisions.begin();
     while (!lead.signal.aborted) {
-      for (const asked of desk.take()) if ((await this.#answers.answer(lead, asked)).kind !== 'committed') return;
-      if ((await this.#seeToLocks(lead)).kind !== 'committed') return;
-      if ((await this.#activation.advance(lead)).kind !== 'committed') return;
-      if ((await this.#line.advance(lead)).kind !== 'committed') return;
-      if ((await this.#noteMembers(lead)).kind !== 'committed') return;
-      if ((await this.#snapshot(lead)).kind !== 'committed') return;
+      for (const step of [
+        ...desk.take().map((asked) => () => this.#answers.answer(lead, asked)),
+        () => this.#seeToLocks(lead),
+        () => this.#activation.advance(lead),
+        () => this.#line.advance(lead),
+        () => this.#noteMembers(lead),
+        () => this.#snapshot(lead),
+      ])
+        if ((await step()).kind !== 'committed') return;
       const at = now();
       const { inputOffset } = this.#observer;
       const decided = this.#decide(lead.state, conditions, at);

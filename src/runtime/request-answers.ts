@@ -1,6 +1,6 @@
 /** How the leader answers what is asked of it: each request goes to whom it concerns, and each is answered once. */
 import type { LedEvent } from '../coordination/events.ts';
-import type { Leadership } from '../coordination/leader.ts';
+import type { Leadership } from '../coordination/leadership.ts';
 import type { ControlState } from '../coordination/state.ts';
 import type { CommitOutcome } from '../kafka/port.ts';
 import type { Log } from '../log.ts';

@@ -1,7 +1,7 @@
 /** The leader's watch over a proposed ring epoch: it becomes active once every input partition has adopted it and what goes with it is copied. */
 import type { Config } from '../config.ts';
 import type { LedEvent, RingActive } from '../coordination/events.ts';
-import type { Leadership } from '../coordination/leader.ts';
+import type { Leadership } from '../coordination/leadership.ts';
 import { type RingAcks, readRingAcks } from '../coordination/ring-acks.ts';
 import type { ProposedRing } from '../coordination/state.ts';
 import type { CommitOutcome, ProducerRecord } from '../kafka/port.ts';

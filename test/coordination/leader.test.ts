@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ControlLogFollower, followControlLog } from '../../src/coordination/control-log.ts';
 import type { LedEvent } from '../../src/coordination/events.ts';
-import { type Election, electLeader, type Leadership } from '../../src/coordination/leader.ts';
+import { type Election, electLeader } from '../../src/coordination/leader.ts';
+import type { Leadership } from '../../src/coordination/leadership.ts';
 import { createFaults, createMemoryKafka, type MemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import type { Names } from '../../src/names.ts';

@@ -5,7 +5,7 @@ import type { Decided } from '../../src/control/decide.ts';
 import { type CapacityProposal, decodeDecision, type HotKeyProposal } from '../../src/control/decision.ts';
 import { MAX_SHARD_IDS } from '../../src/control/shard-change.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
-import type { Leadership, LeaderWrite } from '../../src/coordination/leader.ts';
+import type { Leadership, LeaderWrite } from '../../src/coordination/leadership.ts';
 import { EMPTY_STATE } from '../../src/coordination/state.ts';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
 import { createMetrics } from '../../src/metrics.ts';

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { firstRing } from '../../src/coordination/first-ring.ts';
-import type { Leadership } from '../../src/coordination/leader.ts';
+import type { Leadership } from '../../src/coordination/leadership.ts';
 import { offsetMetadata } from '../../src/coordination/ring-epoch.ts';
 import { EMPTY_STATE } from '../../src/coordination/state.ts';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
