@@ -1,15 +1,27 @@
 /** What `npm test` says in its last lines: adapters, times against budgets, counts. Collected as a vitest reporter. */
 import { relative, sep } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { ALL_MINUTES, OTHER_SUITE_SECONDS, PARTS } from './test-budgets.mjs';
 
 /**
  * @typedef {object} RunResult
  * @property {number} passed
  * @property {number} failed   tests, and what fails outside of one: a file that does not load, a hook, an unhandled error
+ * @property {Failure[]} failures   each of those
  * @property {number} skipped
  * @property {Map<string, number>} suiteMs
  * @property {Map<string, number>} adapterTests   tests that ran on each Kafka adapter
  */
+
+/**
+ * @typedef {object} Failure
+ * @property {string} name      as vitest prints it: the file, and the test in it where it is one
+ * @property {number} tookMs    0 outside of a test
+ * @property {string} message   first line of the error
+ */
+
+/** Failures that the last lines name; of more only the number. */
+const NAMED_FAILURES = 12;
 
 /** A vitest reporter that keeps the result of the run. */
 export class RunCollector {
@@ -32,25 +44,40 @@ export class RunCollector {
     this.kafka = this.vitest.getProvidedContext().kafka;
     const result = {
       passed: 0,
-      failed: unhandledErrors.length,
+      failed: 0,
+      failures: [],
       skipped: 0,
       suiteMs: new Map(),
       adapterTests: new Map(),
     };
     const add = (map, key, amount) => map.set(key, (map.get(key) ?? 0) + amount);
+    const fail = (name, error, tookMs = 0) => {
+      result.failed++;
+      result.failures.push({ name, tookMs, message: firstLine(error) });
+    };
+    for (const error of unhandledErrors) fail('outside of a test', error);
     for (const module of modules) {
-      add(result.suiteMs, suiteOf(relative(this.testFolder, module.moduleId)), module.diagnostic().duration);
-      for (const collection of [module, ...module.children.allSuites()]) result.failed += collection.errors().length;
+      const file = relative(this.testFolder, module.moduleId);
+      add(result.suiteMs, suiteOf(file), module.diagnostic().duration);
+      for (const error of module.errors()) fail(file, error);
+      for (const suite of module.children.allSuites())
+        for (const error of suite.errors()) fail(`${file} > ${suite.fullName}`, error);
       for (const test of module.children.allTests()) {
-        const { state } = test.result();
+        const { state, errors } = test.result();
         if (state === 'pending') continue;
-        result[state]++;
+        if (state === 'failed') fail(`${file} > ${test.fullName}`, errors[0], test.diagnostic()?.duration);
+        else result[state]++;
         const adapter = test.meta().kafkaAdapter ?? adapterOf(module.moduleId);
         if (adapter !== undefined && state !== 'skipped') add(result.adapterTests, adapter, 1);
       }
     }
     this.result = result;
   }
+}
+
+function firstLine(error) {
+  const text = stripVTControlCharacters(String(error?.message ?? error)).trim();
+  return text.split('\n', 1)[0].slice(0, 300);
 }
 
 /** A suite that runs on every adapter has a file for each: `memory.test.ts`, `processor.kafkajs.test.ts`. */
@@ -88,12 +115,24 @@ export function report(result, run) {
   const times = timeLines(result, run);
   lines.push('', ...times.lines);
   complaints.push(...times.complaints);
+  lines.push(...failureLines(result.failures));
   const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : '';
   return {
     lines,
     complaints,
     last: `${result.passed} passed, ${result.failed + complaints.length} failed${skipped}`,
   };
+}
+
+/** What failed, said again at the end: of a log that is kept, that is what one gets to see. */
+function failureLines(failures) {
+  if (failures.length === 0) return [];
+  const named = failures.slice(0, NAMED_FAILURES).flatMap(({ name, tookMs, message }) => {
+    const after = tookMs > 0 ? ` (after ${(tookMs / 1_000).toFixed(1)} s)` : '';
+    return [`FAILED: ${name}${after}`, `  ${message}`];
+  });
+  const more = failures.length - NAMED_FAILURES;
+  return ['', ...named, ...(more > 0 ? [`FAILED: ${more} more, see above`] : [])];
 }
 
 function timeLines(result, { tookMs, workers, budgets }) {

@@ -58,7 +58,8 @@ async function provideLibrdkafka() {
   process.env.NODE_PATH = librdkafkaModules();
 }
 
-const result = collector.result ?? { passed: 0, failed: 1, skipped: 0, suiteMs: new Map(), adapterTests: new Map() };
+const nothingRan = { passed: 0, failed: 1, failures: [], skipped: 0, suiteMs: new Map(), adapterTests: new Map() };
+const result = collector.result ?? nothingRan;
 if (result.passed + result.failed === 0) result.failed = 1;
 const { lines, complaints, last } = report(result, {
   tookMs: Date.now() - beganMs,

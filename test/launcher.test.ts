@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { eventually } from './support/eventually.ts';
 
 const checkout = resolve(import.meta.dirname, '..');
 /** The launcher is plain JS without types: what the tests use of it is described here. */
@@ -336,7 +337,7 @@ describe('the launcher as a program', () => {
     child.stdout.on('data', (text) => {
       said += text;
     });
-    await vi.waitFor(() => expect(said).toContain('up\n'), { timeout: 10_000 });
+    await eventually(() => expect(said).toContain('up\n'));
     child.kill(signal);
     expect(await once(child, 'close')).toEqual([0, null]);
     expect(said).toBe('up\ndrained\n');
@@ -362,7 +363,7 @@ describe('the launcher as a program', () => {
     child.stderr.on('data', (text) => {
       said += text;
     });
-    await vi.waitFor(async () => expect(await readdir(root)).toContain('npm.runs'), { timeout: 10_000 });
+    await eventually(async () => expect(await readdir(root)).toContain('npm.runs'));
     child.kill(signal);
     expect(await once(child, 'close')).toEqual([null, signal]);
     expect(await readdir(root)).toContain('npm.ended');
@@ -395,6 +396,7 @@ describe('the last lines of npm test', () => {
   const result = (over: object = {}) => ({
     passed: 10,
     failed: 0,
+    failures: [],
     skipped: 0,
     suiteMs: new Map([['kafka', 20_000]]),
     adapterTests: new Map([
@@ -423,6 +425,22 @@ describe('the last lines of npm test', () => {
     const strict = report(without, { ...run, kafka });
     expect(strict.complaints).toHaveLength(1);
     expect(strict.last).toBe('10 passed, 1 failed, 1 skipped');
+  });
+
+  it('name each test that failed, with the first line of why, after all else', () => {
+    const failures = [
+      { name: 'kafka/a.test.ts > a broker > starts', tookMs: 60_000, message: 'Test timed out in 60000ms.' },
+      { name: 'kafka/b.test.ts', tookMs: 0, message: 'no such module' },
+    ];
+    expect(report(result({ failed: 2, failures }), run).lines.slice(-5)).toEqual([
+      '',
+      'FAILED: kafka/a.test.ts > a broker > starts (after 60.0 s)',
+      '  Test timed out in 60000ms.',
+      'FAILED: kafka/b.test.ts',
+      '  no such module',
+    ]);
+    const many = Array.from({ length: 20 }, () => failures[1]!);
+    expect(report(result({ failed: 20, failures: many }), run).lines.at(-1)).toBe('FAILED: 8 more, see above');
   });
 
   it('fail a suite, a part and the whole over its budget', () => {
