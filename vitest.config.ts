@@ -12,9 +12,10 @@ export default defineConfig({
     // On two cores two files at once overlap one's waiting for Kafka with the other's computing; a third would only
     // stretch the times that the tests allow themselves. Topics and groups have names of their own, so files do not meet.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    // A hook may start a broker on a busy machine.
-    hookTimeout: 60_000,
-    teardownTimeout: 20_000,
+    // For what hangs. How fast something has to be is what a test asserts: a busy machine, or one that stands still for
+    // some seconds, fails none.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 60_000,
   },
 });

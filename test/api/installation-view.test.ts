@@ -1,5 +1,5 @@
 /** The view of an installation, on the in-process log, out of what real parts write there. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ApiEvent } from '../../src/api/documents.ts';
 import { type InstallationView, openInstallationView } from '../../src/api/installation-view.ts';
 import { defaultConfig } from '../../src/config.ts';
@@ -17,6 +17,7 @@ import { createLog } from '../../src/log.ts';
 import { namesFor } from '../../src/names.ts';
 import { ensureTopics } from '../../src/topics.ts';
 import { instanceLoad, report as reportUntil, shardLoad } from '../load/reports.ts';
+import { eventually } from '../support/eventually.ts';
 
 const config = defaultConfig({
   ...{ prefix: 'v.', topics: { ingestPartitions: 2 }, routing: { traces: { shards: 4 } } },
@@ -204,7 +205,7 @@ describe('the view of an installation', () => {
         ),
       );
       await write(names.control, ...['p-1', 'p-2', 'p-3'].map(joined), gone('p-2', 'lost'), gone('p-3', 'left'));
-      await vi.waitFor(() => expect(told).toHaveLength(5));
+      await eventually(() => expect(told).toHaveLength(5));
       expect(told.map(({ event, data }) => [event, data])).toEqual(
         ['p-1 joined', 'p-2 joined', 'p-3 joined', 'p-2 lost', 'p-3 left'].map((text) => [
           'member',
@@ -302,7 +303,7 @@ describe('the view of an installation', () => {
         }),
       );
       await writeFirstRing();
-      await vi.waitFor(() => expect(events).toHaveLength(3), { timeout: 5_000 });
+      await eventually(() => expect(events).toHaveLength(3));
       expect(new Map(events.map(({ event, data }) => [event, data]))).toEqual(
         new Map<string, unknown>([
           ['decision', decision('7-1')],
@@ -313,7 +314,7 @@ describe('the view of an installation', () => {
       expect((await view.topology()).leader?.member).toBe('m-1');
       unsubscribe();
       await write(names.decisions, encodeDecision(decision('7-2')));
-      await vi.waitFor(async () => expect((await view.decisions(1)).decisions[0]?.id).toBe('7-2'), { timeout: 5_000 });
+      await eventually(async () => expect((await view.decisions(1)).decisions[0]?.id).toBe('7-2'));
       expect(events).toHaveLength(3);
     });
 
@@ -347,7 +348,7 @@ describe('the view of an installation', () => {
           change: { traces: { moves: [{ from: from!, to, runs: [slot!, 1] }], added: [], retired: [], overrides: [] } },
         }),
       );
-      await vi.waitFor(async () => expect((await view.topology()).change).not.toBeNull(), { timeout: 5_000 });
+      await eventually(async () => expect((await view.topology()).change).not.toBeNull());
       const { ringEpoch, change } = await view.topology();
       expect(ringEpoch).toBe(1);
       expect(change).toMatchObject({
@@ -370,14 +371,14 @@ describe('the view of an installation', () => {
       const led = { version: 1, at: NOW, leaderEpoch: 0, sequence: 1 } as const;
       const queued = { ...led, type: 'ChangeQueued', requestId: 'r', member: 'm', wish, until: NOW + 30_000 } as const;
       await write(names.control, encodeEvent(queued));
-      await vi.waitFor(async () => expect((await view.topology()).waiting).toHaveLength(1), { timeout: 5_000 });
+      await eventually(async () => expect((await view.topology()).waiting).toHaveLength(1));
       const [since, until] = [NOW, NOW + 30_000].map((at) => new Date(at).toISOString());
       expect((await view.topology()).waiting).toEqual([{ id: 'r', member: 'm', wish, since, until }]);
       await write(
         names.control,
         encodeEvent({ ...led, type: 'RequestAnswered', id: 'r', outcome: 'cancelled', text: 'why', sequence: 2 }),
       );
-      await vi.waitFor(async () => expect((await view.topology()).waiting).toEqual([]), { timeout: 5_000 });
+      await eventually(async () => expect((await view.topology()).waiting).toEqual([]));
     });
 
     it('shows of a decision what became of it last', async () => {
@@ -385,13 +386,11 @@ describe('the view of an installation', () => {
       await write(names.decisions, encodeDecision(decision('7-1')), encodeDecision(decision('7-2')));
       await write(names.decisions, encodeDecision({ ...decision('7-1'), status: 'applied' }));
       const shown = async () => (await view.decisions(5)).decisions.map(({ id, status }) => [id, status]);
-      await vi.waitFor(
-        async () =>
-          expect(await shown()).toEqual([
-            ['7-2', 'emitted'],
-            ['7-1', 'applied'],
-          ]),
-        { timeout: 5_000 },
+      await eventually(async () =>
+        expect(await shown()).toEqual([
+          ['7-2', 'emitted'],
+          ['7-1', 'applied'],
+        ]),
       );
     });
   });

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
 import grpc from '@grpc/grpc-js';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../src/kafka/embedded.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
+import { eventually } from '../support/eventually.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 import { exportByGrpc } from './grpc-client.ts';
 import { request } from './requests.ts';
@@ -353,16 +354,12 @@ describe('Kafka', () => {
     socket.write(Buffer.concat([Buffer.from(head), body]));
     const goAway = new AbortController();
     const byGrpc = exportByGrpc(rig, 'logs', request('one', 'by grpc'), { cancel: goAway.signal });
-    await vi.waitFor(async () => expect(await rig.queuedBytes()).toBeGreaterThan(2.5 * before), {
-      interval: 5,
-    });
+    await eventually(async () => expect(await rig.queuedBytes()).toBeGreaterThan(2.5 * before));
     socket.destroy();
     goAway.abort();
     expect((await byGrpc).code).toBe(grpc.status.CANCELLED);
     const last = rig.post('/v1/logs', request('one', 'last'), PROTOBUF);
-    await vi.waitFor(async () => expect(await rig.queuedBytes()).toBeGreaterThan(3.5 * before), {
-      interval: 5,
-    });
+    await eventually(async () => expect(await rig.queuedBytes()).toBeGreaterThan(3.5 * before));
     held.calls[0]!.answer();
     await held.called(2);
     expect(held.calls[1]!.records.map(({ value }) => Buffer.from(value!))).toEqual([request('one', 'last')]);

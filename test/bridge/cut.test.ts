@@ -10,6 +10,7 @@ import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { SIGNALS } from '../../src/signals.ts';
+import { eventually } from '../support/eventually.ts';
 import * as otlp from '../support/otlp-pieces.ts';
 import { asMultiset, decodeItems, differenceOf } from '../support/otlp-schema.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
@@ -191,7 +192,7 @@ describe('cutting', () => {
     expect(kind).toBe('pieces');
     await kernel.validate('logs', new Uint8Array());
     // The kernel that has split 40 MB keeps 90 MB more than a new one.
-    await expect.poll(externalBytes, { timeout: 10_000 }).toBeLessThan(before + 40_000_000);
+    await eventually(() => expect(externalBytes()).toBeLessThan(before + 40_000_000));
   });
 });
 

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { openWire, prefixed, TRACES, type Wire } from './grpc-wire.ts';
 import { request } from './requests.ts';
 import { HeldProducer, type Rig, type RigOptions, startRig } from './rig.ts';
@@ -202,7 +203,7 @@ describe('a connection', () => {
     const { wire } = await start({ config: { bridge: { keepAliveMs: 20, keepAliveTimeoutMs: 300 } } });
     let pings = 0;
     wire.session.on('ping', () => pings++);
-    await vi.waitFor(() => expect(pings).toBeGreaterThan(2), { timeout: 5_000 });
+    await eventually(() => expect(pings).toBeGreaterThan(2));
     const call = wire.call();
     call.end(prefixed(request('here')));
     expect(await call.answer).toMatchObject({ code: status.OK });

@@ -6,6 +6,7 @@ import { followIngestTopics } from '../../src/bridge/ingest-topics.ts';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import { namesFor } from '../../src/names.ts';
+import { eventually } from '../support/eventually.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 import { exportByGrpc } from './grpc-client.ts';
 import { decodePartialSuccess, startRig } from './rig.ts';
@@ -35,9 +36,10 @@ describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ br
     await alter(topic, maxMessageBytes);
     const kafka = await connect();
     const producer = await kafka.producer();
-    await expect
-      .poll(async () => (await producer.send([{ topic, partition: 0, value: emptyRequest(maxMessageBytes) }]))[0]!.kind)
-      .toBe('refused');
+    await eventually(async () => {
+      const [outcome] = await producer.send([{ topic, partition: 0, value: emptyRequest(maxMessageBytes) }]);
+      expect(outcome!.kind).toBe('refused');
+    });
     await producer.close();
     await kafka.close();
   }
@@ -102,7 +104,7 @@ describeOnKafka('max.message.bytes that is altered while the bridge runs', ({ br
     const topics = followIngestTopics({ traces: found, metrics: found, logs: found }, { admin, log, intervalMs: 20 });
     for (const bytes of [400_000, 900_000]) {
       await alter(topic, bytes);
-      await expect.poll(() => topics.traces.maxMessageBytes, { timeout: 5_000 }).toBe(bytes);
+      await eventually(() => expect(topics.traces.maxMessageBytes).toBe(bytes));
     }
     topics.stop();
     await admin.deleteTopics([topic]);

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/config.ts';
+import { eventually } from '../support/eventually.ts';
 import { openWire, prefixed, type Wire } from './grpc-wire.ts';
 import { request } from './requests.ts';
 import { decodeStatus, type Rig, startRig } from './rig.ts';
@@ -12,7 +13,6 @@ import { decodeStatus, type Rig, startRig } from './rig.ts';
 const PROTOBUF = { 'content-type': 'application/x-protobuf' };
 const MiB = 1024 * 1024;
 /** For what takes a moment: on a busy machine several seconds. */
-const WITHIN = { timeout: 10_000 };
 
 const opened: Array<{ close(): unknown }> = [];
 afterEach(async () => {
@@ -89,14 +89,11 @@ describe('bodies that are being read', () => {
       code: status.UNAVAILABLE,
       retryAfterMs: expect.any(Number),
     });
-    await vi.waitFor(
-      async () => expect((await rig.counted())['traces grpc queue_full']).toBeGreaterThanOrEqual(4),
-      WITHIN,
-    );
+    await eventually(async () => expect((await rig.counted())['traces grpc queue_full']).toBeGreaterThanOrEqual(4));
     for (const wire of wires) wire.close();
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect((await rig.post('/v1/traces', request('next', 'x'.repeat(3 * MiB)), PROTOBUF)).status).toBe(200);
-    }, WITHIN);
+    });
   });
 
   it('of connections that break off leave nothing held', async () => {
@@ -113,14 +110,14 @@ describe('bodies that are being read', () => {
       await once(socket, 'close');
     }
     // 10 x 2 x 200 kB were read, and more than a fourth of that is not allowed at a time.
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const wire = await wireTo(rig);
       const other = wire.call();
       other.write(prefixed(Buffer.alloc(500_000), { claimed: 1_000_000 }));
       const answer = await rig.post('/v1/traces', request('x', 'x'.repeat(200_000)), PROTOBUF);
       wire.close();
       expect(answer.status).toBe(200);
-    }, WITHIN);
+    });
   });
 });
 
@@ -160,10 +157,10 @@ describe('connections', () => {
       expect((await rig.metrics.bridgeConnectionsDropped.get()).values[0]!.value).toBe(3);
       expect(rig.logLines.filter(({ msg }) => String(msg).includes('bridge.maxConnections'))).toHaveLength(1);
       sockets[0]!.destroy();
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         const gauge = (await rig.metrics.bridgeConnections.get()).values;
         expect(gauge.reduce((sum, { value }) => sum + value, 0)).toBe(1);
-      }, WITHIN);
+      });
     },
   );
 

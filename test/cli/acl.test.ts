@@ -12,8 +12,9 @@ import {
   logLevel,
   ResourcePatternTypes,
 } from 'kafkajs';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type EmbeddedBroker, freePort, startEmbedded } from '../../src/kafka/embedded.ts';
+import { eventually } from '../support/eventually.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -158,10 +159,7 @@ describeOnKafka('a broker that grants the documented rights', () => {
         weir('control', ['control', '--api-port', `${controlApi}`]),
       ];
       for (const port of [bridgeApi, processApi, controlApi])
-        await vi.waitFor(async () => expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200), {
-          timeout: STARTS_MS,
-          interval: 200,
-        });
+        await eventually(async () => expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200));
 
       const load = ['load', '--target', `127.0.0.1:${grpc}`, '--rate', '1000', '--seconds', '2'];
       expect(await done('bridge', load)).toMatchObject({
@@ -171,13 +169,10 @@ describeOnKafka('a broker that grants the documented rights', () => {
 
       const asked = async (subject: string) =>
         JSON.parse((await done('inspect', ['inspect', subject, '--json'])).stdout) as never;
-      await vi.waitFor(
-        async () => {
-          const { shards }: { shards: { current_load: { items_per_second: number } }[] } = await asked('shards');
-          expect(shards.filter(({ current_load: of }) => of.items_per_second > 0).length).toBeGreaterThan(8);
-        },
-        { timeout: STARTS_MS, interval: 500 },
-      );
+      await eventually(async () => {
+        const { shards }: { shards: { current_load: { items_per_second: number } }[] } = await asked('shards');
+        expect(shards.filter(({ current_load: of }) => of.items_per_second > 0).length).toBeGreaterThan(8);
+      });
       expect(await asked('lag')).toMatchObject({ totalRecords: 0 });
       expect(await asked('members')).toMatchObject({ leader: { member: expect.any(String) } });
       expect(await asked('decisions')).toMatchObject({ decisions: [] });

@@ -6,15 +6,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/index.ts';
 import type { AssignedPartition, KafkaPort } from '../../src/kafka/port.ts';
+import { eventually } from '../support/eventually.ts';
 import { END_TXN, FETCH, HEARTBEAT, type KafkaProxy, METADATA, startKafkaProxy } from '../support/kafka-proxy.ts';
 import type { RealKafka } from '../support/real-kafka.ts';
 import { untilAborted } from './suite/crew.ts';
-import { bytes, eventually, readUntil } from './suite/scene.ts';
+import { bytes, readUntil } from './suite/scene.ts';
 
 const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });
 
 export function outagesContract({ brokers, proxied }: RealKafka): void {
-  describe('the kafkajs adapter while the broker is away', { timeout: 60_000 }, () => {
+  describe('the kafkajs adapter while the broker is away', () => {
     let proxy: KafkaProxy;
     /** By the proxy, and past it. */
     let port: KafkaPort;

@@ -16,7 +16,7 @@ import { tenureContract } from './suite/tenure.ts';
 import { transactionsContract } from './suite/transactions.ts';
 
 export function contractSuite(name: string, makeHarness: () => Promise<ContractHarness>): void {
-  describe(`the Kafka port on ${name}`, { timeout: 60_000 }, () => {
+  describe(`the Kafka port on ${name}`, () => {
     let harness: ContractHarness;
     let current: Scene;
     const scene = () => current;

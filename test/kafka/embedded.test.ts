@@ -13,6 +13,7 @@ import { openDataDir } from '../../src/kafka/embedded/folder.ts';
 import { identify, lockDataDir } from '../../src/kafka/embedded/lock.ts';
 import { properties } from '../../src/kafka/embedded/settings.ts';
 import { type EmbeddedBroker, embeddedAvailability, freePort, startEmbedded } from '../../src/kafka/embedded.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTopics } from '../support/kafkajs-topics.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 
@@ -84,7 +85,7 @@ async function startInAnotherProcess(options: object): Promise<{
 }
 
 async function untilGone(pid: number): Promise<void> {
-  await vi.waitFor(async () => expect(await identify(pid)).toBeUndefined(), { timeout: 10_000, interval: 20 });
+  await eventually(async () => expect(await identify(pid)).toBeUndefined());
 }
 
 /** Rows of the process table. */
@@ -244,7 +245,7 @@ describeOnKafka('the embedded broker', () => {
     expect(await identify(other.broker.pid)).toBeDefined();
     other.process.kill('SIGKILL');
     await untilGone(other.broker.pid);
-    await vi.waitFor(() => expect(existsSync(other.broker.dataDir)).toBe(false), { timeout: 10_000 });
+    await eventually(() => expect(existsSync(other.broker.dataDir)).toBe(false));
   });
 
   it('is out of reach of a Ctrl-C at the terminal of its parent', async () => {
@@ -361,13 +362,10 @@ describeOnKafka('the embedded broker', () => {
 
     await createTopic(broker.brokers, 'bounded');
     await send(broker.brokers, 'bounded', ...Array.from({ length: 15 }, () => Buffer.alloc(4 * MiB, 7)));
-    await vi.waitFor(
-      async () => {
-        const { low, high } = await offsets(broker.brokers, 'bounded');
-        expect(high).toBe(15);
-        expect((high - low) * 4, 'MiB kept').toBeLessThanOrEqual(20);
-      },
-      { timeout: 15_000, interval: 200 },
-    );
+    await eventually(async () => {
+      const { low, high } = await offsets(broker.brokers, 'bounded');
+      expect(high).toBe(15);
+      expect((high - low) * 4, 'MiB kept').toBeLessThanOrEqual(20);
+    });
   });
 });

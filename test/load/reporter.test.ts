@@ -1,9 +1,10 @@
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
 import { createReferenceAggregate } from '../../src/kernels/aggregate/reference.ts';
 import { startLoadReporter } from '../../src/load/reporter.ts';
 import { createMetrics } from '../../src/metrics.ts';
+import { eventually } from '../support/eventually.ts';
 
 const rejections: unknown[] = [];
 const onRejection = (reason: unknown) => rejections.push(reason);
@@ -26,7 +27,7 @@ it('a load reporter whose producer was closed under it says so, and does not end
     log: pino({}, { write: (line: string) => lines.push(line) }),
   });
   await producer.close();
-  await vi.waitFor(() => expect(lines.join()).toContain('a load report could not be sent'));
+  await eventually(() => expect(lines.join()).toContain('a load report could not be sent'));
   await expect(reporter.close()).rejects.toThrow();
   expect(rejections).toEqual([]);
 });

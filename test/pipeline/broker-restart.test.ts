@@ -31,7 +31,7 @@ const ACK_TIMEOUT_MS = 3_000;
 const EXPORTER_TIMEOUTS_MS = [2_000, 6_000, 2_000, 6_000];
 
 describeOnKafka('a broker that is killed under load and comes back', () => {
-  it('finds everything again, with nobody doing anything', { timeout: 120_000 }, async () => {
+  it('finds everything again, with nobody doing anything', async () => {
     const seed = randomInt(2 ** 31);
     const names = namesFor('restart.');
     const dataDir = await mkdtemp(join(tmpdir(), 'weir-restart-'));

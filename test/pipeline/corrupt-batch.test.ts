@@ -2,13 +2,14 @@
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { type ConfigInput, defaultConfig } from '../../src/config.ts';
 import { kafkaLogDir } from '../../src/kafka/embedded/folder.ts';
 import { type EmbeddedBroker, startEmbedded } from '../../src/kafka/embedded.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import { loadCrc32c } from '../../src/kernels/index.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
+import { eventually } from '../support/eventually.ts';
 import { asMultiset, decodeItems } from '../support/otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
@@ -102,7 +103,7 @@ describeOnKafka('a batch that rotted on disk', () => {
         batch.writeUInt32BE(crc32c.update(0, batch.subarray(21)), 17);
       },
     ],
-  ])('%s is put away as it is, and nothing else stops', { timeout: 60_000 }, async (_, reason, damage) => {
+  ])('%s is put away as it is, and nothing else stops', async (_, reason, damage) => {
     await openRig();
     const [before, , after, other] = await sendFour();
     const batch = await damageBatch(1, damage);
@@ -123,21 +124,21 @@ describeOnKafka('a batch that rotted on disk', () => {
     expect(await stopped()).toEqual([]);
   });
 
-  it('stops its partition and no other where the operator wants that', { timeout: 60_000 }, async () => {
+  it('stops its partition and no other where the operator wants that', async () => {
     await openRig({ poll: { onCorruptBatch: 'stop' } });
     const [before, , , other] = await sendFour();
     await damageBatch(1, flipABit);
     await rig.startProcessor();
-    await vi.waitFor(async () => expect(await stopped()).toHaveLength(1), { timeout: 30_000, interval: 50 });
+    await eventually(async () => expect(await stopped()).toHaveLength(1));
     expect(await stopped()).toEqual([
       { labels: { topic: rig.names.ingest('traces'), partition: '0', reason: 'corrupt-batch' }, value: 1 },
     ]);
-    await vi.waitFor(async () => expect((await committed())[1]).not.toBeNull(), { timeout: 30_000, interval: 50 });
+    await eventually(async () => expect((await committed())[1]).not.toBeNull());
     expect((await committed())[0]).toBe(1n);
     expect(await itemsOut()).toEqual(itemsOf(before, other));
   });
 
-  it('stops its partition where nobody can tell what comes behind it', { timeout: 60_000 }, async () => {
+  it('stops its partition where nobody can tell what comes behind it', async () => {
     await openRig();
     const [before, second, , other] = await sendFour();
     // The last one, and what its header says does not hold together any more.
@@ -145,9 +146,9 @@ describeOnKafka('a batch that rotted on disk', () => {
       batch.writeInt32BE(7, 57);
     });
     await rig.startProcessor();
-    await vi.waitFor(async () => expect(await stopped()).toHaveLength(1), { timeout: 30_000, interval: 50 });
+    await eventually(async () => expect(await stopped()).toHaveLength(1));
     expect((await committed())[0]).toBe(2n);
-    await vi.waitFor(async () => expect((await committed())[1]).not.toBeNull(), { timeout: 30_000, interval: 50 });
+    await eventually(async () => expect((await committed())[1]).not.toBeNull());
     expect(await itemsOut()).toEqual(itemsOf(before, second, other));
   });
 });

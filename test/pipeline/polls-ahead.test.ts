@@ -8,6 +8,7 @@ import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { namesFor } from '../../src/names.ts';
 import { type PollsAhead, pollsAhead } from '../../src/pipeline/polls-ahead.ts';
 import type { PollRing } from '../../src/pipeline/ring-source.ts';
+import { eventually } from '../support/eventually.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
 import { takeCensus } from '../support/shard-census.ts';
 
@@ -92,7 +93,7 @@ describe('polls that are split ahead', () => {
   it('are one poll, begun before it is asked for', async () => {
     outcomes.push(pollOf(corpus.requests(3), 0n), pollOf(corpus.requests(3), 3n));
     polls.begin();
-    await vi.waitFor(() => expect(splits).toBe(1));
+    await eventually(() => expect(splits).toBe(1));
     const next = await polls.next();
     expect(splits).toBe(1);
     expect(outcomes).toHaveLength(1);
@@ -105,7 +106,7 @@ describe('polls that are split ahead', () => {
   it('are split again when a newer ring epoch is known by the time they are asked for', async () => {
     outcomes.push(pollOf(corpus.requests(3), 0n));
     polls.begin();
-    await vi.waitFor(() => expect(splits).toBe(1));
+    await eventually(() => expect(splits).toBe(1));
     rings.newest = ringOf(2, 3);
     const next = await polls.next();
     if (next.kind !== 'poll') throw new Error(next.kind);
@@ -165,7 +166,7 @@ describe('the next poll of a partition', () => {
     const goOn = faults.stall(({ name }) => name === 'EndTxn');
     await rig.send('traces', createCorpus({ seed: 12, signal: 'traces', itemsPerRequest: 10 }).requests(12));
     await rig.startProcessor({ port: kafka.connect(faults.intercept) });
-    await vi.waitFor(() => expect(split).toHaveBeenCalledTimes(2));
+    await eventually(() => expect(split).toHaveBeenCalledTimes(2));
     const count = () => takeCensus(rig.port, rig.names, 'traces', 16, 'read_uncommitted');
     expect((await count()).items).toBe(40);
     goOn();
@@ -180,7 +181,7 @@ describe('the next poll of a partition', () => {
     const goOn = faults.stall(({ name }) => name === 'Produce');
     await rig.send('traces', createCorpus({ seed: 13, signal: 'traces', itemsPerRequest: 10 }).requests(12));
     await rig.startProcessor({ port: kafka.connect(faults.intercept) });
-    await vi.waitFor(() => expect(split).toHaveBeenCalledTimes(2));
+    await eventually(() => expect(split).toHaveBeenCalledTimes(2));
     faults.next(({ name }) => name === 'Produce', 'lose-reply');
     goOn();
     await rig.drained();

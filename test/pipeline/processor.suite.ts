@@ -12,7 +12,7 @@ const text = new TextDecoder();
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 export function processorSuite(name: string, connect: () => Promise<KafkaPort>): void {
-  describe(`the pipeline on ${name}`, { timeout: 60_000 }, () => {
+  describe(`the pipeline on ${name}`, () => {
     let rig: PipelineRig;
     afterEach(() => rig?.close());
 

@@ -5,9 +5,10 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { freePort } from '../../src/kafka/embedded.ts';
 import { request } from '../bridge/requests.ts';
+import { eventually } from '../support/eventually.ts';
 import { startWeir, type WeirProcess } from '../support/weir-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-bridge-'));
@@ -27,7 +28,7 @@ it('SIGTERM ends a bridge within 10 s with exit code 0, whatever its clients hol
     WEIR_HTTP_PORT: String(httpPort),
     WEIR_BRIDGE_AUTH_CREDENTIALS_FILE: credentialsFile,
   });
-  await vi.waitFor(() => expect(weir?.output()).toContain('Weir is running'), { timeout: 30_000 });
+  await eventually(() => expect(weir?.output()).toContain('Weir is running'));
   const accepted = await fetch(`http://127.0.0.1:${httpPort}/v1/traces`, {
     method: 'POST',
     headers: { 'content-type': 'application/x-protobuf', authorization: `Bearer ${token}` },

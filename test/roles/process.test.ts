@@ -78,7 +78,7 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
   const assignedTo = (metrics: string, worker: number) =>
     seriesOf(metrics, `weir_partitions_assigned{worker="${worker}"}`);
 
-  it('spreads the partitions, and lets one be killed without touching the other', { timeout: 90_000 }, async () => {
+  it('spreads the partitions, and lets one be killed without touching the other', async () => {
     // The group does not miss the one that is killed before it is back.
     const running = await start(2, 30_000);
     const balanced = (metrics: string) => assignedTo(metrics, 1) === 6 && assignedTo(metrics, 2) === 6;
@@ -125,7 +125,7 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     await producer.close();
   });
 
-  it('leaves no worker behind when it is killed itself', { timeout: 60_000 }, async () => {
+  it('leaves no worker behind when it is killed itself', async () => {
     const running = await start(2);
     await until(running, (_, ready) => ready);
     await running.kill();

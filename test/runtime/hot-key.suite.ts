@@ -8,7 +8,7 @@ const maxOverMean = (loads: readonly number[]) =>
   (Math.max(...loads) * loads.length) / loads.reduce((sum, load) => sum + load, 0);
 
 export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): void {
-  describe(`a hot key on ${name}`, { timeout: 90_000 }, () => {
+  describe(`a hot key on ${name}`, () => {
     let traffic: HotTraffic;
     afterEach(() => traffic?.rig.close());
     const open = async (options: HotTrafficOptions) => {

@@ -8,6 +8,7 @@ import type { Names } from '../../src/names.ts';
 import { type Observer, observe } from '../../src/runtime/observe.ts';
 import { createControlTopics, produce } from '../coordination/cluster.ts';
 import { report } from '../load/reports.ts';
+import { eventually } from '../support/eventually.ts';
 
 const NOW = 50_000;
 const config = defaultConfig();
@@ -38,7 +39,7 @@ describe('the observer', () => {
     const { window } = await open();
     expect(window.members(NOW)).toMatchObject([{ lastHeardUnixMs: NOW - 2_000 }]);
     await produce(port, names.load, encodeLoadReport(report(NOW - 1_000)));
-    await vi.waitFor(() => expect(window.members(NOW)).toMatchObject([{ lastHeardUnixMs: NOW - 1_000 }]));
+    await eventually(() => expect(window.members(NOW)).toMatchObject([{ lastHeardUnixMs: NOW - 1_000 }]));
     expect(observer!.inputOffset).toBe(3);
   });
 
@@ -59,7 +60,7 @@ describe('the observer', () => {
     await produce(port, names.load, Buffer.from([0xff, 0xff]));
     await produce(port, names.load, null);
     await produce(port, names.load, encodeLoadReport(report(NOW)));
-    await vi.waitFor(() => expect(window.members(NOW)).toHaveLength(1));
+    await eventually(() => expect(window.members(NOW)).toHaveLength(1));
     expect(warn.mock.calls.map(([fields]) => fields)).toEqual([
       { topic: 'weir.load', offset: '0' },
       { topic: 'weir.load', offset: '1' },

@@ -3,6 +3,7 @@ import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { KafkaPort, Poll } from '../../src/kafka/port.ts';
 import { type PartitionTail, tailPartition } from '../../src/runtime/partition-tail.ts';
 import { produce } from '../coordination/cluster.ts';
+import { eventually } from '../support/eventually.ts';
 
 const AT = { topic: 't', partition: 0 };
 
@@ -35,7 +36,7 @@ describe('the tail of a partition', () => {
     expect(seen).toEqual(['b', 'c']);
     expect(tail.position).toBe(3n);
     await write('d');
-    await vi.waitFor(() => expect(seen).toEqual(['b', 'c', 'd']));
+    await eventually(() => expect(seen).toEqual(['b', 'c', 'd']));
     expect(tail.position).toBe(4n);
   });
 

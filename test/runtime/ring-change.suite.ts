@@ -28,7 +28,7 @@ const SPANS_PER_REQUEST = 20;
 const GB = 1e9;
 
 export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>): void {
-  describe(`changes of the ring on ${name}`, { timeout: 60_000 }, () => {
+  describe(`changes of the ring on ${name}`, () => {
     let rig: PipelineRig;
     /** Every ring epoch that there was, in force or proposed. */
     let rings: Map<number, RingEpoch>;

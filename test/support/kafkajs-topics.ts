@@ -1,5 +1,5 @@
 import type { Admin, ITopicConfig } from 'kafkajs';
-import { vi } from 'vitest';
+import { eventually } from './eventually.ts';
 
 /**
  * Creates topics by kafkajs's own Admin; resolves when the leader of each partition answers for it. kafkajs itself waits for a
@@ -8,6 +8,6 @@ import { vi } from 'vitest';
 export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
   await admin.createTopics({ topics, waitForLeaders: false });
   for (const { topic } of topics) {
-    await vi.waitFor(() => admin.fetchTopicOffsets(topic), { timeout: 10_000, interval: 20 });
+    await eventually(() => admin.fetchTopicOffsets(topic));
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, eventually, type Scene } from './scene.ts';
+import { eventually } from '../../support/eventually.ts';
+import { bytes, type Scene } from './scene.ts';
 
 export function adminContract(scene: () => Scene): void {
   const admin = () => scene().port.admin;

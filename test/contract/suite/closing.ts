@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { PATIENCE_MS } from '../../support/eventually.ts';
 import { join, settled } from './crew.ts';
-import { bytes, PATIENCE_MS, type Scene } from './scene.ts';
+import { bytes, type Scene } from './scene.ts';
 
 /** What keeps the process alive: sockets and timers, by kind. */
 function openHandles(): Map<string, number> {

@@ -1,6 +1,7 @@
 /** Group members of the tests, which write down what the group does with them. */
 import type { AssignedPartition, GroupMember, GroupOptions, KafkaPort } from '../../../src/kafka/port.ts';
-import { eventually, PATIENCE_MS, type Scene, SESSION_TIMEOUT_MS } from './scene.ts';
+import { eventually, PATIENCE_MS } from '../../support/eventually.ts';
+import { type Scene, SESSION_TIMEOUT_MS } from './scene.ts';
 
 export interface Generation {
   readonly id: number;

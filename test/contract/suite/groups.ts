@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { eventually, PATIENCE_MS } from '../../support/eventually.ts';
 import { type Crewman, join, nameOf, settled, untilAborted } from './crew.ts';
-import { bytes, eventually, nextPoll, PATIENCE_MS, readUntil, type Scene } from './scene.ts';
+import { bytes, nextPoll, readUntil, type Scene } from './scene.ts';
 
 const partitionsOf = (topic: string, count: number) => Array.from({ length: count }, (_, i) => `${topic}/${i}`);
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, eventually, readUntil, type Scene } from './scene.ts';
+import { eventually } from '../../support/eventually.ts';
+import { bytes, readUntil, type Scene } from './scene.ts';
 
 export function isolationContract(scene: () => Scene): void {
   describe('isolation', () => {

@@ -1,6 +1,6 @@
 /** What the contract's tests stand on: names that nobody else uses, topics that are deleted in the end, ways to read it all. */
 import { randomBytes } from 'node:crypto';
-import { expect, vi } from 'vitest';
+import { expect } from 'vitest';
 import type {
   FetchOptions,
   KafkaPort,
@@ -9,10 +9,9 @@ import type {
   TransactionalSink,
   Value,
 } from '../../../src/kafka/port.ts';
+import { eventually, PATIENCE_MS } from '../../support/eventually.ts';
 import type { ContractHarness } from '../harness.ts';
 
-/** How long anything may take on a busy machine with a real broker. */
-export const PATIENCE_MS = 20_000;
 /** What a broker with default settings allows at least. */
 export const SESSION_TIMEOUT_MS = 6_000;
 
@@ -216,9 +215,4 @@ export async function nextPoll(reader: Pick<Reader, 'poll' | 'position'>): Promi
     outcome.poll.release();
   }
   throw new Error(`no record came after ${reader.position}`);
-}
-
-/** Waits for a condition that nothing announces. */
-export function eventually<T>(check: () => T | Promise<T>, timeoutMs = PATIENCE_MS): Promise<T> {
-  return vi.waitFor(check, { timeout: timeoutMs, interval: 50 });
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { AssignedPartition, KafkaPort, TransactionalSink } from '../../../src/kafka/port.ts';
+import { eventually } from '../../support/eventually.ts';
 import { join, settled, untilAborted } from './crew.ts';
-import { bytes, eventually, type Scene } from './scene.ts';
+import { bytes, type Scene } from './scene.ts';
 
 export function tenureContract(scene: () => Scene): void {
   /** A sink that commits offsets under the partition's tenure, its key its own: no successor fences it. */

@@ -10,7 +10,7 @@ import { defaultConfig } from '../../../src/config.ts';
 import { connectKafka } from '../../../src/kafka/kafkajs/index.ts';
 import type { KafkaPort } from '../../../src/kafka/port.ts';
 import { kafkajsHarness } from '../../contract/kafkajs.harness.ts';
-import { eventually } from '../../contract/suite/scene.ts';
+import { eventually } from '../../support/eventually.ts';
 import { createTopics } from '../../support/kafkajs-topics.ts';
 import { describeOnKafka } from '../../support/real-kafka.ts';
 

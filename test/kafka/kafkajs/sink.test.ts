@@ -1,7 +1,8 @@
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import type { ClusterView } from '../../../src/kafka/kafkajs/cluster.ts';
 import type { Links } from '../../../src/kafka/kafkajs/links.ts';
 import { openSink } from '../../../src/kafka/kafkajs/sink.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const CONCURRENT_TRANSACTIONS = 51;
 
@@ -27,7 +28,7 @@ it('opening a sink whose predecessor cannot end its transaction is given up with
     },
   );
   const refused = expect(opening).rejects.toThrow('CONCURRENT_TRANSACTIONS');
-  await vi.waitFor(() => expect(asked).toBeGreaterThan(1));
+  await eventually(() => expect(asked).toBeGreaterThan(1));
   const before = asked;
   revoked.abort();
   await refused;

@@ -9,7 +9,7 @@ import { defaultConfig } from '../../../src/config.ts';
 import { connectKafka } from '../../../src/kafka/kafkajs/index.ts';
 import type { AssignedPartition, GroupMember, GroupOptions, KafkaPort } from '../../../src/kafka/port.ts';
 import { untilAborted } from '../../contract/suite/crew.ts';
-import { eventually } from '../../contract/suite/scene.ts';
+import { eventually } from '../../support/eventually.ts';
 import { describeOnKafka } from '../../support/real-kafka.ts';
 
 /** Who waits for the end of a session waits longer than any process takes to start here. */
