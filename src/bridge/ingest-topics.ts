@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Admin } from '../kafka/port.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
-import { maxMessageBytesOf } from '../topics.ts';
+import { maxMessageBytesOf } from '../topics/topic-settings.ts';
 
 export interface IngestTopic {
   readonly topic: string;

@@ -4,7 +4,9 @@ import { openRunningKafka } from '../kafka/connect.ts';
 import type { Log } from '../log.ts';
 import { namesFor } from '../names.ts';
 import { SIGNALS } from '../signals.ts';
-import { ensureTopics, planTopics, topicCommands } from '../topics.ts';
+import { ensureTopics } from '../topics/ensure-topics.ts';
+import { topicCommands } from '../topics/topic-commands.ts';
+import { planTopics } from '../topics/topic-plan.ts';
 import { table } from './table.ts';
 
 interface TopicsCommand {

@@ -14,7 +14,7 @@ import { type Kernels, loadKernels } from '../kernels/index.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { type Names, namesFor } from '../names.ts';
-import { ensureTopics, type TopicFacts } from '../topics.ts';
+import { ensureTopics, type TopicFacts } from '../topics/ensure-topics.ts';
 import type { WorkerSeat } from '../workers/seat.ts';
 
 export interface RoleOptions {

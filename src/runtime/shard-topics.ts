@@ -4,7 +4,7 @@ import type { RingEpoch, ShardState } from '../coordination/ring-epoch.ts';
 import { WeirError } from '../errors.ts';
 import type { KafkaPort, TopicSpec } from '../kafka/port.ts';
 import type { Signal } from '../signals.ts';
-import { topicCommands } from '../topics.ts';
+import { topicCommands } from '../topics/topic-commands.ts';
 
 /** What a shard topic takes over from the signal's others: processors cut shard records to the least limit that they found at their start. */
 const TAKEN_OVER = [

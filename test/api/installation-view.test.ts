@@ -15,7 +15,7 @@ import { encodeLoadReport } from '../../src/load/codec.ts';
 import type { InstanceLoad, LoadReport, ShardLoad } from '../../src/load/load-report.ts';
 import { createLog } from '../../src/log.ts';
 import { namesFor } from '../../src/names.ts';
-import { ensureTopics } from '../../src/topics.ts';
+import { ensureTopics } from '../../src/topics/ensure-topics.ts';
 import { instanceLoad, report as reportUntil, shardLoad } from '../load/reports.ts';
 import { eventually } from '../support/eventually.ts';
 

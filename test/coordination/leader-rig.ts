@@ -7,7 +7,7 @@ import type { KafkaPort } from '../../src/kafka/port.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { type Names, namesFor } from '../../src/names.ts';
 import { startController } from '../../src/runtime/controller.ts';
-import { ensureTopics } from '../../src/topics.ts';
+import { ensureTopics } from '../../src/topics/ensure-topics.ts';
 import { kernels, testConfig } from './cluster.ts';
 
 export interface LeaderRig {

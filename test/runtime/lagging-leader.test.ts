@@ -10,7 +10,7 @@ import type { KafkaPort } from '../../src/kafka/port.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { type Names, namesFor } from '../../src/names.ts';
 import { type Controller, startController } from '../../src/runtime/controller.ts';
-import { ensureTopics } from '../../src/topics.ts';
+import { ensureTopics } from '../../src/topics/ensure-topics.ts';
 import { kernels, produce, readAll, testConfig } from '../coordination/cluster.ts';
 import { gatePort } from '../support/gated-port.ts';
 

@@ -7,7 +7,7 @@ import type { Metrics } from '../../src/metrics.ts';
 import type { Names } from '../../src/names.ts';
 import { startProcessPart } from '../../src/roles/process-part.ts';
 import { startController } from '../../src/runtime/controller.ts';
-import type { TopicFacts } from '../../src/topics.ts';
+import type { TopicFacts } from '../../src/topics/ensure-topics.ts';
 import { startLockClient } from './lock-client.ts';
 import type { Network } from './network.ts';
 import { Member, type VirtualTime } from './virtual-time.ts';

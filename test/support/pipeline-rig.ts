@@ -14,7 +14,7 @@ import { type Processor, startProcessor } from '../../src/pipeline/processor.ts'
 import { followRings } from '../../src/pipeline/ring-source.ts';
 import { type Controller, startController } from '../../src/runtime/controller.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
-import { ensureTopics } from '../../src/topics.ts';
+import { ensureTopics } from '../../src/topics/ensure-topics.ts';
 
 export interface PipelineRig {
   readonly config: Config;

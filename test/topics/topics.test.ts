@@ -4,7 +4,10 @@ import { WeirError } from '../../src/errors.ts';
 import { createMemoryKafka } from '../../src/kafka/memory/index.ts';
 import type { Admin } from '../../src/kafka/port.ts';
 import { namesFor } from '../../src/names.ts';
-import { DEAD_LETTER_HEADROOM_BYTES, ensureTopics, planTopics, topicCommands } from '../../src/topics.ts';
+import { ensureTopics } from '../../src/topics/ensure-topics.ts';
+import { topicCommands } from '../../src/topics/topic-commands.ts';
+import { planTopics } from '../../src/topics/topic-plan.ts';
+import { DEAD_LETTER_HEADROOM_BYTES } from '../../src/topics/topic-settings.ts';
 
 const MiB = 1024 * 1024;
 const names = namesFor('t.');
