@@ -36,8 +36,7 @@ export function addPartitionsRequest(options: {
         return out.pieces();
       },
     },
-    response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
-    logResponseError: false,
+    decode,
   };
 }
 

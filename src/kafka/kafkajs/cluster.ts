@@ -78,6 +78,13 @@ export class ClusterView {
     return this.#topics.get(topic)?.leaders[partition] ?? null;
   }
 
+  /** `leaderOf`, or throws ConnectionFault: worth another try, as every partition gets a leader sooner or later. */
+  async requireLeader(topic: string, partition: number): Promise<BrokerAddress> {
+    const leader = await this.leaderOf(topic, partition);
+    if (leader) return leader;
+    throw new ConnectionFault(`${topic}/${partition} does not exist or has no leader`, { sent: false });
+  }
+
   /** Whether the last answer had this partition, with a leader or without. */
   knows(topic: string, partition: number): boolean {
     return partition < (this.#topics.get(topic)?.leaders.length ?? 0);

@@ -61,8 +61,7 @@ export function fetchRequest(fetch: FetchRequest): Protocol<FetchAnswer> {
       maxBytes: fetch.maxBytes,
       topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })),
     }),
-    response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
-    logResponseError: false,
+    decode,
   };
 }
 

@@ -1,39 +1,28 @@
 /**
- * Fetches for a set of partitions, per leader, and only for those that someone is waiting on. Each leader has two lanes,
- * each a connection of its own: the first may wait at the broker for records (up to LONG_WAIT_MS), the second serves, with a
- * short wait, partitions that come back meanwhile, so that busy ones are not held up by idle ones.
+ * Decides what is fetched when, for a set of readers: only partitions whose records someone waits for or will soon ask for,
+ * all of one leader in one request. Delivers the answers, and retries what failed.
  */
-
 import { pause } from '../../abortable.ts';
 import type { CorruptBatch, FetchOptions, TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
-import { fetchInto } from './fetch.ts';
+import { FetchLanes, type LaneClaim } from './fetch-lanes.ts';
 import type { FetchAnswer, FetchedPartition, FetchRequest } from './fetch-request.ts';
 import { FetchedRecords } from './fetched-records.ts';
-import { type Frame, FramePool } from './frame-pool.ts';
+import type { Frame } from './frame-pool.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
 import { type LogEnd, listOffsets } from './offsets.ts';
-import { asError, BrokerError, ConnectionFault, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
+import { asError, BrokerError, denied, ErrorCode, faultOf, missingTopic } from './outcomes.ts';
 import { FetchReader } from './reader.ts';
 
-const LONG_WAIT_MS = 500;
-const SHORT_WAIT_MS = 20;
-const MiB = 1024 * 1024;
-/** Of one answer, whatever poll its readers ask for: an answer of several polls is held until the last one is released. */
+/** Limit for one answer, however large its readers' polls: an answer is held until the last poll cut from it is released. */
 const MOST_ANSWER_BYTES = 8_000_000;
-/**
- * Of all answers, asked for or in hand. Where polls in hand fill it nothing is asked for ahead, and whoever waits gets little at
- * a time, but does get it: one partition whose polls take long does not stop another.
- */
-const HELD_BYTES = 24 * MiB;
-const LEAST_BYTES = 1_000_000;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2_000;
-/** A topic that was just created is not known to every broker at once. */
+/** A topic that was just created takes a moment to be known to every broker. */
 const CREATED_WITHIN_MS = 3_000;
-/** A batch may have been damaged on its way: only one that comes so this often is taken to be so. */
+/** A batch may have been damaged on its way here: it counts as corrupt only once it has come so this often. */
 const UNREADABLE_TIMES = 3;
 
 type Isolation = NonNullable<FetchOptions['isolation']>;
@@ -43,17 +32,12 @@ export class Fetcher {
   readonly #cluster: ClusterView;
   /** For look-ups: not blocked by a waiting fetch. */
   readonly #links: Links;
-  readonly #lanes: readonly [Links, Links];
+  readonly #lanes: FetchLanes;
   readonly isolation: Isolation;
   readonly #onTrouble: (cause: Error) => void;
   readonly #onDenied: (cause: Error) => void;
-  /** In the order of service: whoever got records goes to the end. */
+  /** In the order in which they are served: whoever got records goes to the end. */
   readonly #readers = new Set<FetchReader>();
-  /** Lane and leader of each fetch on its way, and the bytes that it may bring. */
-  readonly #busy = new Map<string, number>();
-  /** By lane and leader: until when the broker does not look at requests, as a quota is used up (KIP-219). */
-  readonly #mutedUntil = new Map<string, number>();
-  readonly #frames = new FramePool(HELD_BYTES);
   readonly #closing = new AbortController();
   #awake = false;
   #timer: NodeJS.Timeout | undefined;
@@ -64,12 +48,12 @@ export class Fetcher {
     openLinks: () => Links;
     isolation: Isolation;
     onTrouble: (cause: Error) => void;
-    /** Beside the poll of the partition, which rejects. */
+    /** Called when a topic may not be read; the partition's poll rejects as well. */
     onDenied?: (cause: Error) => void;
   }) {
     this.#cluster = options.cluster;
     this.#links = options.links;
-    this.#lanes = [options.openLinks(), options.openLinks()];
+    this.#lanes = new FetchLanes(options.openLinks);
     this.isolation = options.isolation;
     this.#onTrouble = options.onTrouble;
     this.#onDenied = options.onDenied ?? (() => {});
@@ -85,7 +69,7 @@ export class Fetcher {
     this.#readers.delete(reader);
   }
 
-  /** Something changed: look who wants records. */
+  /** To be called when a reader may have begun to want records. */
   wake(): void {
     if (this.#awake || this.#closing.signal.aborted) return;
     this.#awake = true;
@@ -95,7 +79,7 @@ export class Fetcher {
     });
   }
 
-  /** Tries for as long as the reader lives; null when it has ended. Throws WeirError KAFKA_DENIED, TOPIC_MISSING. */
+  /** An end of the reader's partition. Retries until the reader has ended, then null. Throws WeirError KAFKA_DENIED, TOPIC_MISSING. */
   async lookUp(reader: FetchReader, end: LogEnd): Promise<bigint | null> {
     const { topic, partition } = reader;
     const missingFrom = performance.now() + CREATED_WITHIN_MS;
@@ -121,7 +105,7 @@ export class Fetcher {
     const { question } = reader;
     Promise.all([this.lookUp(reader, 'earliest'), this.lookUp(reader, 'latest')])
       .then(([earliest, latest]) => {
-        // First of all: whoever gets the answer may poll again at once.
+        // Before the answer is given: whoever gets it may poll again at once.
         reader.askingBounds = false;
         if (earliest !== null && latest !== null && reader.stillAsks(question)) reader.outOfRange(earliest, latest);
         this.wake();
@@ -136,7 +120,7 @@ export class Fetcher {
     this.#closing.abort();
     clearTimeout(this.#timer);
     for (const reader of [...this.#readers]) reader.end();
-    for (const lane of this.#lanes) lane.destroy();
+    this.#lanes.destroy();
   }
 
   #dispatch(): void {
@@ -146,7 +130,7 @@ export class Fetcher {
     const byLeader = new Map<string, { leader: BrokerAddress; readers: FetchReader[] }>();
     for (const reader of this.#readers) {
       const { wants } = reader;
-      if (wants === null || (wants === 'ahead' && this.#freeBytes < answerBytes([reader]))) continue;
+      if (wants === null || (wants === 'ahead' && this.#lanes.freeBytes < answerBytes([reader]))) continue;
       if (reader.retryAt > now) {
         next = Math.min(next, reader.retryAt);
         continue;
@@ -161,12 +145,10 @@ export class Fetcher {
       byLeader.set(at, group);
       group.readers.push(reader);
     }
-    for (const [at, { leader, readers }] of byLeader) {
-      const longBusy = this.#busy.has(`0 ${at}`);
-      const shortBusy = this.#busy.has(`1 ${at}`);
-      // The long lane waits for the short one, so that a partition gone idle moves over to it.
-      if (!longBusy && !shortBusy) this.#fetch(0, leader, oneQuestionEach(readers));
-      else if (longBusy && !shortBusy) this.#fetch(1, leader, oneQuestionEach(readers));
+    for (const { leader, readers } of byLeader.values()) {
+      const furthestBehind = onePositionEach(readers);
+      const claim = this.#lanes.claim(leader, answerBytes(furthestBehind));
+      if (claim) void this.#fetch(claim, furthestBehind);
     }
     clearTimeout(this.#timer);
     if (Number.isFinite(next)) this.#timer = setTimeout(() => this.wake(), next - now);
@@ -175,12 +157,7 @@ export class Fetcher {
   #findLeader(reader: FetchReader): void {
     reader.asking = true;
     this.#cluster
-      .leaderOf(reader.topic, reader.partition)
-      .then((leader) => {
-        if (leader) return;
-        const { topic, partition } = reader;
-        throw new ConnectionFault(`${topic}/${partition} does not exist or has no leader`, { sent: false });
-      })
+      .requireLeader(reader.topic, reader.partition)
       .catch((error) => this.#trouble(reader, asError(error)))
       .finally(() => {
         reader.asking = false;
@@ -188,70 +165,38 @@ export class Fetcher {
       });
   }
 
-  get #freeBytes(): number {
-    let free = HELD_BYTES - this.#frames.heldBytes;
-    for (const coming of this.#busy.values()) free -= coming;
-    return free;
-  }
-
-  #fetch(lane: 0 | 1, leader: BrokerAddress, readers: readonly FetchReader[]): void {
-    const slot = slotOf(lane, leader);
-    const maxBytes = Math.min(answerBytes(readers), Math.max(LEAST_BYTES, this.#freeBytes));
-    this.#busy.set(slot, maxBytes);
+  async #fetch(claim: LaneClaim, readers: readonly FetchReader[]): Promise<void> {
     const asked = readers.map((reader) => {
       reader.asked();
       return { reader, question: reader.question };
     });
-    this.#request(lane, leader, asked, maxBytes)
-      .catch((error) => {
-        this.#cluster.forgetLeaderships(leader);
-        for (const { reader } of asked) this.#trouble(reader, asError(error));
-      })
-      .finally(() => {
-        this.#busy.delete(slot);
-        for (const reader of readers) reader.asking = false;
-        this.wake();
-      });
-  }
-
-  async #request(lane: 0 | 1, leader: BrokerAddress, asked: Asked, maxBytes: number): Promise<void> {
-    const link = await this.#lanes[lane].to(leader);
-    const longestMs = Math.max(...asked.map(({ reader }) => reader.waitUntil)) - performance.now();
-    const maxWaitMs =
-      lane === 0 ? Math.ceil(Math.min(LONG_WAIT_MS, Math.max(SHORT_WAIT_MS, longestMs))) : SHORT_WAIT_MS;
-    const request: FetchRequest = {
-      isolation: this.isolation,
-      maxWaitMs,
-      maxBytes,
-      partitions: [...Map.groupBy(asked, ({ reader }) => `${reader.partition} ${reader.topic}`).values()].map(
-        (same) => ({
-          topic: same[0]!.reader.topic,
-          partition: same[0]!.reader.partition,
-          offset: same[0]!.question.offset,
-          maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
-        }),
-      ),
-    };
-    const slot = slotOf(lane, leader);
-    const mutedMs = Math.max(0, (this.#mutedUntil.get(slot) ?? 0) - performance.now());
-    const { answer, frame } = await fetchInto(this.#frames, link, request, mutedMs);
+    const waitUntil = Math.max(...readers.map((reader) => reader.waitUntil));
     try {
-      this.#mutedUntil.set(slot, performance.now() + answer.throttleMs);
-      if (answer.errorCode !== 0) throw new BrokerError('Fetch', answer.errorCode);
-      this.#deliverAll(asked, answer, frame);
+      const request = { isolation: this.isolation, partitions: partitionsOf(asked) };
+      const { answer, frame } = await this.#lanes.fetch(claim, request, waitUntil);
+      try {
+        this.#deliverAll(asked, answer, frame);
+      } finally {
+        frame.release();
+      }
+    } catch (error) {
+      this.#cluster.forgetLeaderships(claim.leader);
+      for (const reader of readers) this.#trouble(reader, asError(error));
     } finally {
-      frame.release();
+      this.#lanes.end(claim);
+      for (const reader of readers) reader.asking = false;
+      this.wake();
     }
   }
 
   #deliverAll(asked: Asked, answer: FetchAnswer, frame: Frame): void {
-    const answers = new Map(answer.partitions.map((fetched) => [`${fetched.partition} ${fetched.topic}`, fetched]));
+    const answers = new Map(answer.partitions.map((fetched) => [partitionOf(fetched), fetched]));
     const given = new Set<FetchedPartition>();
     const first = answer.partitions.find(({ records }) => records.length > 0);
     for (const { reader, question } of asked) {
-      const fetched = answers.get(`${reader.partition} ${reader.topic}`);
+      const fetched = answers.get(partitionOf(reader));
       if (!fetched || !reader.stillAsks(question)) continue;
-      // Each reader's views are its own: what one releases another may still read.
+      // A second reader of the partition gets a copy: what one releases the other may still read.
       const own = given.has(fetched) ? { ...fetched, records: Buffer.from(fetched.records) } : fetched;
       this.#deliver(reader, question.offset, own, {
         frame: own === fetched ? frame : undefined,
@@ -261,7 +206,7 @@ export class Fetcher {
     }
   }
 
-  /** `first`: of the answer's partitions with records, whose first batch the broker sends whole, whatever its size. */
+  /** `first`: this is the answer's first partition with records; of that one the broker sends a whole batch, however large. */
   #deliver(
     reader: FetchReader,
     offset: number,
@@ -288,7 +233,7 @@ export class Fetcher {
       return;
     }
     if (records.nextOffset <= offset) {
-      // A batch that did not fit is cut off; its partition keeps its place, since the first one asked for always fits.
+      // A batch that did not fit was cut off. Its partition stays in its place, and fits once it is the first one asked for.
       const beyond = new UnreadableBatch('damaged', 'its length reaches beyond what the broker sent');
       const corrupt = records.corrupt ?? (first ? corruptBatch(beyond, fetched.records, 0, offset) : null);
       records.release();
@@ -325,23 +270,34 @@ export class Fetcher {
   }
 }
 
-const slotOf = (lane: 0 | 1, { host, port }: BrokerAddress) => `${lane} ${host}:${port}`;
+const partitionOf = ({ topic, partition }: TopicPartition) => `${partition} ${topic}`;
 
-/** One poll: a partition that is behind fills it. Of what little went beyond, the next would make a poll that is not worth its transaction. */
+function partitionsOf(asked: Asked): FetchRequest['partitions'] {
+  return [...Map.groupBy(asked, ({ reader }) => partitionOf(reader)).values()].map((same) => ({
+    topic: same[0]!.reader.topic,
+    partition: same[0]!.reader.partition,
+    offset: same[0]!.question.offset,
+    maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
+  }));
+}
+
+/**
+ * Enough for one poll, which a partition that is behind fills by itself. A larger answer would mostly leave a remainder
+ * that is not worth a transaction of its own.
+ */
 function answerBytes(readers: readonly FetchReader[]): number {
   return Math.min(MOST_ANSWER_BYTES, Math.max(...readers.map(({ maxBytes }) => maxBytes)));
 }
 
 /**
- * A fetch has one offset for a partition, and of two the broker takes the last. So of several readers of one partition those
- * go first that are furthest behind, those at one offset together; the others ask when these have come up.
+ * A fetch names one offset for a partition; of two the broker would take the last. So where several readers share a
+ * partition, only those furthest behind are served; the others ask once these have caught up.
  */
-function oneQuestionEach(readers: readonly FetchReader[]): FetchReader[] {
+function onePositionEach(readers: readonly FetchReader[]): FetchReader[] {
   const lowest = new Map<string, number>();
-  const key = ({ topic, partition }: FetchReader) => `${partition} ${topic}`;
   for (const reader of readers) {
     const { offset } = reader.question;
-    lowest.set(key(reader), Math.min(offset, lowest.get(key(reader)) ?? offset));
+    lowest.set(partitionOf(reader), Math.min(offset, lowest.get(partitionOf(reader)) ?? offset));
   }
-  return readers.filter((reader) => reader.question.offset === lowest.get(key(reader)));
+  return readers.filter((reader) => reader.question.offset === lowest.get(partitionOf(reader)));
 }

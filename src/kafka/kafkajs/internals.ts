@@ -13,14 +13,7 @@ requireKnownKafkajs();
 const require = createRequire(import.meta.url);
 
 export interface Encoder {
-  readonly buf: Buffer;
   readonly buffer: Buffer;
-  offset: number;
-  writeInt8(value: number): Encoder;
-  writeInt16(value: number): Encoder;
-  writeInt32(value: number): Encoder;
-  writeString(value: string | null): Encoder;
-  writeBufferInternal(value: Uint8Array): void;
 }
 
 /** One request and how its answer is read. `D` is the decoded answer. */
@@ -32,12 +25,8 @@ export interface Protocol<D> {
     /** The body; in pieces where some of it is large. */
     encode(): Promise<Encoder> | readonly Uint8Array[];
   };
-  readonly response: {
-    decode(payload: Buffer): Promise<D>;
-    /** kafkajs throws here on the first error code, and with it away every other partition's answer. */
-    parse(decoded: D): Promise<D>;
-  };
-  readonly logResponseError?: boolean;
+  /** Throws for no error code: those are the caller's to judge, one by one. */
+  decode(payload: Buffer): D | Promise<D>;
 }
 
 /** Used until the connection stands (wire.ts). */
@@ -92,7 +81,11 @@ export interface ConnectionOptions {
 }
 
 interface Definition {
-  protocol(at: { version: number }): (options: object) => Protocol<never>;
+  protocol(at: { version: number }): (options: object) => {
+    readonly request: Protocol<never>['request'];
+    /** It also has a `parse`, which throws on the first error code and so loses every other partition's answer. */
+    readonly response: { decode(payload: Buffer): Promise<never> };
+  };
 }
 
 type ConnectionPoolClass = new (options: ConnectionOptions) => { pool: Connection[] };
@@ -108,7 +101,6 @@ export const isKafkajsError = (thrown: unknown): boolean =>
 
 export const ConnectionPool = require('kafkajs/src/network/connectionPool') as ConnectionPoolClass;
 export const KafkajsBroker = require('kafkajs/src/broker') as BrokerClass;
-export const KafkajsEncoder = require('kafkajs/src/protocol/encoder') as new (initialBytes?: number) => Encoder;
 export const { MemberMetadata, MemberAssignment } = require('kafkajs/src/consumer/assignerProtocol') as {
   MemberMetadata: {
     encode(metadata: { version: number; topics: readonly string[]; userData: Buffer }): Buffer;
@@ -162,9 +154,6 @@ interface Answers {
       configEntries: Array<{ configName: string; configValue: string | null }>;
     }>;
   };
-  DeleteRecords: {
-    topics: Array<{ topic: string; partitions: Array<{ partition: number; errorCode: number }> }>;
-  };
 }
 
 /** The version of each request that Weir speaks: kafkajs's newest, all within what Kafka 4 takes. */
@@ -182,20 +171,14 @@ const VERSIONS: Record<keyof Answers, number> = {
   CreateTopics: 3,
   DeleteTopics: 1,
   DescribeConfigs: 2,
-  DeleteRecords: 1,
 };
 
-/** kafkajs's definition of a request, its answer handed over as decoded: the caller judges error codes one by one. */
+/** kafkajs's definition of a request. */
 export function requestOf<N extends keyof Answers>(name: N, options: object): Protocol<Answers[N]> {
-  const definition = requests[name]!.protocol({ version: VERSIONS[name] })(options) as Protocol<never>;
-  return asDecoded(definition as unknown as Protocol<Answers[N]>);
-}
-
-/** CreateTopics 4 has the bytes of 3; only from 4 on does the broker take -1 for its own default of replicas. */
-export function asDecoded<D>(protocol: Protocol<D>): Protocol<D> {
+  const { request, response } = requests[name]!.protocol({ version: VERSIONS[name] })(options);
   return {
-    request: { ...protocol.request, ...(protocol.request.apiName === 'CreateTopics' ? { apiVersion: 4 } : {}) },
-    response: { decode: (payload) => protocol.response.decode(payload), parse: async (decoded) => decoded },
-    logResponseError: false,
+    // CreateTopics 4 has the bytes of 3; only from 4 on does the broker take -1 for its own default of replicas.
+    request: name === 'CreateTopics' ? { ...request, apiVersion: 4 } : request,
+    decode: (payload) => response.decode(payload),
   };
 }

@@ -161,14 +161,14 @@ export class Link {
     }
   }
 
-  async #exchange<D>({ request, response }: Protocol<D>, allocate: Allocate | undefined): Promise<D> {
+  async #exchange<D>({ request, decode }: Protocol<D>, allocate: Allocate | undefined): Promise<D> {
     const body = request.encode();
     const pieces = body instanceof Promise ? [(await body).buffer] : body;
     if (this.#broken || !this.#wire) {
       throw new ConnectionFault(this.#broken?.message ?? 'not connected', { sent: false, cause: this.#broken });
     }
     const answer = await this.#wire.send(request, pieces, allocate);
-    return response.parse(await response.decode(answer));
+    return decode(answer);
   }
 
   /** Fails what is pending; nothing that was not yet written to the socket will be. */

@@ -45,8 +45,7 @@ export function offsetFetchRequest(options: {
           .pieces();
       },
     },
-    response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
-    logResponseError: false,
+    decode,
   };
 }
 

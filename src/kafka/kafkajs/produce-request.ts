@@ -59,8 +59,7 @@ export function produceRequest(options: {
         return out.pieces();
       },
     },
-    response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
-    logResponseError: false,
+    decode,
   };
 }
 

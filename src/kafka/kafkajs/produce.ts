@@ -94,9 +94,7 @@ export async function produceOnce<B extends OutgoingBatch>(
   await Promise.all(
     homeless.map(async (batch) => {
       try {
-        const leader = await cluster.leaderOf(batch.topic, batch.partition);
-        if (!leader) throw new ConnectionFault(`${nameOf(batch)} does not exist or has no leader`, { sent: false });
-        add(leader, batch);
+        add(await cluster.requireLeader(batch.topic, batch.partition), batch);
       } catch (error) {
         fail(batch, asError(error));
       }

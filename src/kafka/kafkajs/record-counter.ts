@@ -31,8 +31,7 @@ export class RecordCounter {
     let position = Number(from);
     let count = 0;
     for (let fetches = 0; position < end && fetches < MOST_FETCHES; fetches++) {
-      const leader = await this.#cluster.leaderOf(topic, partition);
-      if (!leader) throw new ConnectionFault(`${topic}/${partition} has no leader`, { sent: false });
+      const leader = await this.#cluster.requireLeader(topic, partition);
       const { answer, frame } = await fetchInto(this.#frames, await this.#links.to(leader), {
         isolation: 'read_committed',
         maxWaitMs: 0,

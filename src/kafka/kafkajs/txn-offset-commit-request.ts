@@ -61,8 +61,7 @@ export function txnOffsetCommitRequest(options: {
           .pieces();
       },
     },
-    response: { decode: async (payload) => decode(payload), parse: async (decoded) => decoded },
-    logResponseError: false,
+    decode,
   };
 }
 

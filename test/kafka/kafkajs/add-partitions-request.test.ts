@@ -45,12 +45,12 @@ it('AddPartitionsToTxn answers are read as kafkajs reads them', async () => {
         for (const partition of partitions) answer.writeInt32(partition).writeInt16(errorCode);
       }
       const { errors } = await kafkajsResponse.decode(answer.buffer);
-      const { response } = addPartitionsRequest({
+      const { decode } = addPartitionsRequest({
         transactionalId: 'id',
         identity: { producerId: 1n, producerEpoch: 0 },
         partitions: [],
       });
-      expect(await response.decode(answer.buffer)).toEqual(
+      expect(await decode(answer.buffer)).toEqual(
         errors.flatMap(({ topic, partitionErrors }: { topic: string; partitionErrors: object[] }) =>
           partitionErrors.map((each) => ({ topic, ...each })),
         ),

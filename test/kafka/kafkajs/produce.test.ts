@@ -22,7 +22,7 @@ it('sends batches that together are more than a broker takes in several requests
   };
   const cluster = {
     knownLeader: () => null,
-    leaderOf: async () => ({ host: 'broker', port: 1 }),
+    requireLeader: async () => ({ host: 'broker', port: 1 }),
     forgetLeader() {},
     forgetLeaderships() {},
   } as unknown as ClusterView;

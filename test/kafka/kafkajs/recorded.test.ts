@@ -20,7 +20,7 @@ const answer = (name: keyof (typeof recording)['answers']) => Buffer.from(record
 
 describe(`of Apache Kafka ${recording.kafka}`, () => {
   describe('a Fetch answer', () => {
-    const { response } = fetchRequest({ isolation: 'read_committed', maxWaitMs: 1, maxBytes: 1, partitions: [] });
+    const { decode } = fetchRequest({ isolation: 'read_committed', maxWaitMs: 1, maxBytes: 1, partitions: [] });
 
     it.each([
       // The markers behind them are at 2 and 4.
@@ -28,7 +28,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
       ['read_uncommitted', { values: ['first', null, 'aborts', 'stays-open'], nextOffset: 6, aborted: 0 }],
     ] as const)('under %s has the records that kafkajs finds in it', async (isolation, expected) => {
       const payload = answer(`Fetch: ${isolation}`);
-      const { errorCode, partitions } = await response.decode(payload);
+      const { errorCode, partitions } = await decode(payload);
       expect([errorCode, partitions.length]).toEqual([0, 1]);
       const [{ topic, partition, aborted, records }] = partitions as [(typeof partitions)[number]];
       expect([topic, partition, aborted.length]).toEqual(['scene', 0, expected.aborted]);
@@ -56,7 +56,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
     });
 
     it('says that an offset is out of range', async () => {
-      const { partitions } = await response.decode(answer('Fetch: out of range'));
+      const { partitions } = await decode(answer('Fetch: out of range'));
       expect(partitions).toEqual([
         { topic: 'scene', partition: 0, errorCode: 1, aborted: [], records: Buffer.alloc(0) },
       ]);
@@ -64,7 +64,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
   });
 
   describe('a Produce answer', () => {
-    const { response } = produceRequest({ transactionalId: null, timeoutMs: 1, compression: 'none', batches: [] });
+    const { decode } = produceRequest({ transactionalId: null, timeoutMs: 1, compression: 'none', batches: [] });
 
     it.each([
       ['Produce: stored', 0],
@@ -72,14 +72,14 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
       // INVALID_PRODUCER_EPOCH
       ['Produce: refused', 47],
     ] as const)('%s', async (name, errorCode) => {
-      expect(await response.decode(answer(name))).toEqual([{ topic: 'scene', partition: 0, errorCode }]);
+      expect(await decode(answer(name))).toEqual([{ topic: 'scene', partition: 0, errorCode }]);
       const kafkajs: { topics: unknown } = await theirs('produce', 7)(answer(name));
       expect(kafkajs.topics).toMatchObject([{ topicName: 'scene', partitions: [{ partition: 0, errorCode }] }]);
     });
   });
 
   describe('an OffsetFetch answer', () => {
-    const { response } = offsetFetchRequest({ groupId: '', topic: '', partitions: [], requireStable: true });
+    const { decode } = offsetFetchRequest({ groupId: '', topic: '', partitions: [], requireStable: true });
     const stable = [
       { partition: 0, offset: 2n, metadata: 'ring=7', errorCode: 0 },
       { partition: 1, offset: -1n, metadata: '', errorCode: 0 },
@@ -92,7 +92,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
       ['OffsetFetch: pending', stable],
       ['OffsetFetch: pending, stable ones asked for', unstable],
     ] as const)('%s', async (name, offsets) => {
-      expect(await response.decode(answer(name))).toEqual({ errorCode: 0, offsets });
+      expect(await decode(answer(name))).toEqual({ errorCode: 0, offsets });
       const { classic } = toClassic(answer(name), OFFSET_FETCH_ANSWER);
       const kafkajs: { responses: unknown } = await theirs('offsetFetch', 4)(classic);
       expect(kafkajs.responses).toEqual([
@@ -103,7 +103,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
 
   describe('a TxnOffsetCommit answer', () => {
     const options = { transactionalId: '', groupId: '', producerId: 0n, producerEpoch: 0, tenure: undefined };
-    const { response } = txnOffsetCommitRequest({ ...options, offsets: [] });
+    const { decode } = txnOffsetCommitRequest({ ...options, offsets: [] });
 
     it.each([
       ['TxnOffsetCommit: done', 0],
@@ -113,7 +113,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
       ['TxnOffsetCommit: another in its place', 82],
     ] as const)('%s', async (name, errorCode) => {
       const partitions = [0, 1].map((partition) => ({ topic: 'scene', partition, errorCode }));
-      expect(await response.decode(answer(name))).toEqual({ partitions });
+      expect(await decode(answer(name))).toEqual({ partitions });
       const { classic } = toClassic(answer(name), TXN_OFFSET_COMMIT_ANSWER);
       const kafkajs: { topics: unknown } = await theirs('txnOffsetCommit', 1)(classic);
       expect(kafkajs.topics).toEqual([

@@ -129,7 +129,7 @@ describe('Fetch v11', () => {
             }
           }
           const ours = await fetchRequest({ isolation: 'read_committed', maxWaitMs: 1, maxBytes: 1, partitions: [] });
-          const read = await ours.response.decode(payload.buffer);
+          const read = await ours.decode(payload.buffer);
           const expected = (await theirs.decode(payload.buffer)) as {
             clientSideThrottleTime: number;
             errorCode: number;
@@ -267,7 +267,7 @@ describe('Produce v7', () => {
           topics: Array<{ topicName: string; partitions: Array<{ partition: number; errorCode: number }> }>;
         };
         const ours = produceRequest({ transactionalId: null, timeoutMs: 1, compression: 'none', batches: [] });
-        expect(await ours.response.decode(payload.buffer)).toEqual(
+        expect(await ours.decode(payload.buffer)).toEqual(
           expected.topics.flatMap(({ topicName, partitions }) =>
             partitions.map(({ partition, errorCode }) => ({ topic: topicName, partition, errorCode })),
           ),
@@ -354,7 +354,7 @@ describe('OffsetFetch v7', () => {
         };
         const ours = offsetFetchRequest({ groupId: '', topic: '', partitions: [], requireStable: true });
         const flexible = toFlexible(payload.buffer, OFFSET_FETCH_ANSWER, tags, () => Buffer.from('00000005', 'hex'));
-        expect(await ours.response.decode(flexible)).toEqual({
+        expect(await ours.decode(flexible)).toEqual({
           errorCode: expected.errorCode,
           offsets: expected.responses
             .flatMap(({ partitions }) => partitions)
@@ -441,7 +441,7 @@ describe('TxnOffsetCommit v3', () => {
           offsets: [],
         });
         const flexible = toFlexible(payload.buffer, TXN_OFFSET_COMMIT_ANSWER, tags, () => Buffer.alloc(0));
-        expect(await ours.response.decode(flexible)).toEqual({ partitions: flat(expected.topics) });
+        expect(await ours.decode(flexible)).toEqual({ partitions: flat(expected.topics) });
       }),
       RUNS,
     );

@@ -38,12 +38,11 @@ const links = new Links(await linkSettings(config, log));
 const cluster = new ClusterView(links, brokerAddresses(config.brokers));
 
 function recorded<D>(name: string, protocol: Protocol<D>): Protocol<D> {
-  const { response } = protocol;
   const decode = (payload: Buffer) => {
     answers[name] = payload.toString('base64');
-    return response.decode(payload);
+    return protocol.decode(payload);
   };
-  return { ...protocol, response: { ...response, decode } };
+  return { ...protocol, decode };
 }
 
 try {
