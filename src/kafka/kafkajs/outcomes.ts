@@ -31,20 +31,21 @@ export type Fault =
   | 'out-of-range'
   | 'failed';
 
+/** Those that callers tell apart by more than their fault. */
 export const ErrorCode = {
   none: 0,
   unknownTopicOrPartition: 3,
+  inconsistentGroupProtocol: 23,
+  unknownMemberId: 25,
+  invalidSessionTimeout: 26,
+  rebalanceInProgress: 27,
   topicAuthorizationFailed: 29,
   groupAuthorizationFailed: 30,
   topicAlreadyExists: 36,
-  memberIdRequired: 79,
-  invalidSessionTimeout: 26,
-  inconsistentGroupProtocol: 23,
-  unstableOffsetCommit: 88,
   duplicateSequence: 46,
-  rebalanceInProgress: 27,
-  unknownMemberId: 25,
   notAttempted: 55,
+  memberIdRequired: 79,
+  unstableOffsetCommit: 88,
 } as const;
 
 const ERRORS: Readonly<Record<number, readonly [name: string, fault: Fault]>> = {
@@ -112,17 +113,19 @@ const ERRORS: Readonly<Record<number, readonly [name: string, fault: Fault]>> = 
   120: ['TRANSACTION_ABORTABLE', 'failed'],
 };
 
+export const faultOfCode = (code: number): Fault => ERRORS[code]?.[1] ?? 'failed';
+
 /** The broker answered, and said no. */
 export class BrokerError extends Error {
   readonly code: number;
   readonly fault: Fault;
 
   constructor(request: string, code: number, about = '', detail: string | null = null) {
-    const [name, fault] = ERRORS[code] ?? [`error ${code}`, 'failed'];
+    const name = ERRORS[code]?.[0] ?? `error ${code}`;
     super(`${request}${about && ` for ${about}`}: ${name}${detail ? ` (${detail})` : ''}`);
     this.name = 'BrokerError';
     this.code = code;
-    this.fault = fault;
+    this.fault = faultOfCode(code);
   }
 }
 
@@ -149,8 +152,11 @@ export function faultOf(error: unknown): Fault {
   return 'failed';
 }
 
-/** Nothing was done, or doing it twice is harmless: worth another try. */
+/** Worth another try of what may be done twice. */
 export const isPassing = (error: unknown): boolean => ['busy', 'moved', 'unclear'].includes(faultOf(error));
+
+/** Worth joining the group again. */
+export const mayRejoin = (error: unknown): boolean => isPassing(error) || faultOf(error) === 'rejoin';
 
 export function check(request: string, code: number, about?: string): void {
   if (code !== ErrorCode.none) throw new BrokerError(request, code, about);

@@ -9,7 +9,7 @@
 
 import { pause } from '../../abortable.ts';
 import { CommitState, commitTimeoutMs } from '../kafkajs/commit-state.ts';
-import { asError, denied, ErrorCode, type Fault, faultOf } from '../kafkajs/outcomes.ts';
+import { asError, denied, type Fault, faultOf, faultOfCode } from '../kafkajs/outcomes.ts';
 import { retry } from '../kafkajs/retry.ts';
 import type { CommitOutcome, Headers, OffsetToCommit, SinkOptions, TransactionalSink, Value } from '../port.ts';
 import {
@@ -30,8 +30,8 @@ import { Deliveries } from './deliveries.ts';
 const SLICE_MS = 200;
 const TIMED_OUT = -185;
 const WRONG_STATE = -172;
-const FENCED: readonly number[] = [-144, 47, 90];
-const DENIED: readonly number[] = [ErrorCode.topicAuthorizationFailed, ErrorCode.groupAuthorizationFailed, 53];
+/** `RD_KAFKA_RESP_ERR__FENCED`. */
+const FENCED = -144;
 const NO_HEADERS: Headers = [];
 /** Larger than any record that a topic may take. */
 const MESSAGE_BYTES = 1_000_000_000;
@@ -87,7 +87,7 @@ export async function openRdSink(options: SinkOptions, parts: RdSinkParts): Prom
     return new RdSink(options, parts, producer, await parts.groupOf(options.groupId));
   } catch (error) {
     await ask((done) => producer.disconnect(1, done)).catch(() => 'never connected');
-    if (DENIED.includes(codeOf(error))) throw denied(`to use transactional id ${fencingKey}`, error);
+    if (meaningOf(error) === 'denied') throw denied(`to use transactional id ${fencingKey}`, error);
     throw error;
   }
 }
@@ -241,11 +241,11 @@ function inSlices(deadline: number, call: (timeoutMs: number, done: Callback) =>
   });
 }
 
-/** Its codes are Kafka's own where they are not below 0. */
+/** librdkafka's codes above 0 are Kafka's; those below are its own. */
 function meaningOf(error: unknown): Fault {
   const code = codeOf(error);
-  if (FENCED.includes(code)) return 'fenced';
-  return DENIED.includes(code) ? 'denied' : faultOf(error);
+  if (code === FENCED) return 'fenced';
+  return code > 0 ? faultOfCode(code) : faultOf(error);
 }
 
 const codeOf = (error: unknown): number => (error as RdError).code;
