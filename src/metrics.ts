@@ -72,7 +72,7 @@ export function createMetrics(options: { defaults?: boolean } = {}) {
       'Input partitions that wait for an operator, such as after a lost offset',
       ['topic', 'partition', 'reason'],
     ),
-    lagRecords: gauge('weir_lag_records', 'Records not yet processed', ['topic', 'partition']),
+    lagRecords: gauge('weir_lag_records', 'Records not yet processed; absent where unknown', ['topic', 'partition']),
     ringEpoch: gauge('weir_ring_epoch', 'Ring epoch in force'),
     ringProposed: gauge(
       'weir_ring_proposed_timestamp_seconds',

@@ -45,6 +45,8 @@ export interface Processor {
 }
 
 const LAG_INTERVAL_MS = 5_000;
+/** Kafka is asked for the lag: out of reach it tells nothing, and the last figure says less and less. */
+export const LAG_KNOWN_MS = 15_000;
 
 export function startProcessor(deps: ProcessorDeps): Processor {
   const { port, config, names, metrics, log, reporter } = deps;
@@ -119,6 +121,7 @@ export function startProcessor(deps: ProcessorDeps): Processor {
 
   const lagTimer = setInterval(() => {
     measureLag().catch((error: Error) => log.debug({ cause: error.message }, 'lag not measured'));
+    if (lagMeasuredAtMs !== null && Date.now() - lagMeasuredAtMs > LAG_KNOWN_MS) metrics.lagRecords.reset();
   }, LAG_INTERVAL_MS);
 
   async function measureLag(): Promise<void> {

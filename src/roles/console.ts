@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import type { Decision } from '../control/decision.ts';
 import type { OpenKafka } from '../kafka/connect.ts';
 import type { Metrics } from '../metrics.ts';
+import { LAG_KNOWN_MS } from '../pipeline/processor.ts';
 
 export interface Console {
   /** One step of the start or the end. */
@@ -32,8 +33,6 @@ const TERMINAL_INTERVAL_MS = 1_000;
 const PLAIN_INTERVAL_MS = 10_000;
 /** What is waited for at a start is soon there; only what takes longer is worth a word. */
 const PATIENCE_MS = 10_000;
-/** The lag is measured every 5 s. */
-const LAG_KNOWN_MS = 15_000;
 /** Where `weir load` sends to unless told otherwise. */
 const LOAD_TARGET = '127.0.0.1:4317';
 
@@ -110,7 +109,6 @@ async function total(metric: { get(): Promise<{ values: Array<{ value: number }>
   return (await metric.get()).values.reduce((sum, { value }) => sum + value, 0);
 }
 
-/** Kafka is asked for it: out of reach it tells nothing, and the last figure says less and less. */
 function lagText(records: number, measuredAtMs: number | null): string {
   if (measuredAtMs === null) return 'not yet known';
   if (Date.now() - measuredAtMs <= LAG_KNOWN_MS) return `${records.toLocaleString('en')} records`;
