@@ -80,7 +80,8 @@ export async function measure(
     const from = samples.find(({ done }) => done >= all * WARM_UP_SHARE)!;
     // Not the last sample: that a group is through is known some time after the last record was written.
     const to = samples.find(({ done }) => done === all)!;
-    if (from === to) throw new Error(`it was through before it could be measured: ${spans} spans are too few`);
+    if (from === to)
+      throw new Error(`it was through before it could be measured: ${spans} spans are too few for this machine`);
     const millions = (spans * ((to.done - from.done) / all)) / 1e6;
     const cpu = cpuBetween(from.cpu, to.cpu);
     const brokerCpu = cpuBetween(from.brokerCpu, to.brokerCpu);

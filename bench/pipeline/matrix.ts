@@ -34,7 +34,7 @@ export interface MatrixOptions {
   readonly codecs: readonly string[];
   readonly drivers: readonly string[];
   readonly workers: readonly number[];
-  /** Each with each. Otherwise one of them is varied at a time, and the others are as usual. */
+  /** Each with each. Otherwise one of them is varied at a time, drivers with codecs as one, and the others are as usual. */
   readonly full?: boolean;
 }
 
@@ -56,6 +56,9 @@ export const USUAL = { spans: 100, shards: 16, codecs: 'none', drivers: USUAL_DR
 export const LEAST_CORES_FOR_TWO_WORKERS = 6;
 export const canMeasureWorkers = () => availableParallelism() >= LEAST_CORES_FOR_TWO_WORKERS;
 
+/** A driver compresses by itself, so what a codec costs differs between them; what shards and workers cost hardly does. */
+const VARIED_TOGETHER = [['spans'], ['shards'], ['workers'], ['codec', 'driver']] as const;
+
 /** The rivals run at the usual number of shards and codec alone: to a Collector shards are just partitions, and no goal is set for the rest. */
 export function contestsOf(options: MatrixOptions): readonly Contest[] {
   const usual = {
@@ -74,9 +77,11 @@ export function contestsOf(options: MatrixOptions): readonly Contest[] {
       ),
     ),
   );
-  const isUsual = (point: typeof usual, key: keyof typeof usual) => point[key] === usual[key];
-  const keys = Object.keys(usual) as (keyof typeof usual)[];
-  const wanted = points.filter((point) => options.full || keys.filter((key) => !isUsual(point, key)).length <= 1);
+  const isVaried = (point: typeof usual, keys: readonly (keyof typeof usual)[]) =>
+    keys.some((key) => point[key] !== usual[key]);
+  const wanted = points.filter(
+    (point) => options.full || VARIED_TOGETHER.filter((keys) => isVaried(point, keys)).length <= 1,
+  );
   return groups(wanted, ({ spans, codec }) => `${spans} ${codec}`).map((contest) =>
     groups(contest, ({ shards }) => String(shards)).map((entry): Entry => {
       const { spans: spansPerRequest, shards, codec } = entry[0]!;

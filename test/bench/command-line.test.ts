@@ -56,6 +56,7 @@ describe('the command line of the benchmarks', () => {
     [['pipeline', '--nonsense'], "bench: unknown option '--nonsense'"],
     [['pipeline', '--codecs', 'none,rar'], 'Allowed: all, or some of none, gzip, snappy, lz4, zstd.'],
     [['pipeline', '--spans', '10,x'], 'Allowed: an integer from 0.'],
+    [['pipeline', '--total', '60000'], 'Allowed: an integer from 200000.'],
     [['kernels', '--only', 'spilt'], 'Allowed: all, or some of split, hash,'],
     [['kernels', '--only', 'split', '--record'], 'leave --only out'],
     [['soak', '--role', 'deliver'], 'Allowed choices are process, bridge.'],

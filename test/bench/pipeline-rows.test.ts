@@ -93,8 +93,8 @@ describe('the options of the pipeline', () => {
   const shown = (options: Partial<MatrixOptions>) =>
     contestsOf({ ...USUAL, ...options }).map((contest) =>
       contest.map(({ case: of, forms, rivals }) => {
-        const workers = forms.map((form) => form.workers).join('+');
-        return `${of.spansPerRequest}/${of.shards}/${of.codec} x${workers}${rivals ? ' rivals' : ''}`;
+        const ways = forms.map(({ driver, workers }) => (driver === 'kafkajs' ? workers : driver)).join('+');
+        return `${of.spansPerRequest}/${of.shards}/${of.codec} x${ways}${rivals ? ' rivals' : ''}`;
       }),
     );
 
@@ -103,6 +103,14 @@ describe('the options of the pipeline', () => {
       ['10/16/none x1 rivals'],
       ['100/16/gzip x1'],
       ['100/16/none x1+2 rivals', '100/256/none x1'],
+    ]);
+  });
+
+  it('vary drivers with codecs, but not with the rest', () => {
+    expect(shown({ codecs: ['none', 'zstd'], drivers: ['kafkajs', 'librdkafka'] })).toEqual([
+      ['10/16/none x1 rivals'],
+      ['100/16/none x1+librdkafka rivals', '100/256/none x1'],
+      ['100/16/zstd x1+librdkafka'],
     ]);
   });
 
