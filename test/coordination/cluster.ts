@@ -6,6 +6,7 @@ import { createReferenceRing } from '../../src/kernels/ring/reference.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
 import { createReferenceSplit } from '../../src/kernels/split/reference.ts';
 import { type Names, namesFor } from '../../src/names.ts';
+import { endOf } from '../support/shard-census.ts';
 
 export const kernels = {
   split: createReferenceSplit(),
@@ -35,9 +36,9 @@ export async function createControlTopics(port: KafkaPort, prefix = ''): Promise
   return names;
 }
 
-/** Every value of a one-partition topic that a read_committed reader sees. */
+/** Every value of a one-partition topic that a read_committed reader sees once the transactions have ended that are open now. */
 export async function readAll(port: KafkaPort, topic: string): Promise<Uint8Array[]> {
-  const end = (await port.admin.offsets(topic))[0]!.latest;
+  const end = await endOf(port, topic);
   const reader = port.reader({ topic, partition: 0 });
   const values: Uint8Array[] = [];
   try {

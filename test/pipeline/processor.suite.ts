@@ -5,7 +5,7 @@ import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { asMultiset, decodeItems } from '../support/otlp-schema.ts';
 import { loadReportsOf, openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
-import { takeCensus, valuesOf } from '../support/shard-census.ts';
+import { endOf, recordsOf, takeCensus, valuesOf } from '../support/shard-census.ts';
 
 const MiB = 1024 * 1024;
 const text = new TextDecoder();
@@ -26,8 +26,7 @@ export function processorSuite(name: string, connect: () => Promise<KafkaPort>):
 
     const deadLetters = async () => {
       const reader = rig.port.reader({ topic: rig.names.deadLetter, partition: 0 });
-      await reader.seek('latest');
-      const end = reader.position;
+      const end = await endOf(rig.port, rig.names.deadLetter);
       await reader.seek('earliest');
       const letters: Array<{ reason: string; source: string; cutFrom: string | null; value: string | null }> = [];
       while (reader.position < end) {
@@ -127,22 +126,10 @@ export function processorSuite(name: string, connect: () => Promise<KafkaPort>):
           ['b', []],
         ]);
         for (const shard of rig.ring.signals.traces.shards) {
-          const reader = rig.port.reader({ topic: shard.topic, partition: 0 });
-          await reader.seek('earliest');
-          for (let idle = 0; idle < 1; ) {
-            const outcome = await reader.poll(100);
-            if (outcome.kind !== 'poll') {
-              idle++;
-              continue;
-            }
-            for (let i = 0; i < outcome.poll.count; i++) {
-              const tenant = outcome.poll.headers(i).find(([key]) => key === 'tenant')?.[1];
-              const items = decodeItems('traces', outcome.poll.value(i)!);
-              spans.get(text.decode(tenant))!.push(...items.map((item) => item.spanId));
-            }
-            outcome.poll.release();
+          for await (const { headers, value } of recordsOf(rig.port, shard.topic)) {
+            const tenant = headers.find(([key]) => key === 'tenant')?.[1];
+            spans.get(text.decode(tenant))!.push(...decodeItems('traces', value!).map((item) => item.spanId));
           }
-          await reader.close();
         }
         for (const [i, tenant] of ['a', 'b'].entries()) {
           expect(spans.get(tenant)!.sort()).toEqual(

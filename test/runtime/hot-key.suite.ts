@@ -8,7 +8,7 @@ const maxOverMean = (loads: readonly number[]) =>
   (Math.max(...loads) * loads.length) / loads.reduce((sum, load) => sum + load, 0);
 
 export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): void {
-  describe(`a hot key on ${name}`, () => {
+  describe(`a hot key on ${name}`, { timeout: 300_000 }, () => {
     let traffic: HotTraffic;
     afterEach(() => traffic?.rig.close());
     const open = async (options: HotTrafficOptions) => {
@@ -20,7 +20,7 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
       const SHARDS = 3;
       await open({
         ...{ shards: SHARDS, attribute: 'service.name' },
-        others: Array.from({ length: 24 }, (_, n) => `service-${n}`),
+        others: { count: 24, besideHot: 8 },
         // Slots stay where they are: what becomes even here becomes so by the key.
         rebalance: { hotRatio: 100, holdMs: 1_000, cooldownMs: 100 },
       });
@@ -43,7 +43,8 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
         ['spread_key', `service.name=${HOT}`],
         ['release_key', `service.name=${HOT}`],
       ]);
-      expect(decided[0]!.share).toBeGreaterThan(0.45);
+      // By samples: more than a shard should carry.
+      expect(decided[0]!.share).toBeGreaterThan(1 / SHARDS);
       expect(decided[0]!.reasons[0]!.text).toMatch(/^key service\.name=checkout is \d+\.\d % of traces /);
       const ends = (await traffic.decisions()).filter(({ id }) => id === decided[0]!.id).map(({ status }) => status);
       expect(ends.slice(0, 2)).toEqual(['proposed', 'applied']);
@@ -64,22 +65,26 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
 
     it('that is none has a shard for itself until it has cooled down, the others share the rest, and every span comes out once', async () => {
       const SHARDS = 4;
-      const others = Array.from({ length: 60 }, (_, n) => `pod-${n}`);
+      // So many more beside the key than elsewhere that some of them have to go, by whatever samples say of it.
       await open({
-        ...{ shards: SHARDS, attribute: 'k8s.pod.name', others },
+        ...{ shards: SHARDS, attribute: 'k8s.pod.name', others: { count: 60, besideHot: 36 } },
         rebalance: { hotRatio: 1.2, holdMs: 3_000, cooldownMs: 100 },
       });
-      const { override, hotHash } = traffic;
+      const { override, hotHash, others } = traffic;
       await traffic.send(45, () => typeof override() === 'number');
       const own = override() as number;
-      /** How many of the others the key's shard has by the ring of an epoch. */
-      const besideIt = (epoch: number) =>
-        others.filter((value) => traffic.placeOf(epoch, { value, traceId: '' }) === own).length;
+      /** How many of the others each shard has by the ring in force. */
+      const counts = () => {
+        const of = Array<number>(SHARDS).fill(0);
+        for (const value of others) of[traffic.placeOf(ring().epoch, { value, traceId: '' })]!++;
+        return of;
+      };
+      const elsewhere = (of: readonly number[]) => of.filter((_, shard) => shard !== own);
       const isolatedFrom = ring().epoch;
       expect(traffic.traces(isolatedFrom).hotKeys).toEqual(new Map([[hotHash, `resource:k8s.pod.name=${HOT}`]]));
-      // What is beside it goes to the others, but for what the key may be less than samples say: that can be much of it.
-      // Slots may also have moved before the samples named the key, and then none need be left there to move.
-      await traffic.send(45, () => besideIt(ring().epoch) < besideIt(1));
+      // What is beside it goes to the others, but for what the key may be less than samples say: that can be much of it. (Before they name
+      // the key slots may move, or it may be given the shard that has the fewest others: then none need be left to move.)
+      await traffic.send(45, () => counts()[own]! < 36 && maxOverMean(elsewhere(counts())) < 1.45);
       const evenFrom = ring().epoch;
       const evenSpans = traffic.spans;
       await traffic.send(45, () => traffic.spans >= evenSpans + 1_000);
@@ -97,7 +102,7 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
         ['isolate_key', `resource:k8s.pod.name=${HOT}`, expect.any(Number), own],
         ['release_key', `resource:k8s.pod.name=${HOT}`, own, traffic.traces(coolFrom).slots[Number(hotHash >> 48n)]],
       ]);
-      expect(decided[0]!.share).toBeGreaterThan(0.35);
+      expect(decided[0]!.share).toBeGreaterThan(1 / SHARDS);
       const ends = (await traffic.decisions()).filter(({ id }) => id === decided[0]!.id).map(({ status }) => status);
       expect(ends.slice(0, 2)).toEqual(['proposed', 'applied']);
 
@@ -112,12 +117,10 @@ export function hotKeySuite(name: string, connect: () => Promise<KafkaPort>): vo
         if (isHot && epoch >= coolFrom) cooled++;
         if (number > evenSpans && number <= hotSpans && epoch >= evenFrom) even[shard]!++;
       });
-      expect(isolated).toBeGreaterThan(1_000);
+      expect(isolated).toBeGreaterThan(400);
       expect(cooled).toBeGreaterThan(0);
-      expect(maxOverMean(even.filter((_, shard) => shard !== own))).toBeLessThan(1.6);
-      expect(even[own]! / even.reduce((sum, count) => sum + count, 0)).toBeLessThan(
-        0.45 + (0.55 * besideIt(1)) / others.length,
-      );
+      expect(maxOverMean(elsewhere(even))).toBeLessThan(1.6);
+      expect(even[own]! / even.reduce((sum, count) => sum + count, 0)).toBeLessThan(0.45 + (0.55 * 36) / 60);
     });
 
     /**

@@ -12,14 +12,17 @@ import { openPipelineRig, type PipelineRig } from './pipeline-rig.ts';
 import { recordsOf } from './shard-census.ts';
 
 export const HOT = 'checkout';
-const PADDING = text(5, 'x'.repeat(500));
+/** Samples of a key are taken by bytes: the more there are, the less it may be wrong by, also where a busy machine brings few spans. */
+const PADDING = text(5, 'x'.repeat(1_000));
+/** Longer than any test takes: what a change moves has its copies, however slow the machine. */
+const CARRY_MS = 600_000;
 
 export interface HotTrafficOptions {
   readonly shards: number;
   /** Of the resource: what spans are routed by. */
   readonly attribute: string;
-  /** Values of it beside HOT. */
-  readonly others: readonly string[];
+  /** Values of it beside HOT, `besideHot` of them in its shard at first. */
+  readonly others: { readonly count: number; readonly besideHot: number };
   readonly rebalance: NonNullable<ConfigInput['control']>['rebalance'];
 }
 
@@ -39,6 +42,7 @@ export interface FoundSpan {
 export interface HotTraffic {
   readonly rig: PipelineRig;
   readonly hotHash: bigint;
+  readonly others: readonly string[];
   /** So far. */
   readonly spans: number;
   /** Of HOT, in the ring in force. */
@@ -57,14 +61,14 @@ export interface HotTraffic {
 /** With a controller and two processors. The caller closes its rig. */
 export async function openHotTraffic(
   port: KafkaPort,
-  { shards, attribute, others, rebalance }: HotTrafficOptions,
+  { shards, attribute, others: { count, besideHot }, rebalance }: HotTrafficOptions,
 ): Promise<HotTraffic> {
   const key = attribute === 'service.name' ? attribute : `resource:${attribute}`;
   const rig = await openPipelineRig(port, {
     routing: { vnodes: 160, traces: { key, shards }, metrics: { shards: 1 }, logs: { shards: 1 } },
     load: { slotIntervalMs: 1_000 },
     control: {
-      ...{ tickMs: 50, windowMs: 1_000, ring: { carryMs: 20_000 } },
+      ...{ tickMs: 50, windowMs: 1_000, ring: { carryMs: CARRY_MS } },
       ...{ scaling: { stabilisationMs: 0 }, rebalance },
     },
   });
@@ -74,6 +78,7 @@ export async function openHotTraffic(
   });
   const hashOf = (value: string) => rig.kernels.hash.xxh64(Buffer.from(value));
   const hotHash = hashOf(HOT);
+  const others = namesAround(rig.ring.signals.traces, hashOf, { count, besideHot });
   let spans = 0;
   let partition = 0;
   const request = (hot: number) => {
@@ -83,7 +88,7 @@ export async function openHotTraffic(
     );
   };
   const traffic: HotTraffic = {
-    ...{ rig, hotHash },
+    ...{ rig, hotHash, others },
     get spans() {
       return spans;
     },
@@ -121,6 +126,17 @@ export async function openHotTraffic(
   await rig.startController();
   for (let i = 0; i < 2; i++) await rig.startProcessor();
   return traffic;
+}
+
+function namesAround(
+  ring: SignalRing,
+  hashOf: (value: string) => bigint,
+  { count, besideHot }: HotTrafficOptions['others'],
+): string[] {
+  const shardOf = (value: string) => ring.slots[Number(hashOf(value) >> 48n)];
+  const all = Array.from({ length: 20 * count }, (_, n) => `name-${n}`);
+  const [beside, elsewhere] = [true, false].map((is) => all.filter((name) => (shardOf(name) === shardOf(HOT)) === is));
+  return [...beside!.slice(0, besideHot), ...elsewhere!.slice(0, count - besideHot)];
 }
 
 /** Of a trace of the resource alone, which has another span in the next request. */

@@ -3,7 +3,7 @@ import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { Headers, KafkaPort, Value } from '../../src/kafka/port.ts';
 import { type ItemRoute, ItemRoutes, shardOf, togetherBy } from './item-routes.ts';
 import { decodeItems } from './otlp-schema.ts';
-import { recordsOf } from './shard-census.ts';
+import { endOf, recordsOf } from './shard-census.ts';
 
 export interface RingCensus {
   /** Span id (hex) -> how often it was seen. */
@@ -143,12 +143,6 @@ export class RingCount {
 /** Where each topic that one of the rings names ends, open transactions included: these may hold others' older records behind them. */
 export async function endsOf(port: KafkaPort, rings: ReadonlyMap<number, RingEpoch>): Promise<Map<string, bigint>> {
   const topics = new Set([...rings.values()].flatMap((ring) => ring.signals.traces.shards.map(({ topic }) => topic)));
-  const ends = [...topics].map(async (topic) => {
-    const reader = port.reader({ topic, partition: 0 }, { isolation: 'read_uncommitted' });
-    await reader.seek('latest');
-    const end = reader.position;
-    await reader.close();
-    return [topic, end] as const;
-  });
+  const ends = [...topics].map(async (topic) => [topic, await endOf(port, topic)] as const);
   return new Map(await Promise.all(ends));
 }

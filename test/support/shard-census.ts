@@ -40,6 +40,20 @@ export async function takeCensus(
   return { spans, traces, items, records };
 }
 
+/**
+ * Where a partition ends, open transactions included. Kafka answers a commit some ms before its markers are in all partitions, so who reads
+ * committed records up to here also reads those of the commit that was answered last.
+ */
+export async function endOf(port: KafkaPort, topic: string, partition = 0): Promise<bigint> {
+  const reader = port.reader({ topic, partition }, { isolation: 'read_uncommitted' });
+  try {
+    await reader.seek('latest');
+    return reader.position;
+  } finally {
+    await reader.close();
+  }
+}
+
 /** All values of a partition, from the earliest record to the end as it is now. */
 export async function* valuesOf(
   port: KafkaPort,
@@ -57,10 +71,9 @@ export async function* recordsOf(
   isolation: NonNullable<FetchOptions['isolation']> = 'read_committed',
   partition = 0,
 ) {
+  const end = await endOf(port, topic, partition);
   const reader = port.reader({ topic, partition }, { isolation });
   try {
-    await reader.seek('latest');
-    const end = reader.position;
     await reader.seek('earliest');
     while (reader.position < end) {
       const outcome = await reader.poll(1_000);
