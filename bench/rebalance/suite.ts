@@ -53,6 +53,14 @@ const CASES: readonly Case[] = [
     largestShare: 1,
     key: 'service.name',
   },
+  {
+    name: 'zipf-1.1/16-shards, services, the first above a fair share',
+    shards: 16,
+    keys: 200_000,
+    exponent: 1.1,
+    largestShare: 1,
+    key: 'service.name',
+  },
   { name: 'even/64-shards', shards: 64, keys: 200_000, exponent: 0, largestShare: 1 },
 ];
 const ITEMS_PER_SECOND = 50_000;

@@ -34,6 +34,10 @@ export interface SlotGiving {
    * its load. false: the best shard is `from` itself, or can take none of the slots.
    */
   give(from: FilledShard, slots: LoadedSlot[], enough: number): boolean;
+  /** The shard that gains the next one. */
+  best(): FilledShard | undefined;
+  /** Takes that at `pick` out of `slots`, for a shard that has the room. */
+  giveTo(to: FilledShard, from: FilledShard, slots: LoadedSlot[], pick: number): void;
   /** From now on nothing goes to the shard that is the best now. false: there was none. */
   passOverBest(): boolean;
 }
@@ -41,26 +45,34 @@ export interface SlotGiving {
 /** Slots go to any of `shards`, whose loads are updated. */
 export function openSlotGiving(shards: readonly FilledShard[], score: ScoreKernel): SlotGiving {
   const moves: GivenSlot[] = [];
+  const passedOver = new Set<number>();
   const indexOf = new Map(shards.map((of, index) => [of, index]));
   const backend = ({ load, aim }: FilledShard) => ({ load: load / aim, responseMs: 0, health: 'healthy' as const });
   score.setBackends(shards.map((of) => ({ ...backend(of), location: null })));
   const loadChanged = (of: FilledShard) => {
     const index = indexOf.get(of);
-    if (index === undefined) return;
+    if (index === undefined || passedOver.has(index)) return;
     const { load, responseMs, health } = backend(of);
     score.update(index, load, responseMs, health);
   };
   const pickFrom = (best: FilledShard, from: FilledShard, slots: readonly LoadedSlot[], enough: number) => {
     if (best === from) return -1;
     const room = best.aim - best.load;
-    const pick = Math.min(
-      firstWhere(slots, ({ load }) => load >= enough),
-      slots.length - 1,
-    );
+    const pick = lightestEnough(slots, enough);
     return pick >= 0 && slots[pick]!.load > room ? firstWhere(slots, ({ load }) => load > room) - 1 : pick;
+  };
+  const giveTo = (to: FilledShard, from: FilledShard, slots: LoadedSlot[], pick: number) => {
+    const [slot] = slots.splice(pick, 1) as [LoadedSlot];
+    moves.push({ from: from.shard, to: to.shard, slot });
+    from.load -= slot.load;
+    to.load += slot.load;
+    loadChanged(from);
+    loadChanged(to);
   };
   return {
     moves,
+    best: () => shards[score.pick()],
+    giveTo,
     wouldGive(from, slots, enough) {
       const best = shards[score.pick()];
       return (best && slots[pickFrom(best, from, slots, enough)]?.load) ?? 0;
@@ -69,17 +81,13 @@ export function openSlotGiving(shards: readonly FilledShard[], score: ScoreKerne
       const best = shards[score.pick()];
       const pick = best ? pickFrom(best, from, slots, enough) : -1;
       if (!best || pick < 0) return false;
-      const [slot] = slots.splice(pick, 1) as [LoadedSlot];
-      moves.push({ from: from.shard, to: best.shard, slot });
-      from.load -= slot.load;
-      best.load += slot.load;
-      loadChanged(from);
-      loadChanged(best);
+      giveTo(best, from, slots, pick);
       return true;
     },
     passOverBest() {
       const best = score.pick();
       if (!shards[best]) return false;
+      passedOver.add(best);
       score.update(best, 1, 0, 'unhealthy');
       return true;
     },
@@ -88,6 +96,14 @@ export function openSlotGiving(shards: readonly FilledShard[], score: ScoreKerne
 
 /** Lightest first; of equal ones the lowest. */
 export const byLoad = (a: LoadedSlot, b: LoadedSlot) => a.load - b.load || a.slot - b.slot;
+
+/** Index of the lightest that alone is enough, else of the heaviest; -1: there is none. */
+export function lightestEnough(slots: readonly LoadedSlot[], enough: number): number {
+  return Math.min(
+    firstWhere(slots, ({ load }) => load >= enough),
+    slots.length - 1,
+  );
+}
 
 /** Index of the first slot that `holds` is true of, by bisection: it must be true of all after that one. */
 function firstWhere(slots: readonly LoadedSlot[], holds: (slot: LoadedSlot) => boolean): number {

@@ -2,6 +2,8 @@
  * The fewest slot moves that bring every shard down to its aim. A greedy plan: shards give slots away (`slot-giving.ts`), the heaviest first, until they are
  * down to their aim. A slot moves at most once.
  *
+ * A heavy slot that fits nowhere gets room made for it (`slot-room.ts`).
+ *
  * A shard that stays hot because of one slot alone keeps its light slots: giving those away would move a thousand slots for a few percent. Where no other shard
  * is hot, nothing moves at all.
  */
@@ -11,6 +13,7 @@ import type { RebalanceProposal } from './decision.ts';
 import { rate } from './figures.ts';
 import { byLoad, type FilledShard, grouped, type LoadedSlot, openSlotGiving, type SlotGiving } from './slot-giving.ts';
 import type { SlotLoad } from './slot-loads.ts';
+import { type Giver, makeRoomForHeavy } from './slot-room.ts';
 
 /** The aim is below the limit, since measured loads scatter. */
 export interface PlannedShard extends FilledShard {
@@ -50,6 +53,8 @@ export function planSlotMoves(shards: readonly PlannedShard[], options: SlotPlan
   const givers = worthwhile ? slotsToGive.flatMap(([donor, slots]) => (slots ? [{ donor, slots }] : [])) : [];
   const giving = openSlotGiving(shards, score);
   giveHeaviestFirst(giving, givers, maxMoves);
+  const slotsOfOne = (shard: number) => slotsByOwner(options, new Set([shard])).get(shard)!.movable;
+  makeRoomForHeavy(giving, givers, { shards, maxMoves, slotsOf: slotsOfOne });
   const outOfMoves = new Set(giving.moves.length >= maxMoves ? givers.map(({ donor }) => donor) : []);
   const unmovable = donors
     .filter(({ load, limit }) => load > limit)
@@ -70,11 +75,6 @@ function slotsToGiveOf({ aim, keptFrom }: PlannedShard, { movable, heaviest }: O
   if (!heaviest || heaviest.load <= keptFrom) return movable;
   const heavy = movable.filter((slot) => slot.slot !== heaviest.slot && slot.load >= HEAVY_SHARE * aim);
   return heavy.reduce((sum, { load }) => sum + load, 0) >= WORTHWHILE_SHARE * aim ? heavy : null;
-}
-
-interface Giver {
-  readonly donor: PlannedShard;
-  readonly slots: LoadedSlot[];
 }
 
 /** At each step the giver with the heaviest slot gives it: later there is still room for light slots, but no longer for that one. */

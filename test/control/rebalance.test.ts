@@ -175,6 +175,31 @@ describe('the rebalance of a signal', () => {
     expect(found.moves.find(({ from }) => from === 1)!.slots).toEqual([5]);
   });
 
+  describe('of a heavy slot that fits nowhere, as all others are filled evenly', () => {
+    const four = ring(4);
+    const light = Object.fromEntries(
+      [1, 2, 3].flatMap((shard) => Array.from({ length: 19 }, (_, i) => [shard + 4 * i, 5 * KB])),
+    );
+    // Of 175 KB/s at least 46.2 have to go, and there is room for 33.8 in each of the others, which have 95.
+    const seen = view(four, { ...light, 0: 115 * KB, 4: 60 * KB });
+
+    it('makes room in the emptiest, whose light slots go to the others', () => {
+      const found = wish(four, seen)!;
+      const [heavy, ...given] = found.moves;
+      expect(heavy).toMatchObject({ from: 0, slots: [4] });
+      expect(new Set(given.map(({ from }) => from))).toEqual(new Set([heavy!.to]));
+      // 26.2 are wanted of it, at 5 each.
+      expect(found.slotsMoved).toBe(7);
+      expect(found.to).toBeLessThanOrEqual(policy.targetRatio);
+      expect(found.unmovable).toEqual([]);
+    });
+
+    it('moves nothing where the moves that are left are too few for that', () => {
+      const few = wish(four, seen, { churnSlots: 6 })!;
+      expect(few).toMatchObject({ action: 'cannot_balance', slotsMoved: 0, unmovable: [{ shard: 0, slot: 0 }] });
+    });
+  });
+
   it('explains when an override holds the load', () => {
     const two = ring(2);
     const found = wish(two, view(two, {}, { 0: 100 * KB }))!;
