@@ -14,6 +14,8 @@ export interface LeaderRig {
   readonly port: KafkaPort;
   readonly names: Names;
   readonly log: ControlLogFollower;
+  /** The leader's clock, which only the test moves: no lock ends by itself, however slow the machine. */
+  readonly clock: { nowMs: number };
   asker(member: string): Asker;
   /** From then on nobody leads. */
   stopLeader(): Promise<void>;
@@ -29,10 +31,12 @@ export async function startLeader(prefix: string): Promise<LeaderRig> {
   const port = createMemoryKafka().connect();
   await ensureTopics(port.admin, { config, names });
   const [metrics, silent] = [createMetrics(), pino({ level: 'silent' })];
+  const clock = { nowMs: Date.now() };
+  const now = () => clock.nowMs;
   let leaders = 0;
   const start = () => {
     const memberName = `c-${++leaders}`;
-    return startController({ port, names, config, kernels, metrics, log: silent, memberName });
+    return startController({ port, names, config, kernels, metrics, log: silent, memberName, now });
   };
   let controller = await start();
   const log = await followControlLog(port, names);
@@ -41,6 +45,7 @@ export async function startLeader(prefix: string): Promise<LeaderRig> {
     port,
     names,
     log,
+    clock,
     asker: (member) => ({ port, names, log, member }),
     stopLeader: () => controller.close(),
     async nextLeader() {

@@ -38,7 +38,10 @@ it('are held by one at a time, under a token that the log has', async () => {
 
 it('are lost when they are not renewed, and what is asked under the old token is refused', async () => {
   const first = await granted('a', { ttlMs: 1_000 });
-  const second = await granted('b', { ttlMs: 60_000, waitMs: 60_000 });
+  const next = granted('b', { ttlMs: 60_000, waitMs: 60_000 });
+  await rig.log.waitFor((state) => state.waiting.length === 1);
+  rig.clock.nowMs += 1_000;
+  const second = await next;
   await aborted(first.lost);
   expect(await first.renew()).toBe(false);
   expect(await first.release()).toBe(false);

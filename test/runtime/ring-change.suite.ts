@@ -12,26 +12,39 @@ import type { KafkaPort, OffsetToCommit } from '../../src/kafka/port.ts';
 import { encodeLoadReport } from '../../src/load/codec.ts';
 import type { KeyLoad } from '../../src/load/load-report.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
+import type { Tick } from '../../src/runtime/leader-duty.ts';
 import { pastMovesOf } from '../../src/runtime/past-moves.ts';
 import { SIGNALS } from '../../src/signals.ts';
 import { produce, readAll } from '../coordination/cluster.ts';
 import { report, shardLoad } from '../load/reports.ts';
+import { eventually } from '../support/eventually.ts';
 import { gatePort } from '../support/gated-port.ts';
 import { slotOf } from '../support/item-routes.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
 import { endsOf, takeRingCensus } from '../support/ring-census.ts';
-import { recordsOf } from '../support/shard-census.ts';
+import { endOf, recordsOf } from '../support/shard-census.ts';
 
 const SPANS_PER_REQUEST = 20;
 /** Of load a second that only a test reports: below it nothing is rebalanced. */
 const GB = 1e9;
+/** What a report of such load covers. */
+const REPORT_MS = 50;
+const AHEAD_MS = 3_600_000;
+/** Longer than any test takes, by either clock: what a change moves has its copies, and no request lapses. */
+const LONG_MS = 2 * AHEAD_MS;
 
 export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>): void {
   describe(`changes of the ring on ${name}`, () => {
     let rig: PipelineRig;
     /** Every ring epoch that there was, in force or proposed. */
     let rings: Map<number, RingEpoch>;
+    /**
+     * What a leader of `startLeader` goes by: it stands still until a test moves it, so that nothing comes too late, however slow the machine. It is
+     * ahead of the system's: what processors report is from before its window, and so what the test reports is all the load.
+     */
+    let clock: { nowMs: number };
+    let tick: Tick | null;
 
     async function open(carryMs: number, over: ConfigInput['control'] = {}): Promise<void> {
       rig = await openPipelineRig(await connect(), {
@@ -46,6 +59,8 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
           ...over,
         },
       });
+      clock = { nowMs: Date.now() + AHEAD_MS };
+      tick = null;
       rings = new Map([[1, rig.ring]]);
       rig.control.onChange(({ ring, proposed }) => {
         for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
@@ -54,7 +69,15 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     beforeEach(() => open(0));
     afterEach(() => rig?.close());
 
-    const ask = (wish: Wish) => askLeader(rig.port, rig.names, rig.control, wish, { member: 'test' });
+    const startLeader = () =>
+      rig.startController({
+        now: () => clock.nowMs,
+        onTick: (done) => {
+          tick = done;
+        },
+      });
+    const ask = (wish: Wish) =>
+      askLeader(rig.port, rig.names, rig.control, wish, { member: 'test', timeoutMs: LONG_MS });
     const active = (epoch: number) => rig.control.waitFor(({ ring }) => ring!.epoch === epoch);
     const traces = (epoch: number) => rings.get(epoch)!.signals.traces;
     const slotsOf = (epoch: number, shard: number) =>
@@ -150,7 +173,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     /** As anybody could send it, with an id of one's own. */
     async function send(id: string, wish: Wish, over: Partial<Request> = {}): Promise<void> {
-      const [at, expiresAt] = [Date.now(), Date.now() + 60_000];
+      const [at, expiresAt] = [Date.now(), Date.now() + LONG_MS];
       const value = encodeRequest({ version: 1, id, member: 'test', at, expiresAt, wish, ...over });
       const producer = await rig.port.producer();
       await producer.send([{ topic: rig.names.requests, partition: 0, value }]);
@@ -192,13 +215,14 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     });
 
     it('lets 16 changes wait and no more, and none that is cancelled or has lapsed', async () => {
-      await rig.startController();
+      await startLeader();
       await ask({ kind: 'split', shard: 'traces-0000' });
       for (let i = 0; i < 15; i++) await send(`wish-${i}`, { kind: 'split', shard: 'traces-0001' });
-      await send('short', { kind: 'split', shard: 'traces-0001' }, { expiresAt: Date.now() + 1_000 });
+      await send('short', { kind: 'split', shard: 'traces-0001' }, { expiresAt: clock.nowMs + 1_000 });
       await expect(ask({ kind: 'split', shard: 'traces-0002' })).rejects.toThrow(
         /ring epoch 2 is in flight .*16 more wait, which is as many as may/,
       );
+      clock.nowMs += 1_000;
       expect(await answered('short')).toMatchObject({ outcome: 'expired', text: /ring epoch 2 is in flight/ });
       await ask({ kind: 'cancel', id: 'wish-3' });
       expect(await answered('wish-3')).toMatchObject({ outcome: 'cancelled' });
@@ -213,7 +237,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
         rig.control,
         { kind: 'split', shard: 'traces-0002' },
         {
-          member: 'test',
+          ...{ member: 'test', timeoutMs: LONG_MS },
           signal: giveUp.signal,
         },
       );
@@ -245,7 +269,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       expect(proposed!.ring.epoch).toBe(2);
     });
 
-    /** Reports shard 0 of the traces as hot, by 40 of its slots, until that has led to something. */
+    /** Reports shard 0 of the traces as hot, by 40 of its slots, until that has led to something; under a leader of `startLeader`. */
     const reportHotShard = (has: () => boolean) =>
       reportLoad([40 * GB, GB, GB], new Map(slotsOf(1, 0).map((slot, i) => [slot, i < 40 ? GB : 0])), has);
     async function reportLoad(
@@ -256,19 +280,20 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     ): Promise<void> {
       const producer = await rig.port.producer();
       const slotBytes = [...bySlot].flatMap(([slot, bytes]) => (bytes > 0 ? [slot, Math.round(bytes)] : []));
-      let saidUnixMs = Date.now() - 50;
       while (!has()) {
-        const toUnixMs = Date.now();
-        const seconds = (toUnixMs - saidUnixMs) / 1_000;
-        saidUnixMs = toUnixMs;
-        const shards = byShard.map((bytes, shard) => shardLoad(shard, Math.round(bytes * seconds)));
+        clock.nowMs += REPORT_MS;
+        const toUnixMs = clock.nowMs;
+        const shards = byShard.map((bytes, shard) => shardLoad(shard, Math.round((bytes * REPORT_MS) / 1_000)));
         const fromUnixMs = toUnixMs - 1_000;
         const load = { fromUnixMs, toUnixMs, slotBytes, restSlots: 0, restBytes: 0, keys };
         const value = encodeLoadReport(
           report(toUnixMs, { signals: [{ signal: 'traces', shards, instances: [], slots: load }] }),
         );
         await producer.send([{ topic: rig.names.load, partition: 0, value }]);
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        const seenFrom = Number(await endOf(rig.port, rig.names.load));
+        // A tick of the leader that has all of it.
+        while (!tick || tick.at < toUnixMs || tick.inputOffset < seenFrom)
+          await new Promise((resolve) => setTimeout(resolve, 2));
       }
       await producer.close();
     }
@@ -277,9 +302,10 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     it('carries out the slot moves of a decision, and says of it what became of it', async () => {
       const { slots } = traces(1);
-      await rig.startController();
+      await startLeader();
       await rig.startProcessor();
-      await reportHotShard(() => rig.control.state.ring!.epoch === 2);
+      await reportHotShard(() => rings.has(2));
+      await active(2);
       const decisions = await decisionsMade();
       expect(decisions.map(({ id, status }) => [id, status])).toEqual([
         [decisions[0]!.id, 'proposed'],
@@ -297,8 +323,8 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     it('lets a hot key have the shard that it is on for itself until it has cooled down, and nothing of it moves for that', async () => {
       await rig.close();
-      await open(30_000, { rebalance: { minBytesPerSecond: GB, holdMs: 300, cooldownMs: 300 } });
-      await rig.startController();
+      await open(LONG_MS, { rebalance: { minBytesPerSecond: GB, holdMs: 300, cooldownMs: 300 } });
+      await startLeader();
       await rig.startProcessor();
       const requests = createCorpus({ seed: 7, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST }).requests(20);
       await rig.send('traces', requests);
@@ -310,11 +336,11 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       const loads = [0, 1, 2].map((shard) => (shard === owner ? 100 * GB : GB));
       const none: ReadonlyMap<number, number> = new Map();
       const isolated = () => rig.control.state.ring!.signals.traces.overrides.has(hash);
-      await reportLoad(loads, none, isolated, [
+      await reportLoad(loads, none, () => rings.has(2), [
         { keyHash, bytes: 1_000 * GB, errorBytes: GB, name: `trace_id=${traceId}` },
       ]);
-      const { epoch } = rig.control.state.ring!;
-      const shard = traces(epoch).overrides.get(hash)!;
+      await active(2);
+      const shard = traces(2).overrides.get(hash)!;
       expect(shard).toBe(owner);
       expect(rig.control.state.ring!.touched.traces).toEqual([owner]);
       await rig.send('traces', requests);
@@ -327,18 +353,11 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     });
 
     it('takes moves back that have made things worse, once, and says so of the decision', async () => {
-      await rig.close();
-      // On a busy machine no report may come for half a second, and of a window without load there is nothing to say.
-      await open(0, { windowMs: 2_000 });
-      await rig.startController();
+      await startLeader();
       await rig.startProcessor();
       const half = slotsOf(1, 0).slice(0, 40);
-      await reportLoad(
-        [40 * GB, 15 * GB, 15 * GB],
-        new Map(half.map((slot) => [slot, GB])),
-        // Not only once they are active: a late report of what was before would be taken for what the moves have made of it.
-        () => rings.has(2),
-      );
+      await reportLoad([40 * GB, 15 * GB, 15 * GB], new Map(half.map((slot) => [slot, GB])), () => rings.has(2));
+      await active(2);
       // What went to shard 1 has grown by a half since, and shard 0 has next to nothing left.
       const gained = half.filter((slot) => traces(2).slots[slot] === 1);
       const each = (40 / gained.length) * GB;
@@ -410,7 +429,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
     });
 
     it('says of a decision whose moves were taken back that they were', async () => {
-      await rig.startController();
+      await startLeader();
       await reportHotShard(() => rig.control.state.proposed !== null);
       await ask({ kind: 'abandon' });
       await rig.startProcessor();
@@ -421,7 +440,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     it('brings what moved slots got shortly before to their new shards, once, so that traces are whole there', async () => {
       await rig.close();
-      await open(30_000);
+      await open(LONG_MS);
       await rig.startController();
       await rig.startProcessor();
       const requests = createCorpus({ seed: 6, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST }).requests(30);
@@ -458,7 +477,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     it('goes on copying where the leader before had come to', async () => {
       await rig.close();
-      await open(30_000);
+      await open(LONG_MS);
       await rig.startProcessor();
       const corpus = createCorpus({ seed: 7, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
       await rig.send('traces', corpus.requests(40));
@@ -476,16 +495,17 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       await active((await ask({ kind: 'merge', shard: 'traces-0001', into: 'traces-0002' })).ringEpoch!);
       const copied = left.reduce((sum, { items }) => sum + items, 0);
       expect((await takeRingCensus(rig.port, rings)).copies.size).toBe(copied);
-      const last = (await readAll(rig.port, rig.names.control)).at(-1)!;
-      expect(JSON.parse(Buffer.from(last).toString())).toMatchObject({
-        type: 'RingActive',
-        carried: { items: copied + 7 },
+      const events = (await readAll(rig.port, rig.names.control)).map((value) =>
+        JSON.parse(Buffer.from(value).toString()),
+      );
+      expect(events.filter(({ type }) => type === 'RingActive').at(-1)).toMatchObject({
+        ...{ epoch: 2, carried: { items: copied + 7 } },
       });
     });
 
     it('copies nothing back into a shard that it was copied from, so that each later shard gets it once', async () => {
       await rig.close();
-      await open(30_000);
+      await open(LONG_MS);
       await rig.startController();
       await rig.startProcessor();
       await rig.send('traces', createCorpus({ seed: 8, signal: 'traces', itemsPerRequest: 20 }).requests(20));
@@ -510,7 +530,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     it('brings back what went by a change that is taken back, and the same move made again copies each span once', async () => {
       await rig.close();
-      await open(30_000);
+      await open(LONG_MS);
       await rig.startController();
       await rig.startProcessor();
       const corpus = createCorpus({ seed: 9, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
@@ -560,7 +580,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
 
     it('ends the copying where a change that all have adopted is to be taken back', async () => {
       await rig.close();
-      await open(30_000);
+      await open(LONG_MS);
       const gated = gatePort(rig.port, rig.names.shard('traces', 1));
       const release = gated.hold();
       await rig.startController({ port: gated.port });
@@ -607,8 +627,10 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       // Partition 0 goes on under the epoch that it has when the change is proposed, and alone adopts the next.
       const { ringEpoch } = await ask({ kind: 'split', shard: 'traces-0000' });
       await adoptOnBehalf(rig, 0, ringEpoch!);
-      const { waiting } = await readRingAcks(rig.port.admin, rig.names, ringEpoch!);
-      expect(waiting).toHaveLength(5);
+      // Who only looks is shown an offset some ms after its commit.
+      await eventually(async () =>
+        expect((await readRingAcks(rig.port.admin, rig.names, ringEpoch!)).waiting).toHaveLength(5),
+      );
       expect((await ask({ kind: 'abandon' })).ringEpoch).toBe(3);
       await expect(ask({ kind: 'abandon' })).rejects.toThrow(/takes back 2 already/);
       await rig.startProcessor();

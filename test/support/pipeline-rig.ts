@@ -12,7 +12,7 @@ import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import { type Names, namesFor } from '../../src/names.ts';
 import { type Processor, startProcessor } from '../../src/pipeline/processor.ts';
 import { followRings } from '../../src/pipeline/ring-source.ts';
-import { type Controller, startController } from '../../src/runtime/controller.ts';
+import { type Controller, type ControllerOptions, startController } from '../../src/runtime/controller.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
 import { ensureTopics } from '../../src/topics/ensure-topics.ts';
 
@@ -29,8 +29,10 @@ export interface PipelineRig {
   send(signal: Signal, values: readonly Value[], options?: { partition?: number; headers?: Headers }): Promise<void>;
   /** Another processor of the same group; closed with the rig. `options.port`: its own, also for reading the control log. */
   startProcessor(options?: { port?: KafkaPort }): Promise<Processor>;
-  /** Another controller; closed with the rig. `options.port`: its own. */
-  startController(options?: { port?: KafkaPort }): Promise<Controller>;
+  /** Another controller; closed with the rig. `options.port`: its own. `options.now`: time as it goes by. */
+  startController(
+    options?: { readonly port?: KafkaPort } & Pick<ControllerOptions, 'now' | 'onTick'>,
+  ): Promise<Controller>;
   /** Resolves when everything on the ingest topics is committed. */
   drained(): Promise<void>;
   close(): Promise<void>;
@@ -43,7 +45,8 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
     prefix: `rig-${process.pid}-${Date.now().toString(36)}-${rigs++}.`,
     ...over,
     topics: { ingestPartitions: 2, ...over.topics },
-    kafka: { sessionTimeoutMs: 6_000, ...over.kafka },
+    // Members leave by themselves. One that stood still for some seconds has its partitions yet.
+    kafka: { sessionTimeoutMs: 30_000, ...over.kafka },
   });
   const names = namesFor(config.prefix);
   const log = pino({ level: process.env.WEIR_TEST_LOG ?? 'silent' });
@@ -71,9 +74,9 @@ export async function openPipelineRig(port: KafkaPort, over: ConfigInput = {}): 
       const records = values.map((value) => ({ topic, partition, value, ...(headers && { headers }) }));
       for (const outcome of await producer.send(records)) if (outcome.kind !== 'stored') throw outcome.cause;
     },
-    async startController({ port: own = port } = {}) {
-      const options = { port: own, names, config, kernels, metrics, log, memberName: `rig-${controllers.length}` };
-      const controller = await startController(options);
+    async startController(own = {}) {
+      const memberName = `rig-${controllers.length}`;
+      const controller = await startController({ port, names, config, kernels, metrics, log, memberName, ...own });
       controllers.push(controller);
       return controller;
     },
