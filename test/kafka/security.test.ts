@@ -17,6 +17,7 @@ import { WeirError } from '../../src/errors.ts';
 import { freePort } from '../../src/kafka/embedded.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
+import { eventually } from '../support/eventually.ts';
 import { createTopics } from '../support/kafkajs-topics.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 import {
@@ -342,10 +343,13 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
     const silent = await startSilentServer();
     for (const port of [await freePort(), silent]) {
       const brokers = `127.0.0.1:${port}`;
-      const started = performance.now();
-      const error = await refusal({ brokers, connectTimeoutMs: 1_000 });
-      expect(performance.now() - started).toBeLessThan(2_000);
-      expect(error).toMatchObject({ code: 'KAFKA_UNREACHABLE', message: expect.stringContaining(brokers) });
+      // Again where the machine stood still meanwhile.
+      await eventually(async () => {
+        const started = performance.now();
+        const error = await refusal({ brokers, connectTimeoutMs: 1_000 });
+        expect(performance.now() - started).toBeLessThan(2_000);
+        expect(error).toMatchObject({ code: 'KAFKA_UNREACHABLE', message: expect.stringContaining(brokers) });
+      });
     }
   });
 

@@ -21,7 +21,7 @@ export function closingContract(scene: () => Scene): void {
       const port = await scene().connect();
       const reader = port.reader({ topic, partition: 0 });
       await reader.seek('earliest');
-      const polled = reader.poll(15_000);
+      const polled = reader.poll(PATIENCE_MS);
       const crewman = join(scene(), { groupId: scene().name('group'), topics: [topic] }, undefined, port);
       await settled([crewman], [`${topic}/0`, `${topic}/1`]);
       await port.close();

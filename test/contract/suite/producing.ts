@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Producer } from '../../../src/kafka/port.ts';
+import { eventually } from '../../support/eventually.ts';
 import { bytes, type Scene } from './scene.ts';
 
 export function producingContract(scene: () => Scene): void {
@@ -118,13 +119,16 @@ export function producingContract(scene: () => Scene): void {
     it('gives up on a topic that is not there after the delivery timeout, without harm to the others', async () => {
       const topic = await scene().topic();
       const producer = await open(scene().port, 1_500);
-      const outcomes = await producer.send([
-        { topic: scene().name('missing'), partition: 0, value: bytes('nowhere') },
-        { topic, partition: 0, value: bytes('somewhere') },
-      ]);
-      expect(outcomes[0]!.kind).not.toBe('stored');
-      expect(outcomes[1]).toEqual({ kind: 'stored' });
-      expect(await scene().readTexts(topic)).toEqual(['somewhere']);
+      // Again where the machine stood still for that long.
+      await eventually(async () => {
+        const outcomes = await producer.send([
+          { topic: scene().name('missing'), partition: 0, value: bytes('nowhere') },
+          { topic, partition: 0, value: bytes('somewhere') },
+        ]);
+        expect(outcomes[0]!.kind).not.toBe('stored');
+        expect(outcomes[1]).toEqual({ kind: 'stored' });
+      });
+      expect(await scene().readTexts(topic)).toContain('somewhere');
     });
   });
 }

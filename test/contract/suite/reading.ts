@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PollOutcome } from '../../../src/kafka/port.ts';
 import { createSeededRandom } from '../../../src/loadgen/seeded-random.ts';
+import { PATIENCE_MS } from '../../support/eventually.ts';
 import { bytes, nextPoll, readUntil, recordsOf, type Scene, text } from './scene.ts';
 
 /** Reads records until `count` have come, and tells how they were cut into polls. */
@@ -247,11 +248,15 @@ export function readingContract(scene: () => Scene): void {
       const topic = await scene().topic();
       const reader = scene().reader(topic);
       await reader.seek('earliest');
-      const begin = performance.now();
-      expect(await reader.poll(300)).toEqual({ kind: 'idle' });
-      const waited = performance.now() - begin;
-      expect(waited).toBeGreaterThanOrEqual(290);
-      expect(waited).toBeLessThan(5_000);
+      const waits: number[] = [];
+      for (let i = 0; i < 3; i++) {
+        const begin = performance.now();
+        expect(await reader.poll(300)).toEqual({ kind: 'idle' });
+        waits.push(performance.now() - begin);
+      }
+      // The machine may stand still in one of them.
+      expect(Math.min(...waits)).toBeGreaterThanOrEqual(290);
+      expect(Math.min(...waits)).toBeLessThan(5_000);
     });
 
     it('ends its wait when a record comes', async () => {
@@ -259,14 +264,14 @@ export function readingContract(scene: () => Scene): void {
       const reader = scene().reader(topic);
       await reader.seek('earliest');
       const begin = performance.now();
-      const polled = reader.poll(15_000);
+      const polled = reader.poll(PATIENCE_MS);
       await scene().putTexts(topic, ['late']);
       const outcome = await polled;
       expect(outcome.kind).toBe('poll');
       if (outcome.kind !== 'poll') return;
       expect(recordsOf(outcome.poll).map((record) => record.value)).toEqual(['late']);
       outcome.poll.release();
-      expect(performance.now() - begin).toBeLessThan(10_000);
+      expect(performance.now() - begin).toBeLessThan(PATIENCE_MS / 2);
     });
 
     it('leaves a paused partition out, and goes on where it was after resume', async () => {
@@ -279,7 +284,7 @@ export function readingContract(scene: () => Scene): void {
       expect(reader.position).toBe(0n);
 
       let outcome: PollOutcome | undefined;
-      const polled = reader.poll(15_000).then((result) => {
+      const polled = reader.poll(PATIENCE_MS).then((result) => {
         outcome = result;
       });
       await scene().putTexts(topic, ['b']);
@@ -301,9 +306,9 @@ export function readingContract(scene: () => Scene): void {
       await reader.seek(1n);
       await scene().harness.truncate(topic, 0, 3n);
       const lost = { kind: 'out-of-range', position: 1n, earliest: 3n, latest: 5n };
-      expect(await reader.poll(5_000)).toEqual(lost);
+      expect(await reader.poll(PATIENCE_MS)).toEqual(lost);
       expect(reader.position).toBe(1n);
-      expect(await reader.poll(5_000)).toEqual(lost);
+      expect(await reader.poll(PATIENCE_MS)).toEqual(lost);
 
       await reader.seek('earliest');
       const records = await readUntil(reader, (position) => position >= 5n);
@@ -315,7 +320,7 @@ export function readingContract(scene: () => Scene): void {
       await scene().putTexts(topic, ['a']);
       const reader = scene().reader(topic);
       await reader.seek(3n);
-      expect(await reader.poll(5_000)).toEqual({ kind: 'out-of-range', position: 3n, earliest: 0n, latest: 1n });
+      expect(await reader.poll(PATIENCE_MS)).toEqual({ kind: 'out-of-range', position: 3n, earliest: 0n, latest: 1n });
       // Going on at 3 would pass over the records 1 and 2 without a word.
       await scene().putTexts(topic, ['b', 'c', 'd', 'e']);
       expect(await reader.poll(1_000)).toMatchObject({ kind: 'out-of-range', position: 3n });
@@ -328,10 +333,10 @@ export function readingContract(scene: () => Scene): void {
       const topic = await scene().topic();
       const reader = scene().port.reader({ topic, partition: 0 });
       await reader.seek('earliest');
-      const polled = reader.poll(15_000);
+      const polled = reader.poll(PATIENCE_MS);
       await reader.close();
       expect(await polled).toEqual({ kind: 'ended' });
-      expect(await reader.poll(15_000)).toEqual({ kind: 'ended' });
+      expect(await reader.poll(PATIENCE_MS)).toEqual({ kind: 'ended' });
     });
   });
 }

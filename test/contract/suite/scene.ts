@@ -12,8 +12,10 @@ import type {
 import { eventually, PATIENCE_MS } from '../../support/eventually.ts';
 import type { ContractHarness } from '../harness.ts';
 
-/** What a broker with default settings allows at least. */
-export const SESSION_TIMEOUT_MS = 6_000;
+/** Of members that nobody is to miss: one that stands still for some seconds keeps its place. */
+export const SESSION_TIMEOUT_MS = 30_000;
+/** What a broker with default settings allows at least; of members that are to be missed. */
+export const SHORT_SESSION_MS = 6_000;
 
 /** A record as it was read, copied before its poll was released. */
 export interface ReadRecord {

@@ -13,8 +13,8 @@ import { eventually } from '../../support/eventually.ts';
 import { describeOnKafka } from '../../support/real-kafka.ts';
 
 /** Who waits for the end of a session waits longer than any process takes to start here. */
-const SESSION_TIMEOUT_MS = 30_000;
-const AT_ONCE_MS = 15_000;
+const SESSION_TIMEOUT_MS = 120_000;
+const AT_ONCE_MS = 60_000;
 
 interface Generation {
   readonly id: number;

@@ -178,7 +178,7 @@ describe('a client whose requests get lost', () => {
     const timer = setTimeout(() => {
       timerRan = true;
     }, 1);
-    const deadline = performance.now() + 5_000;
+    const deadline = performance.now() + 60_000;
     while (!timerRan && performance.now() < deadline) {
       await reader.seek(0n);
       await reader.poll(0);
