@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually, PATIENCE_MS } from '../support/eventually.ts';
 import { openWire, prefixed, TRACES, type Wire } from './grpc-wire.ts';
 import { request } from './requests.ts';
 import { HeldProducer, type Rig, type RigOptions, startRig } from './rig.ts';
@@ -200,7 +200,7 @@ describe('a connection', () => {
   });
 
   it('that answers pings stays', async () => {
-    const { wire } = await start({ config: { bridge: { keepAliveMs: 20, keepAliveTimeoutMs: 300 } } });
+    const { wire } = await start({ config: { bridge: { keepAliveMs: 20, keepAliveTimeoutMs: PATIENCE_MS } } });
     let pings = 0;
     wire.session.on('ping', () => pings++);
     await eventually(() => expect(pings).toBeGreaterThan(2));

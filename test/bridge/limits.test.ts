@@ -68,7 +68,7 @@ describe('a gzip bomb', () => {
     const answer = await call.answer;
     expect(answer).toMatchObject({ code: status.RESOURCE_EXHAUSTED, message });
     expect(answer.headers['grpc-status-details-bin']).toBeUndefined();
-    expect(process.memoryUsage.rss() - before).toBeLessThan(100 * MiB);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(256 * MiB);
   });
 });
 
@@ -123,7 +123,7 @@ describe('bodies that are being read', () => {
 
 describe('a slow sender', () => {
   it('of headers or of a body by HTTP is answered 408 with a google.rpc.Status, counted, and cut off', async () => {
-    const rig = await start({ headersTimeoutMs: 100, requestTimeoutMs: 200 });
+    const rig = await start({ headersTimeoutMs: 500, requestTimeoutMs: 1_000 });
     const head = 'POST /v1/traces HTTP/1.1\r\nhost: x\r\n';
     const body = `${head}content-type: application/x-protobuf\r\ncontent-length: 1000\r\n\r\nx`;
     const [toHead, toBody] = await Promise.all([answerTo(rig, head), answerTo(rig, body)]);

@@ -9,6 +9,7 @@ import { faultOf } from '../../src/kernels/split/reference-rule.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { createSeededRandom, type SeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { SIGNALS, type Signal } from '../../src/signals.ts';
+import { PATIENCE_MS } from '../support/eventually.ts';
 import { bendTree, wound } from '../support/otlp-tree.ts';
 import { VECTORS } from '../support/otlp-vectors.ts';
 import { SERVICES } from './grpc-client.ts';
@@ -146,7 +147,7 @@ async function send(
   if (transport === 'grpc') {
     const code = await new Promise<number>((resolve) => {
       const path = `/${SERVICES[signal]}/Export`;
-      const deadline = Date.now() + 20_000;
+      const deadline = Date.now() + PATIENCE_MS;
       client.makeUnaryRequest(path, identity, identity, Buffer.from(body), new grpc.Metadata(), { deadline }, (error) =>
         resolve(error?.code ?? grpc.status.OK),
       );
@@ -159,7 +160,7 @@ async function send(
     method: 'POST',
     body: Buffer.from(body),
     headers: { 'content-type': transport === 'http/json' ? 'application/json' : 'application/x-protobuf' },
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(PATIENCE_MS),
   });
   await answer.arrayBuffer();
   if (answer.status === 200) return 'accepted';

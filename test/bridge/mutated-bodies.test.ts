@@ -5,7 +5,7 @@ import { startRig } from './rig.ts';
 describe('the bridge before an in-process log', () => {
   mutatedBodiesSuite({
     bodies: 2_000,
-    timeoutMs: 60_000,
+    timeoutMs: 240_000,
     async start() {
       const rig = await startRig();
       return {

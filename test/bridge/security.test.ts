@@ -14,7 +14,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/config.ts';
 import type { Signal } from '../../src/signals.ts';
 import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, PATIENCE_MS } from '../support/eventually.ts';
 import { request } from './requests.ts';
 import { decodeStatus, type Rig, startRig } from './rig.ts';
 import { sampleLogs, sampleSpans } from './sdk-samples.ts';
@@ -106,7 +106,7 @@ function callGrpc(
   const identity = (bytes: Buffer) => bytes;
   return new Promise((resolve) => {
     const path = '/opentelemetry.proto.collector.trace.v1.TraceService/Export';
-    const deadline = Date.now() + 5_000;
+    const deadline = Date.now() + PATIENCE_MS;
     caller.makeUnaryRequest(path, identity, identity, request('x'), sent, { deadline }, (error) => {
       caller.close();
       resolve({ code: error?.code ?? 0, details: error?.details ?? '' });
@@ -333,7 +333,7 @@ describe('certificates', () => {
     expect(await subject(rig.bridge.grpcAddress)).toBe('server');
     const open = new grpc.Client(rig.bridge.grpcAddress, grpc.credentials.createSsl(ca()));
     await new Promise<void>((resolve, reject) => {
-      open.waitForReady(Date.now() + 5_000, (error) => (error ? reject(error) : resolve()));
+      open.waitForReady(Date.now() + PATIENCE_MS, (error) => (error ? reject(error) : resolve()));
     });
 
     writeFileSync(files.keyFile, 'no key');

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 const folder = mkdtempSync(join(tmpdir(), 'weir-cli-'));
@@ -44,17 +45,21 @@ const fileOf = (name: string, text: string): string => {
 
 describe('weir --help', () => {
   it('lists every command, gives examples, and is quick', async () => {
-    const bare = await new Promise<number>((resolve) => {
-      const startedAt = performance.now();
-      spawn(process.execPath, ['-e', '0']).on('close', () => resolve(performance.now() - startedAt));
-    });
-    const { code, stdout, ms } = await weir(['--help']);
+    const bare = () =>
+      new Promise<number>((resolve) => {
+        const startedAt = performance.now();
+        spawn(process.execPath, ['-e', '0']).on('close', () => resolve(performance.now() - startedAt));
+      });
+    const { code, stdout } = await weir(['--help']);
     expect(code).toBe(0);
     for (const command of ['up', 'bridge', 'process', 'control', 'inspect', 'topics', 'config', 'load', 'version'])
       expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
     expect(stdout).toContain('Examples:');
-    // Beyond a bare Node, as the machine may be busy: 80 ms when idle.
-    expect(ms - bare).toBeLessThan(1_000);
+    // Beyond a bare Node, and again, as the machine may be busy: 80 ms when idle.
+    await eventually(async () => {
+      const bareMs = await bare();
+      expect((await weir(['--help'])).ms - bareMs).toBeLessThan(1_000);
+    });
   });
 
   it('tells the flags of a command', async () => {

@@ -9,7 +9,7 @@ import { type EmbeddedBroker, startEmbedded } from '../../src/kafka/embedded.ts'
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import { loadCrc32c } from '../../src/kernels/index.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, PATIENCE_MS } from '../support/eventually.ts';
 import { asMultiset, decodeItems } from '../support/otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
@@ -82,7 +82,7 @@ describeOnKafka('a batch that rotted on disk', () => {
   async function deadLetters() {
     const reader = rig.port.reader({ topic: rig.names.deadLetter, partition: 0 });
     await reader.seek('earliest');
-    const outcome = await reader.poll(10_000);
+    const outcome = await reader.poll(PATIENCE_MS);
     if (outcome.kind !== 'poll') throw new Error(outcome.kind);
     const { poll } = outcome;
     const letters = Array.from({ length: poll.count }, (_, i) => ({
@@ -134,7 +134,7 @@ describeOnKafka('a batch that rotted on disk', () => {
       { labels: { topic: rig.names.ingest('traces'), partition: '0', reason: 'corrupt-batch' }, value: 1 },
     ]);
     await eventually(async () => expect((await committed())[1]).not.toBeNull());
-    expect((await committed())[0]).toBe(1n);
+    await eventually(async () => expect((await committed())[0]).toBe(1n));
     expect(await itemsOut()).toEqual(itemsOf(before, other));
   });
 
@@ -147,7 +147,7 @@ describeOnKafka('a batch that rotted on disk', () => {
     });
     await rig.startProcessor();
     await eventually(async () => expect(await stopped()).toHaveLength(1));
-    expect((await committed())[0]).toBe(2n);
+    await eventually(async () => expect((await committed())[0]).toBe(2n));
     await eventually(async () => expect((await committed())[1]).not.toBeNull());
     expect(await itemsOut()).toEqual(itemsOf(before, second, other));
   });

@@ -20,6 +20,7 @@ import { runWeir, startWeir, type WeirProcess } from '../support/weir-process.ts
 
 const SPANS_PER_REQUEST = 100;
 const PARTITIONS = 4;
+const LONG_MS = 300_000;
 const CHANGES: readonly Wish[] = [
   { kind: 'split', shard: 'traces-0000' },
   { kind: 'merge', shard: 'traces-0001', into: 'traces-0002' },
@@ -61,6 +62,8 @@ export function ringKillSuite({
       WEIR_KAFKA_SESSION_TIMEOUT_MS: '2000',
       WEIR_CONTROL_TICK_MS: '100',
       WEIR_CONTROL_REBALANCE_APPLY: 'false',
+      // Of all that comes shortly before a change there are copies, also where a process takes long to start.
+      WEIR_CONTROL_RING_CARRY_MS: String(LONG_MS),
       // Small polls, so that a change finds many transactions around it.
       WEIR_POLL_MAX_RECORDS: '16',
       WEIR_LOG_LEVEL: 'warn',
@@ -96,7 +99,7 @@ export function ringKillSuite({
         await feed(half);
         await running.get('process')!.waitForMetric('weir_polls_total', (polls) => polls > 0);
         const victim = index % 2 === 0 ? 'process' : 'control';
-        const asked = askLeader(kafka, names, control, wish, { member: 'test' });
+        const asked = askLeader(kafka, names, control, wish, { member: 'test', timeoutMs: LONG_MS });
         // Half of the leaders die before they have proposed, or while they do.
         if (victim === 'process' || random.integer(0, 1) === 1)
           await control.waitFor(({ proposed, ring }) => (proposed?.ring ?? ring!).epoch >= epoch);

@@ -80,7 +80,7 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
 
   it('spreads the partitions, and lets one be killed without touching the other', async () => {
     // The group does not miss the one that is killed before it is back.
-    const running = await start(2, 30_000);
+    const running = await start(2, 120_000);
     const balanced = (metrics: string) => assignedTo(metrics, 1) === 6 && assignedTo(metrics, 2) === 6;
     const before = await until(running, (metrics, ready) => ready && balanced(metrics));
     const startOfSecond = seriesOf(before, 'process_start_time_seconds{worker="2"}');
