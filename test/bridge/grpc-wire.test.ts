@@ -157,7 +157,7 @@ describe('a request', () => {
 
 describe('a connection', () => {
   it('that sends half a request and then nothing loses the request, not itself', async () => {
-    const { wire, rig } = await start({ config: { bridge: { requestTimeoutMs: 100 } } });
+    const { wire, rig } = await start({ config: { bridge: { requestTimeoutMs: 500 } } });
     const slow = wire.call();
     slow.write(prefixed(request('slow')).subarray(0, 10));
     expect(await slow.answer).toMatchObject({ code: status.DEADLINE_EXCEEDED });
