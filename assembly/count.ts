@@ -1,13 +1,6 @@
-/**
- * Counts what a request holds: frames are passed over, nothing is judged, so only after `validate` has said yes.
- *
- *   Export*ServiceRequest 1 ResourceX · ResourceX 2 ScopeX · ScopeX 2 item
- */
-import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
-
-const RESOURCE_X: u32 = (1 << 3) | LEN;
-const SCOPE_X: u32 = (2 << 3) | LEN;
-const ITEM: u32 = (2 << 3) | LEN;
+/** Counts what a request holds, by its frames. Nothing is checked: only for a request that `validate` has found valid. */
+import { ITEM, RESOURCE_X, SCOPE_X } from './frames';
+import { positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
 let resources: u32 = 0;
 let scopes: u32 = 0;

@@ -30,12 +30,10 @@ import {
   SLACK,
   TOUCHED,
 } from './arena';
+import { RESOURCE_X, SCOPE_X } from './frames';
+import { requests } from './kept-fields';
 import { endLists, touched } from './lists';
-import { requests } from './scan';
 import { varintBytes, writeVarint } from './wire';
-
-const RESOURCE_X_TAG: u32 = 0x0a;
-const SCOPE_X_TAG: u32 = 0x12;
 
 /** Up to here the inlined loop is faster than a call of memory.copy; most rows are one span. */
 const INLINE_COPY_BYTES: u32 = 1_024;
@@ -144,13 +142,13 @@ export function emit(low: usize, high: usize): u32 {
           if (nextScopeRow == scopeRow) continue;
         }
         at = copyRunsBack(at, load<u32>(scopeRow, SCOPE_RUN_FROM), load<u32>(scopeRow, SCOPE_RUN_TO));
-        at = frameBack(at, scopeEnd, SCOPE_X_TAG);
+        at = frameBack(at, scopeEnd, SCOPE_X);
         scopeEnd = at;
         const resource = load<u32>(scopeRow, SCOPE_RESOURCE);
         if (first || load<u32>(nextScopeRow, SCOPE_RESOURCE) != resource) {
           const resourceRow = RESOURCES + ((<usize>resource) << 5);
           at = copyRunsBack(at, load<u32>(resourceRow, RESOURCE_RUN_FROM), load<u32>(resourceRow, RESOURCE_RUN_TO));
-          at = frameBack(at, resourceEnd, RESOURCE_X_TAG);
+          at = frameBack(at, resourceEnd, RESOURCE_X);
           if (requests != 0) at = copyRequestBack(at, resource, first ? NIL : load<u32>(nextScopeRow, SCOPE_RESOURCE));
           resourceEnd = at;
           scopeEnd = at;

@@ -1,13 +1,14 @@
 /** What src/kernels/host.ts loads: the kernels' entry points and the addresses of the regions that it reads and writes. */
 
-import { known, knownEpoch, served, totalItemBytes, totalItems, watched } from './aggregate';
+import { served, totalItemBytes, totalItems, watched } from './aggregate';
 import { MAX_SHARDS, MAX_SLOTS, SHARD_AGGREGATES, SLOT_BITS, SLOT_BYTES } from './arena';
 import { emittedFrom } from './emit';
+import { known, knownEpoch } from './instances';
 import { keySamples } from './key-samples';
 import { endLists, outputBytes, touched } from './lists';
 import { faultAt, faultReason } from './nesting';
 
-export { collectInstances, collectSlots } from './aggregate';
+export { collectSlots } from './aggregate';
 export {
   ACTIVE,
   ACTIVE_SUMS,
@@ -65,6 +66,7 @@ export { fnv1a64 } from './fnv';
 export { hashBegin, hashEnd, hashSeeded, hashStripes } from './hash';
 export { hashKeys, hashKeys16, ownersOf16 } from './hash-batch';
 export { addHitters, beginHitters, restoreHitters } from './heavy-hitters';
+export { collectInstances } from './instances';
 export { murmurEnd, murmurWords } from './murmur';
 export { validate } from './nesting';
 export { ringAdd, ringBegin, ringHashes, ringLookUp, ringOwners, ringSetSlots } from './ring';

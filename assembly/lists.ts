@@ -25,10 +25,8 @@ import {
   SCOPES,
   TOUCHED,
 } from './arena';
+import { FRAME_BYTES } from './frames';
 import { shardCount } from './routing';
-
-/** The most that tag and length of a resource or scope take. */
-export const FRAME_BYTES: u64 = 6;
 
 let rows: u32 = 0;
 /** Lists that hold rows, the first of TOUCHED. */

@@ -7,6 +7,7 @@
  * until beginResource, the attribute that an item is routed by until beginItem.
  */
 import { KEY_SCRATCH } from './arena';
+import { RESOURCE } from './frames';
 import { hash8, hashBytes } from './hash';
 import {
   keyAt,
@@ -31,7 +32,6 @@ import {
 } from './routing';
 import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
-const RESOURCE_FIELD: u32 = (1 << 3) | LEN;
 const ATTRIBUTES: u32 = (1 << 3) | LEN;
 
 /** request 0, ResourceX 1, Resource 2. */
@@ -178,13 +178,13 @@ function resourceIdentity(): u64 {
   return hash8(attributeHashes(messageAt, messageEnd));
 }
 
-/** Of the fields of a resource's message in [p, end): the same for any order of the attributes, as it is a sum, without a sort. They are walked already, so well formed. */
+/** Sum of the hashes of all attributes of the resource in the ResourceX [p, end), which is well formed. A sum does not depend on their order, and needs no sort. */
 export function attributeHashes(p: usize, end: usize): u64 {
   let sum: u64 = 0;
   while (p < end) {
     const tag = readTag(p, end);
     p = positionOf(tag);
-    if (valueOf(tag) != RESOURCE_FIELD) {
+    if (valueOf(tag) != RESOURCE) {
       p = skipValue(p, end, valueOf(tag));
       continue;
     }

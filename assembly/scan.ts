@@ -1,10 +1,6 @@
 /**
- * Walks the records of a call: frames, routing keys, shard lists, aggregates. What a record must be is told in
- * ARCHITECTURE.md; what lies inside scopes and items is checked in nesting.ts.
- *
- *   Export*ServiceRequest  1 ResourceX LEN; others are kept
- *   ResourceX              1 resource LEN, 2 ScopeX LEN; others (3 schema_url) are kept
- *   ScopeX                 1 scope LEN, 2 item LEN (Span, Metric, LogRecord); others (3 schema_url) are kept
+ * Walks the records of a call: frames (frames.ts), routing keys, shard lists, aggregates. ARCHITECTURE.md says what a record
+ * must be; what lies inside scopes and items is checked in nesting.ts.
  *
  * A record is judged when it has been walked whole, and enters lists and aggregates only then. So a refused one leaves
  * nothing behind but counters, which are set back.
@@ -17,11 +13,6 @@ import {
   MAX_SCOPES,
   NIL,
   RECORDS,
-  REQUEST_RESOURCE_FROM,
-  REQUEST_RESOURCE_TO,
-  REQUEST_RUN_FROM,
-  REQUEST_RUN_TO,
-  REQUESTS,
   RESOURCE_FIELD_BYTES,
   RESOURCE_INSTANCE,
   RESOURCE_INSTANCE_AT,
@@ -31,7 +22,6 @@ import {
   RESOURCE_SERVICE_AT,
   RESOURCE_SERVICE_BYTES,
   RESOURCES,
-  RUNS,
   SAMPLE_AT,
   SAMPLE_BYTES,
   SAMPLE_SCOPE,
@@ -42,7 +32,9 @@ import {
   SCOPE_RUN_TO,
   SCOPES,
 } from './arena';
-import { beginLists, FRAME_BYTES, linkSamples } from './lists';
+import { FRAME_BYTES, ITEM, RESOURCE, RESOURCE_X, SCOPE_FIELD, SCOPE_X } from './frames';
+import { keepField, keepRequestFields, requests, runs, setBackKeptFields } from './kept-fields';
+import { beginLists, linkSamples } from './lists';
 import { walkLogRecord } from './log-record';
 import { walkMetric } from './metric';
 import { checkMessage, SCOPE } from './nesting';
@@ -58,13 +50,8 @@ import {
 import { routeSamples } from './route-samples';
 import { signal, useRouting } from './routing';
 import { walkSpan } from './span';
-import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
+import { positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
-const RESOURCE_X: u32 = (1 << 3) | LEN;
-const RESOURCE: u32 = (1 << 3) | LEN;
-const SCOPE_X: u32 = (2 << 3) | LEN;
-const SCOPE_FIELD: u32 = (1 << 3) | LEN;
-const ITEM: u32 = (2 << 3) | LEN;
 /** request 0, ResourceX 1, ScopeX 2, InstrumentationScope 3. */
 const SCOPE_DEPTH: u32 = 3;
 
@@ -85,9 +72,6 @@ let maxRecordBytes: u64 = 0;
 // Accepted records and the one at hand.
 let resources: u32 = 0;
 let scopes: u32 = 0;
-let runs: u32 = 0;
-/** Rows of REQUESTS. */
-export let requests: u32 = 0;
 
 // The record at hand.
 let samples: u32 = 0;
@@ -109,8 +93,7 @@ export function scan(ofSignal: u32, records: u32, recordLimit: u32, outputLimit:
   maxRecordBytes = recordLimit;
   resources = 0;
   scopes = 0;
-  runs = 0;
-  requests = 0;
+  setBackKeptFields(0, 0);
   useRouting(ofSignal);
   beginLists();
   beginAggregates();
@@ -153,8 +136,7 @@ function takeRecord(record: usize, outputLimit: u32): u32 {
   else {
     resources = resourcesBefore;
     scopes = scopesBefore;
-    runs = runsBefore;
-    requests = requestsBefore;
+    setBackKeptFields(runsBefore, requestsBefore);
   }
   return status;
 }
@@ -182,44 +164,10 @@ function walkRequest(at: usize, end: usize): bool {
       requestFieldBytes += <u32>(p - field);
     }
   }
-  if (requestFieldBytes > 0 && !overfull) keepRequestFields(at, end, firstResource);
+  if (requestFieldBytes > 0 && !overfull) keepRequestFields(at, end, firstResource, resources);
   // Only now is known what the request adds to an item.
   if (largestAlone > 0 && largestAlone + <u64>requestFieldBytes > maxRecordBytes) itemTooLarge = true;
   return true;
-}
-
-/** No version of OTLP has such fields: so they are looked for again, when the runs of the resources are written. */
-function keepRequestFields(p: usize, end: usize, firstResource: u32): void {
-  const row = REQUESTS + ((<usize>requests) << 4);
-  const firstRun = runs;
-  while (p < end) {
-    const field = p;
-    const tag = readTag(p, end);
-    p = skipValue(positionOf(tag), end, valueOf(tag));
-    if (valueOf(tag) != RESOURCE_X) keepField(field, p, firstRun);
-  }
-  store<u32>(row, firstResource, REQUEST_RESOURCE_FROM);
-  store<u32>(row, resources, REQUEST_RESOURCE_TO);
-  store<u32>(row, firstRun, REQUEST_RUN_FROM);
-  store<u32>(row, runs, REQUEST_RUN_TO);
-  requests++;
-}
-
-/** Keeps the field in [at, end), as part of the last run when it borders on it and that run is the same message's. */
-function keepField(at: usize, end: usize, firstRun: u32): void {
-  if (overfull) return;
-  if (runs > firstRun) {
-    const last = RUNS + ((<usize>(runs - 1)) << 3);
-    const bytes = load<u32>(last, 4);
-    if (<usize>load<u32>(last) + <usize>bytes == at) {
-      store<u32>(last, bytes + <u32>(end - at), 4);
-      return;
-    }
-  }
-  const run = RUNS + ((<usize>runs) << 3);
-  store<u32>(run, <u32>at);
-  store<u32>(run, <u32>(end - at), 4);
-  runs++;
 }
 
 function walkResourceX(at: usize, end: usize): bool {
@@ -258,26 +206,32 @@ function walkResourceX(at: usize, end: usize): bool {
       if (p == 0) return false;
     }
     fieldBytes += <u32>(p - field);
-    keepField(field, p, firstRun);
+    if (!overfull) keepField(field, p, firstRun);
   }
 
   const resource = resources;
-  if (!overfull) {
-    const row = RESOURCES + ((<usize>resource) << 5);
-    store<u32>(row, fieldBytes, RESOURCE_FIELD_BYTES);
-    store<u32>(row, firstRun, RESOURCE_RUN_FROM);
-    store<u32>(row, runs, RESOURCE_RUN_TO);
-    store<u32>(row, <u32>serviceAt, RESOURCE_SERVICE_AT);
-    store<u32>(row, serviceBytes, RESOURCE_SERVICE_BYTES);
-    store<u32>(row, <u32>instanceAt, RESOURCE_INSTANCE_AT);
-    store<u32>(row, instanceBytes, RESOURCE_INSTANCE_BYTES);
-    store<u32>(row, NIL, RESOURCE_INSTANCE);
-    resources++;
-  }
-
+  if (!overfull) addResource(fieldBytes, firstRun);
   const byResource = resourceHash();
   if (scopeXs == 1) return walkScopeX(onlyScopeAt, onlyScopeEnd, resource, fieldBytes, byResource);
-  p = at;
+  return walkScopeXs(at, end, resource, fieldBytes, byResource);
+}
+
+/** Adds the resource at hand to RESOURCES. */
+function addResource(fieldBytes: u32, firstRun: u32): void {
+  const row = RESOURCES + ((<usize>resources) << 5);
+  store<u32>(row, fieldBytes, RESOURCE_FIELD_BYTES);
+  store<u32>(row, firstRun, RESOURCE_RUN_FROM);
+  store<u32>(row, runs, RESOURCE_RUN_TO);
+  store<u32>(row, <u32>serviceAt, RESOURCE_SERVICE_AT);
+  store<u32>(row, serviceBytes, RESOURCE_SERVICE_BYTES);
+  store<u32>(row, <u32>instanceAt, RESOURCE_INSTANCE_AT);
+  store<u32>(row, instanceBytes, RESOURCE_INSTANCE_BYTES);
+  store<u32>(row, NIL, RESOURCE_INSTANCE);
+  resources++;
+}
+
+/** The second walk over a ResourceX, whose frames are known to be well formed. */
+function walkScopeXs(p: usize, end: usize, resource: u32, fieldBytes: u32, byResource: u64): bool {
   while (p < end) {
     const tag = readTag(p, end);
     p = positionOf(tag);
@@ -338,7 +292,7 @@ function walkScopeX(p: usize, end: usize, resource: u32, resourceFieldBytes: u32
         return false;
       }
       fieldBytes += <u32>(p - field);
-      keepField(field, p, firstRun);
+      if (!overfull) keepField(field, p, firstRun);
     }
   }
   // Only now is known what its scope and resource add to an item.

@@ -1,6 +1,6 @@
 /**
- * Looks things up in an item and its resource once more, of which the walk has kept nothing: for the few items of which more is asked
- * than to be routed by their key. Both are known to be well formed.
+ * Reads an item and its resource once more, for what the walk has not kept: needed for the few items of which more is asked
+ * than the hash of their key. Both are known to be well formed.
  */
 import {
   RESOURCE_RUN_FROM,
@@ -13,6 +13,7 @@ import {
   SCOPE_RESOURCE,
   SCOPES,
 } from './arena';
+import { RESOURCE } from './frames';
 import { hash8 } from './hash';
 import { WELL_FORMED } from './nesting';
 import {
@@ -24,13 +25,12 @@ import {
   walkResourceAttributes,
 } from './resource';
 import { signal } from './routing';
-import { LEN, positionOf, readLength, readTag, skipValue, valueOf } from './wire';
+import { positionOf, readLength, readTag, skipValue, valueOf } from './wire';
 
 // By signal, SIGNALS in src/signals.ts: traces, metrics, logs; 0: there is no such field.
 const TRACE_ID_TAGS = memory.data<u32>([0x0a, 0, 0x4a]);
 const ATTRIBUTE_TAGS = memory.data<u32>([0x4a, 0, 0x32]);
 const METRIC_NAME_TAGS = memory.data<u32>([0, 0x0a, 0]);
-const RESOURCE_FIELD: u32 = (1 << 3) | LEN;
 
 /** What was found last. */
 export let foundAt: usize = 0;
@@ -94,7 +94,7 @@ export function walkResourceAgain(resource: usize): void {
       const tag = readTag(p, end);
       const value = positionOf(tag);
       p = skipValue(value, end, valueOf(tag));
-      if (valueOf(tag) == RESOURCE_FIELD) walkResourceAttributes(positionOf(readLength(value, end)), p);
+      if (valueOf(tag) == RESOURCE) walkResourceAttributes(positionOf(readLength(value, end)), p);
     }
   }
 }
