@@ -9,7 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Signal } from '../signals.ts';
 import { type Appended, BodyBuffer } from './body-buffer.ts';
 import { type Cors, createCors } from './cors.ts';
-import { bombText, inflate, isCompression } from './inflate.ts';
+import { bombText, type Compression, inflate, isCompression } from './inflate.ts';
 import type { Transport } from './intake.ts';
 import { type Endpoint, type EndpointOptions, listen } from './listen.ts';
 import { otlpJsonToProtobuf } from './otlp-json.ts';
@@ -67,6 +67,9 @@ export async function startHttp(options: EndpointOptions): Promise<Endpoint> {
   };
 }
 
+type Limits = EndpointOptions['config']['bridge'];
+type Encoding = Compression | 'identity';
+
 interface Exchange extends EndpointOptions {
   readonly cors: Cors | null;
   readonly request: IncomingMessage;
@@ -75,7 +78,7 @@ interface Exchange extends EndpointOptions {
 
 async function serve(exchange: Exchange): Promise<void> {
   const { request, response, intake, admission, config, budget, cors } = exchange;
-  const { maxRequestBytes, maxInflationRatio, queueBytes } = config.bridge;
+  const { maxRequestBytes } = config.bridge;
   if (cors?.answered(request, response)) return;
   const transport = transportOf(request);
   const path = pathOf(request);
@@ -107,43 +110,18 @@ async function serve(exchange: Exchange): Promise<void> {
   const away = intake.turnedAway(signal, transport, Math.min(declaredBytes, maxRequestBytes));
   if (away) return answerRefusal(exchange, away);
 
-  const refuseBody = (stopped: Exclude<Appended, 'ok'>) =>
-    stopped === 'too-large'
-      ? refuse('too_large', `the request exceeds bridge.maxRequestBytes (${maxRequestBytes}): send smaller batches`)
-      : refuse(
-          'queue_full',
-          `requests being read and waiting for Kafka have reached bridge.queueBytes (${queueBytes})`,
-        );
   const sent = new BodyBuffer(budget, maxRequestBytes);
   const inflated = new BodyBuffer(budget, maxRequestBytes);
   try {
-    const read = await readBody(request, declaredBytes, sent);
-    if (read !== 'ok') return refuseBody(read);
-    let body = sent.view();
-    if (encoding !== 'identity' && body.length > 0) {
-      const outcome = await inflate(encoding, body, inflated, maxInflationRatio);
-      sent.recycle();
-      if (outcome === 'malformed')
-        return refuse('malformed', `the body is not ${encoding}, though Content-Encoding says so`);
-      if (outcome === 'bomb') return refuse('too_large', bombText(config.bridge));
-      if (outcome !== 'ok') return refuseBody(outcome);
-      body = inflated.view();
-    }
-    if (type === JSON_TYPE) {
-      const converted = otlpJsonToProtobuf(signal, body, maxRequestBytes);
-      if (converted.kind === 'too-large') return refuseBody('too-large');
-      if (converted.kind === 'malformed') {
-        return refuse('malformed', `the body is no OTLP/JSON ${signal} request: ${converted.reason}`);
-      }
-      body = converted.body;
-    }
+    const read = await readRequest(request, { signal, type, encoding, declaredBytes }, sent, inflated, config.bridge);
+    if (read.kind === 'refused') return refuse(read.reason, read.message);
     // The intake counts its bytes from here on.
     sent.release();
     inflated.release();
     const answered = await intake.accept({
       signal,
       transport,
-      body,
+      body: read.body,
       header: admitted.header,
       abandoned: () => response.destroyed,
     });
@@ -162,9 +140,59 @@ async function serve(exchange: Exchange): Promise<void> {
   }
 }
 
+type ReadRequest =
+  | { readonly kind: 'read'; readonly body: Uint8Array }
+  | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly message: string };
+
+/** The request as protobuf, inflated. Its bytes lie in one of the two buffers, unless they were converted from JSON. */
+async function readRequest(
+  request: IncomingMessage,
+  {
+    signal,
+    type,
+    encoding,
+    declaredBytes,
+  }: { signal: Signal; type: string; encoding: Encoding; declaredBytes: number },
+  sent: BodyBuffer,
+  inflated: BodyBuffer,
+  limits: Limits,
+): Promise<ReadRequest> {
+  const refused = (reason: RefusalReason, message: string): ReadRequest => ({ kind: 'refused', reason, message });
+  const refusedFor = (stopped: Exclude<Appended, 'ok'>) =>
+    stopped === 'too-large'
+      ? refused(
+          'too_large',
+          `the request exceeds bridge.maxRequestBytes (${limits.maxRequestBytes}): send smaller batches`,
+        )
+      : refused(
+          'queue_full',
+          `requests being read and waiting for Kafka have reached bridge.queueBytes (${limits.queueBytes})`,
+        );
+  const read = await readBody(request, declaredBytes, sent);
+  if (read !== 'ok') return refusedFor(read);
+  let body = sent.view();
+  if (encoding !== 'identity' && body.length > 0) {
+    const outcome = await inflate(encoding, body, inflated, limits.maxInflationRatio);
+    sent.recycle();
+    if (outcome === 'malformed') {
+      return refused('malformed', `the body is not ${encoding}, though Content-Encoding says so`);
+    }
+    if (outcome === 'bomb') return refused('too_large', bombText(limits));
+    if (outcome !== 'ok') return refusedFor(outcome);
+    body = inflated.view();
+  }
+  if (type !== JSON_TYPE) return { kind: 'read', body };
+  const converted = otlpJsonToProtobuf(signal, body, limits.maxRequestBytes);
+  if (converted.kind === 'too-large') return refusedFor('too-large');
+  if (converted.kind === 'malformed') {
+    return refused('malformed', `the body is no OTLP/JSON ${signal} request: ${converted.reason}`);
+  }
+  return { kind: 'read', body: converted.body };
+}
+
 /**
- * What never becomes a whole request, of which node tells by its connection alone: its own answers would have no body and be in no
- * metric. `last` is the last exchange on that connection, done or not.
+ * Answers what never becomes a whole request, which Node reports for its connection alone; Node's own answers have no body
+ * and would be in no metric. `last` is the last exchange on that connection, done or not.
  */
 function refuseUnread(
   code: string | undefined,
@@ -174,7 +202,7 @@ function refuseUnread(
 ): void {
   const found = faultOf(code, config.bridge);
   const { request, response } = last ?? {};
-  // Half a request is answered once, and one that waits for Kafka not before that has answered.
+  // A half request is answered once; behind a whole one that still waits for Kafka nothing may be answered yet.
   const mayAnswer = request === undefined || request.complete === response?.writableEnded;
   // Nobody to tell where the connection broke, or its TLS handshake failed.
   if (!socket.writable || found === null || !mayAnswer) {
@@ -197,7 +225,7 @@ function refuseUnread(
 /** By node's code; null where there is nobody to be told. */
 function faultOf(
   code: string | undefined,
-  { headersTimeoutMs, requestTimeoutMs, maxHeaderBytes }: EndpointOptions['config']['bridge'],
+  { headersTimeoutMs, requestTimeoutMs, maxHeaderBytes }: Limits,
 ): [RefusalReason, string] | null {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     const limits = `bridge.headersTimeoutMs (${headersTimeoutMs}), all of it within bridge.requestTimeoutMs (${requestTimeoutMs})`;

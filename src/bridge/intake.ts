@@ -8,11 +8,12 @@ import type { Headers } from '../kafka/port.ts';
 import { CALL_BOUNDS, type FaultReason, type RequestCounts } from '../kernels/split/kernel.ts';
 import type { Metrics } from '../metrics.ts';
 import { ITEM_NAMES, type Signal } from '../signals.ts';
-import { type Batcher, maxValueBytes, type SubmitOutcome } from './batcher.ts';
+import type { Batcher, SubmitOutcome } from './batcher.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { type FittedRequest, fitAgain, fitRequest } from './fitted-request.ts';
 import type { IngestTopics } from './ingest-topics.ts';
 import type { PartialSuccess } from './partial-success.ts';
+import { maxValueBytes } from './record-bytes.ts';
 import { REFUSALS, type Refusal, type RefusalReason } from './refusal.ts';
 import { createRefusalLog } from './refusal-log.ts';
 import { firstResource, orderHash } from './request-frames.ts';
@@ -214,9 +215,7 @@ export function createIntake(deps: IntakeDeps): Intake {
       let refusal: Refusal | null = null;
       if (outcome.kind === 'refused') {
         partly ||= outcome.pieces.length < pieces.length;
-        const again = isTooLarge(outcome.cause)
-          ? await holding(body, () => readAgain(request, left, outcome.pieces))
-          : null;
+        const again = outcome.tooLarge ? await holding(body, () => readAgain(request, left, outcome.pieces)) : null;
         if (again?.kind === 'fitted') {
           left = again;
           continue;
@@ -271,7 +270,7 @@ export function createIntake(deps: IntakeDeps): Intake {
       case 'unknown':
         return refuse(signal, transport, 'kafka_unknown', `Kafka has not acknowledged: ${outcome.cause.message}`);
       case 'refused':
-        if (isTooLarge(outcome.cause)) {
+        if (outcome.tooLarge) {
           const { topic, maxMessageBytes } = topics[signal];
           const message =
             `Kafka finds the request too large (${body.length} bytes), though max.message.bytes of ${topic} is ${maxMessageBytes}; ` +
@@ -294,10 +293,4 @@ export function createIntake(deps: IntakeDeps): Intake {
       stopped = true;
     },
   };
-}
-
-/** By the protocol's name of the error (MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE) or its text. */
-function isTooLarge(cause: Error): boolean {
-  const type = 'type' in cause ? String(cause.type) : '';
-  return /too.?large|larger than/i.test(`${type} ${cause.message}`);
 }

@@ -1,13 +1,14 @@
 /**
- * The field tables of OTLP, as opentelemetry-proto 1.x defines them, for `otlp-json.ts`. A row is
- * [name in OTLP/JSON, field number, type, rule]; type is a scalar below or the name of another table.
+ * The messages of OTLP and their fields, as opentelemetry-proto 1.x defines them. A row is
+ * [name in OTLP/JSON, field number, type, rule]; the type is a scalar type or the name of another message.
  *
- * Rules: none = a single field whose zero is not written; `optional` = its zero is written too; `oneof` = as optional,
- * and at most one of the message's `oneof` fields may be given (no message of OTLP has two oneofs); `repeated`; and
- * `packed` = repeated numbers behind one tag.
+ * Rules:
+ * - none: a single field; a zero is not written
+ * - `optional`: a single field; a zero is written too
+ * - `oneof`: as `optional`, and only one of the message's `oneof` fields may be given (no message of OTLP has two oneofs)
+ * - `repeated`
+ * - `packed`: repeated numbers behind one tag
  */
-import type { Signal } from '../signals.ts';
-
 export type ScalarType =
   /** UTF-8. */
   | 'string'
@@ -29,9 +30,9 @@ export type ScalarType =
   | 'sfixed64';
 
 type Rule = 'optional' | 'oneof' | 'repeated' | 'packed';
-type Row = readonly [name: string, number: number, type: ScalarType | MessageName, rule?: Rule];
+export type Row = readonly [name: string, number: number, type: ScalarType | MessageName, rule?: Rule];
 
-type MessageName =
+export type MessageName =
   | 'TraceRequest'
   | 'MetricsRequest'
   | 'LogsRequest'
@@ -67,7 +68,7 @@ type MessageName =
   | 'ScopeLogs'
   | 'LogRecord';
 
-const TABLES: Readonly<Record<MessageName, readonly Row[]>> = {
+export const MESSAGES: Readonly<Record<MessageName, readonly Row[]>> = {
   // opentelemetry/proto/collector/*/v1
   TraceRequest: [['resourceSpans', 1, 'ResourceSpans', 'repeated']],
   MetricsRequest: [['resourceMetrics', 1, 'ResourceMetrics', 'repeated']],
@@ -280,86 +281,4 @@ const TABLES: Readonly<Record<MessageName, readonly Row[]>> = {
     ['observedTimeUnixNano', 11, 'fixed64'],
     ['eventName', 12, 'string'],
   ],
-};
-
-/** A row, made ready for the converter. */
-export interface Field {
-  readonly name: string;
-  readonly nameBytes: Uint8Array;
-  /** Place in the table. */
-  readonly index: number;
-  /** Field number and wire type, as one varint. */
-  readonly tag: number;
-  /** null: the field is a message. */
-  readonly scalar: ScalarType | null;
-  readonly message: Message | null;
-  readonly repeated: boolean;
-  readonly packed: boolean;
-  /** Zero is written too. */
-  readonly explicit: boolean;
-  /** Bit of this field in the set of fields that an object has given; the fields of a oneof share one. */
-  readonly bit: number;
-}
-
-export interface Message {
-  readonly fields: Field[];
-  /** Bytes that the length of the last one of these took: the converter's guess for the next. */
-  lengthBytes: number;
-}
-
-const VARINT = 0;
-const FIXED64 = 1;
-const DELIMITED = 2;
-const FIXED32 = 5;
-const WIRE_TYPES: Readonly<Record<ScalarType, number>> = {
-  string: DELIMITED,
-  bytes: DELIMITED,
-  trace_id: DELIMITED,
-  span_id: DELIMITED,
-  bool: VARINT,
-  double: FIXED64,
-  enum: VARINT,
-  uint32: VARINT,
-  sint32: VARINT,
-  fixed32: FIXED32,
-  int64: VARINT,
-  uint64: VARINT,
-  fixed64: FIXED64,
-  sfixed64: FIXED64,
-};
-
-const isScalar = (type: string): type is ScalarType => type in WIRE_TYPES;
-
-const messages = new Map<MessageName, Message>();
-
-function messageOf(name: MessageName): Message {
-  const known = messages.get(name);
-  if (known) return known;
-  const message: Message = { fields: [], lengthBytes: 1 };
-  messages.set(name, message); // before its fields: AnyValue holds itself
-  const rows = TABLES[name];
-  const oneofBit = 1 << rows.length;
-  for (const [index, [field, number, type, rule]] of rows.entries()) {
-    const wireType = isScalar(type) && rule !== 'packed' ? WIRE_TYPES[type] : DELIMITED;
-    message.fields.push({
-      name: field,
-      nameBytes: Buffer.from(field, 'latin1'),
-      index,
-      tag: (number << 3) | wireType,
-      scalar: isScalar(type) ? type : null,
-      message: isScalar(type) ? null : messageOf(type),
-      repeated: rule === 'repeated' || rule === 'packed',
-      packed: rule === 'packed',
-      explicit: rule === 'optional' || rule === 'oneof' || rule === 'repeated',
-      bit: rule === 'oneof' ? oneofBit : 1 << index,
-    });
-  }
-  return message;
-}
-
-/** The request of each signal. */
-export const REQUESTS: Readonly<Record<Signal, Message>> = {
-  traces: messageOf('TraceRequest'),
-  metrics: messageOf('MetricsRequest'),
-  logs: messageOf('LogsRequest'),
 };

@@ -213,7 +213,7 @@ export interface ProducerRecord {
 export type SendOutcome =
   | { readonly kind: 'stored' }
   /** Refused by the broker for what it is (too large, invalid, not authorised): sending it again cannot help. */
-  | { readonly kind: 'refused'; readonly cause: Error }
+  | { readonly kind: 'refused'; readonly tooLarge: boolean; readonly cause: Error }
   /** No answer until `deliveryTimeoutMs`: it may or may not be stored. */
   | { readonly kind: 'unknown'; readonly cause: Error };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { type Batcher, createBatcher, maxValueBytes, type Submission } from '../../src/bridge/batcher.ts';
+import { type Batcher, createBatcher, type Submission } from '../../src/bridge/batcher.ts';
 import { ByteBudget } from '../../src/bridge/byte-budget.ts';
 import { HeldProducer } from './rig.ts';
 
@@ -115,12 +115,6 @@ describe('sharing calls', () => {
     }
     expect(await Promise.all(outcomes)).toHaveLength(5);
   });
-
-  it('the largest value goes with room for its headers', () => {
-    const headers = [['tenant', Buffer.alloc(256)]] as const;
-    expect(maxValueBytes(100_000, [])).toBeLessThan(100_000 - 61);
-    expect(maxValueBytes(100_000, headers)).toBeLessThan(maxValueBytes(100_000, []) - 256 - 'tenant'.length);
-  });
 });
 
 describe('choosing partitions', () => {
@@ -209,21 +203,23 @@ describe('outcomes', () => {
 
   it('of pieces: unknown stands for all, then refused, with those that were, then stored', async () => {
     const cause = new Error('no');
-    for (const [kinds, expected] of [
-      [['stored', 'unknown', 'stored'], 'unknown'],
-      [['unknown', 'refused', 'stored'], 'unknown'],
-      [['refused', 'stored', 'refused'], 'refused'],
+    const stored = { kind: 'stored' } as const;
+    const unknown = { kind: 'unknown', cause } as const;
+    const refused = { kind: 'refused', tooLarge: false, cause } as const;
+    for (const [pieceOutcomes, expected] of [
+      [[stored, unknown, stored], unknown],
+      [[unknown, refused, stored], unknown],
+      [[refused, stored, refused], refused],
     ] as const) {
       const { producer, batcher } = setUp({ batchBytes: 10 });
       const pieces = [Buffer.alloc(99), Buffer.alloc(99), Buffer.alloc(99)];
       const outcome = batcher.submit(submission({ pieces }));
-      for (const [index, kind] of kinds.entries()) {
+      for (const [index, pieceOutcome] of pieceOutcomes.entries()) {
         await producer.called(index + 1);
         expect(await pending(outcome)).toBe(true);
-        producer.calls[index]!.answer(kind === 'stored' ? { kind } : { kind, cause });
+        producer.calls[index]!.answer(pieceOutcome);
       }
-      const refused = expected === 'refused' && { pieces: [pieces[0], pieces[2]] };
-      expect(await outcome).toEqual({ kind: expected, cause, ...refused });
+      expect(await outcome).toEqual(expected === refused ? { ...refused, pieces: [pieces[0], pieces[2]] } : expected);
       expect(batcher.queuedBytes).toBe(0);
     }
   });

@@ -323,18 +323,19 @@ describe('Kafka', () => {
   });
 
   it.each([
-    [new Error('not authorised'), grpc.status.INVALID_ARGUMENT, 400],
-    [Object.assign(new Error('refused'), { type: 'MESSAGE_TOO_LARGE' }), grpc.status.RESOURCE_EXHAUSTED, 413],
-  ])('refusing (%s) is answered without a hint to retry', async (cause, code, status) => {
+    ['not authorised', false, grpc.status.INVALID_ARGUMENT, 400],
+    ['too large', true, grpc.status.RESOURCE_EXHAUSTED, 413],
+  ])('refusing (%s) is answered without a hint to retry', async (why, tooLarge, code, status) => {
+    const refused = { kind: 'refused', tooLarge, cause: new Error(why) } as const;
     const held = new HeldProducer();
     const rig = await ownRig({ wrap: () => held });
     const byGrpc = exportByGrpc(rig, 'logs', request('x'));
     await held.called(1);
-    held.calls[0]!.answer({ kind: 'refused', cause });
+    held.calls[0]!.answer(refused);
     expect(await byGrpc).toMatchObject({ code, status: null });
     const byHttp = rig.post('/v1/logs', request('x'), PROTOBUF);
     await held.called(2);
-    held.calls[1]!.answer({ kind: 'refused', cause });
+    held.calls[1]!.answer(refused);
     const answer = await byHttp;
     expect(answer.status).toBe(status);
     expect(answer.headers.get('retry-after')).toBeNull();

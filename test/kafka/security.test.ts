@@ -392,8 +392,8 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
     );
     expect(outcomes).toMatchObject([
       { kind: 'stored' },
-      { kind: 'refused', cause: denied('write', 'forbidden') },
-      { kind: 'refused', cause: denied('write', 'hidden') },
+      { kind: 'refused', tooLarge: false, cause: denied('write', 'forbidden') },
+      { kind: 'refused', tooLarge: false, cause: denied('write', 'hidden') },
     ]);
 
     const options = { groupId: 'some-group', transactionTimeoutMs: 10_000 };

@@ -139,8 +139,9 @@ class IdempotentProducer implements Producer {
       sequences = await this.#currentSequences(Math.max(...heads.map(deadlineOf)));
     } catch (error) {
       const cause = asError(error);
-      for (const head of heads)
-        this.#finish(head, { kind: faultOf(cause) === 'denied' ? 'refused' : 'unknown', cause });
+      const outcome: SendOutcome =
+        faultOf(cause) === 'denied' ? { kind: 'refused', tooLarge: false, cause } : { kind: 'unknown', cause };
+      for (const head of heads) this.#finish(head, outcome);
       return;
     }
     const timestampMs = Date.now();
@@ -222,9 +223,11 @@ class IdempotentProducer implements Producer {
     const fault = faultOf(cause);
     if (!result.unclear) {
       // Nothing was appended.
-      if (fault === 'denied') return { kind: 'refused', cause: denied(`to write to topic ${attempt.topic}`, cause) };
+      if (fault === 'denied') {
+        return { kind: 'refused', tooLarge: false, cause: denied(`to write to topic ${attempt.topic}`, cause) };
+      }
       if (fault === 'too-large' || fault === 'refused') {
-        if (records.length === 1) return { kind: 'refused', cause };
+        if (records.length === 1) return { kind: 'refused', tooLarge: fault === 'too-large', cause };
         // One record may spoil a batch for the others: they are tried apart.
         const half = records.length >> 1;
         queue.cut.unshift(records.slice(0, half), records.slice(half));

@@ -1,7 +1,7 @@
 /** The plain producer: idempotent, in order within a partition, one outcome a record. */
 import type { Producer, ProducerRecord, SendOutcome } from '../port.ts';
 import { appendCutting, batchesOf } from './batching.ts';
-import { BrokerError } from './broker-errors.ts';
+import { BrokerError, hasCode } from './broker-errors.ts';
 import { type Client, RETRY_DELAY_MS } from './client.ts';
 import { delay } from './clock.ts';
 import { sequenceAfter } from './sequences.ts';
@@ -65,7 +65,7 @@ export class MemoryProducer implements Producer {
             for (const { pending } of part) pending.outcome = { kind: 'stored' };
           },
           ({ pending }, cause) => {
-            pending.outcome = { kind: 'refused', cause };
+            pending.outcome = { kind: 'refused', tooLarge: hasCode(cause, 'MESSAGE_TOO_LARGE'), cause };
           },
         );
       } catch (error) {
