@@ -1,12 +1,7 @@
 /** Weir itself: load reports, load window, decide() and the changes of the ring that follow from it, as they run. */
 import { type Config, defaultConfig } from '../../src/config.ts';
-import { type Condition, decide } from '../../src/control/decide.ts';
-import { decidedChange, plannedBy } from '../../src/control/decided-change.ts';
-import { decisionKey, type LastDecision, type Proposal } from '../../src/control/decision.ts';
-import { slotLoadOf } from '../../src/control/slot-loads.ts';
-import { applyChange, type RingChange, slotCount } from '../../src/coordination/ring-change.ts';
-import { type RingEpoch, type SignalRing, UNTOUCHED } from '../../src/coordination/ring-epoch.ts';
-import type { PastChange } from '../../src/coordination/subjects/rings.ts';
+import type { Proposal } from '../../src/control/decision.ts';
+import { slotCount } from '../../src/coordination/ring-change.ts';
 import {
   BY_TRACE_ID,
   KEY_STRIDE_BYTES,
@@ -17,19 +12,19 @@ import {
 import { LoadAccumulator } from '../../src/load/load-accumulator.ts';
 import { createSeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { LoadWindow } from '../../src/runtime/load-window.ts';
-import { pastMovesOf, pastShardsOf, planInForce } from '../../src/runtime/past-moves.ts';
 import { type Installation, ringShards, type Strategy, slotOf, VNODES } from './strategies.ts';
+import { firstRingOf, VirtualLeader } from './virtual-leader.ts';
 
-/** Of an item, as FACTS of the corpus have it. */
+/** Of a usual span (see the corpus of the pipeline bench). */
 export const ITEM_BYTES = 425;
 /** From a decision to the ring epoch in force. */
 const ACTIVATION_MS = 2_000;
 
-/** A change of the ring that is in force. */
+/** A change of the ring that came into force. */
 export interface Reshaping {
   readonly kind: Proposal['kind'];
   readonly action: Proposal['action'];
-  /** Virtual ms from which it was in force. */
+  /** Virtual ms from which it is in force. */
   readonly activeAt: number;
   readonly slotsMoved: number;
 }
@@ -52,27 +47,29 @@ export function weir(
   });
   const window = new LoadWindow({ windowMs, slotIntervalMs: load.slotIntervalMs });
   window.begin(0);
+  const slots = kernels.ring.assign(ringShards(firstShards), VNODES, 16);
+  const ring = firstRingOf(slots, firstShards, key);
+  const leader = new VirtualLeader({ ring, control, score: kernels.score, activationMs: ACTIVATION_MS });
+  const traces = () => leader.ring.signals.traces;
+  const changes: Reshaping[] = [];
   const keySlots = Uint16Array.from(hashes, slotOf);
   const shardOf = new Uint16Array(hashes.length);
-  let ring = firstRing(key, kernels.ring.assign(ringShards(firstShards), VNODES, 16), firstShards);
-  let nextShard = firstShards;
-  const traces = () => ring.signals.traces;
   const route = () => {
     const { slots, overrides } = traces();
-    keySlots.forEach((slot, of) => {
-      const override = overrides.get(hashes[of]!);
-      shardOf[of] = override === undefined || override === BY_TRACE_ID ? slots[slot]! : override;
+    keySlots.forEach((slot, index) => {
+      const override = overrides.get(hashes[index]!);
+      shardOf[index] = override === undefined || override === BY_TRACE_ID ? slots[slot]! : override;
     });
   };
   route();
   const random = createSeededRandom(2);
   /** Items by shard and by slot. Those of a key that is spread have a trace id each, so any slot. */
   const place = (items: Uint32Array): Placed => {
-    const { slots, overrides } = traces();
-    const byShard = new Float64Array(nextShard);
+    const { slots, overrides, shards } = traces();
+    const byShard = new Float64Array(1 + Math.max(...shards.map(({ id }) => id)));
     const bySlot = new Uint32Array(slots.length);
-    items.forEach((count, of) => {
-      const override = count === 0 ? undefined : overrides.get(hashes[of]!);
+    items.forEach((count, index) => {
+      const override = count === 0 ? undefined : overrides.get(hashes[index]!);
       if (override === BY_TRACE_ID) {
         for (let i = 0; i < count; i++) {
           const slot = random.integer(0, slots.length - 1);
@@ -81,50 +78,12 @@ export function weir(
         }
         return;
       }
-      if (override === undefined) bySlot[keySlots[of]!]! += count;
-      byShard[shardOf[of]!]! += count;
+      if (override === undefined) bySlot[keySlots[index]!]! += count;
+      byShard[shardOf[index]!]! += count;
     });
     return { byShard, bySlot };
   };
   let placed = place(new Uint32Array(hashes.length));
-
-  const last = new Map<string, LastDecision>();
-  let conditions: ReadonlyMap<string, Condition> = new Map();
-  let past: readonly PastChange[] = [];
-  let moved = 0;
-  /** Decided, but not in force yet. */
-  let pending: { readonly proposal: Proposal; readonly change: RingChange; readonly at: number } | null = null;
-  const changes: Reshaping[] = [];
-
-  const changeOf = (proposal: Proposal, now: number): RingChange | null => {
-    const plan = decidedChange(proposal, {
-      ring,
-      nextShard: { traces: nextShard, metrics: 0, logs: 0 },
-      topicOf: (_, shard) => `traces-${shard}`,
-      assign: (of, slotBits) =>
-        kernels.ring.assign(
-          of.map(({ id, weight }) => ({ shard: id, weight })),
-          VNODES,
-          slotBits,
-        ),
-      slotLoad: () => slotLoadOf(traces(), window.view(now).signals.traces),
-    });
-    if (plan?.kind === 'refused') throw new Error(plan.text);
-    return plan?.change ?? null;
-  };
-
-  const activate = ({ proposal, change, at }: NonNullable<typeof pending>) => {
-    const activeAt = at + ACTIVATION_MS;
-    ring = applyChange(ring, change, ring.epoch + 1);
-    nextShard = Math.max(nextShard, ...traces().shards.map(({ id }) => id + 1));
-    const common = { abandons: null, carryFrom: null, decisionId: `${at}`, planned: plannedBy(proposal) };
-    past = [...past, { ...common, change, at, epoch: ring.epoch, activeAt }];
-    const slotsMoved = change.traces!.moves.reduce((sum, move) => sum + slotCount(move), 0);
-    moved += slotsMoved;
-    changes.push({ kind: proposal.kind, action: proposal.action, activeAt, slotsMoved });
-    route();
-  };
-
   return {
     name: 'Weir',
     shardOf,
@@ -137,43 +96,19 @@ export function weir(
       return placed.byShard;
     },
     get moved() {
-      return moved;
+      return changes.reduce((sum, { slotsMoved }) => sum + slotsMoved, 0);
     },
     tick(now, items) {
       accumulator.add('traces', aggregatesOf(placed, keySamplesOf(items, hashes)));
       for (const report of accumulator.drain(now)) window.add(report, now);
-      if (pending && pending.at + ACTIVATION_MS <= now) {
-        activate(pending);
-        pending = null;
+      const active = leader.activate(now);
+      if (active) {
+        const { proposal, change, activeAt } = active;
+        const slotsMoved = change.traces!.moves.reduce((sum, move) => sum + slotCount(move), 0);
+        changes.push({ kind: proposal.kind, action: proposal.action, activeAt, slotsMoved });
+        route();
       }
-      if (pending || now % tickMs !== 0) return;
-      const decided = decide(
-        {
-          ...{ ring, load: window.view(now), last, conditions },
-          ...{ pastMoves: pastMovesOf(past), pastShards: pastShardsOf(past) },
-          plan: planInForce({ ring, proposed: null, changes: past }),
-        },
-        control,
-        kernels.score,
-        now,
-      );
-      conditions = decided.conditions;
-      if (decided.verification) {
-        const { epoch } = decided.verification.plan;
-        past = past.map((of) => (of.epoch === epoch ? { ...of, planned: null } : of));
-      }
-      for (const { kind, subject } of decided.cleared) {
-        const of = decisionKey(kind, subject);
-        last.set(of, { ...last.get(of)!, cleared: true });
-      }
-      for (const { proposal, fingerprint, until } of decided.actions) {
-        if (proposal.kind === 'capacity' && !control.capacity.apply) continue;
-        const { kind, subject } = proposal;
-        const id = `${now}`;
-        last.set(decisionKey(kind, subject), { id, kind, subject, fingerprint, until, at: now, cleared: false });
-        const change: RingChange | null = pending ? null : changeOf(proposal, now);
-        if (change) pending = { proposal, change, at: now };
-      }
+      if (!leader.isChanging && now % tickMs === 0) leader.decide(now, window.view(now));
     },
   };
 }
@@ -222,12 +157,4 @@ function keySamplesOf(items: Uint32Array, hashes: BigUint64Array): KeySamples {
     bytes: new Uint32Array(sampled.length).fill(KEY_STRIDE_BYTES),
     names: [],
   };
-}
-
-function firstRing(key: string, slots: Uint16Array, count: number): RingEpoch {
-  const shards = Array.from({ length: count }, (_, id) => ({
-    ...{ id, name: `traces-${id}`, topic: `traces-${id}`, weight: 1 },
-  }));
-  const traces: SignalRing = { key, slotBits: 16, slots, shards, overrides: new Map() };
-  return { epoch: 1, signals: { traces, metrics: traces, logs: traces }, touched: UNTOUCHED };
 }

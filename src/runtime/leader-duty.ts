@@ -21,12 +21,12 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Names } from '../names.ts';
 import { ChangeLine } from './change-line.ts';
+import { decideStateOf } from './decide-state.ts';
 import { DecisionWriter } from './decision-writer.ts';
 import { showDistribution } from './load-metrics.ts';
 import { LockDesk } from './lock-desk.ts';
 import type { MemberWatch } from './member-watch.ts';
 import type { Observer } from './observe.ts';
-import { pastMovesOf, pastShardsOf, planInForce } from './past-moves.ts';
 import { RequestAnswers } from './request-answers.ts';
 import { RequestDesk } from './request-desk.ts';
 import { RingActivation } from './ring-activation.ts';
@@ -142,13 +142,9 @@ export class LeaderDuty {
   #decide(state: ControlState, conditions: ReadonlyMap<string, Condition>, at: number): Decided {
     const { config, kernels, metrics } = this.#options;
     const { control } = config;
-    const { ring, decisions: last, changes, proposed } = state;
     const load = this.#observer.window.view(at);
-    if (ring) showDistribution(metrics, ring, load, control.rebalance);
-    const past = { pastMoves: pastMovesOf(changes), pastShards: pastShardsOf(changes) };
-    const plan = control.rebalance.apply ? planInForce(state) : null;
-    const known = { ring, load, last, conditions, ...past, plan, changing: proposed !== null };
-    return decide(known, control, kernels.score, at);
+    showDistribution(metrics, state.ring!, load, control.rebalance);
+    return decide(decideStateOf(state, load, conditions, control.rebalance), control, kernels.score, at);
   }
 
   /** Locks that come free are granted at once. */

@@ -1,21 +1,14 @@
 /** That no plan is followed by its contrary: decide() over an installation whose load changes at random, in virtual time. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { firstRingOf, VirtualLeader } from '../../bench/rebalance/virtual-leader.ts';
 import { defaultConfig } from '../../src/config.ts';
-import { type Condition, decide } from '../../src/control/decide.ts';
-import { decidedChange, plannedBy } from '../../src/control/decided-change.ts';
-import { decisionKey, type LastDecision, type Proposal } from '../../src/control/decision.ts';
 import type { SignalView } from '../../src/control/load-view.ts';
-import { slotLoadOf } from '../../src/control/slot-loads.ts';
-import { applyChange, type RingChange, slotsOf } from '../../src/coordination/ring-change.ts';
-import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
-import type { PastChange } from '../../src/coordination/state.ts';
+import { type RingChange, slotsOf } from '../../src/coordination/ring-change.ts';
 import { createReferenceScore } from '../../src/kernels/score/reference.ts';
-import { pastMovesOf, pastShardsOf, planInForce } from '../../src/runtime/past-moves.ts';
 
 const UNIT = 100_000;
 const TICK_MS = 15_000;
-const ACTIVATION_MS = 2_000;
 const { control } = defaultConfig({
   control: {
     capacity: {
@@ -52,36 +45,30 @@ interface Made {
   /** Number of the spell in which it was decided. */
   readonly spell: number;
   readonly action: string;
-  /** Whatever led to it. */
   readonly change: RingChange;
+  /** Of a decision about capacity. */
   readonly shard: number | undefined;
   /** Of each shard, when it was decided. */
   readonly loads: ReadonlyMap<number, number>;
 }
 
-/** What the runtime and the control log do around decide(). */
 class Installation {
   readonly made: Made[] = [];
-  now = 1_000_000_000;
-  #ring: RingEpoch;
-  #nextShard = FIRST_SHARDS;
-  #changes: PastChange[] = [];
-  #conditions: ReadonlyMap<string, Condition> = new Map();
-  readonly #last = new Map<string, LastDecision>();
-  readonly #score = createReferenceScore();
+  readonly #leader = new VirtualLeader({
+    ring: firstRingOf(
+      Uint16Array.from({ length: SLOTS }, (_, slot) => Math.floor((slot * FIRST_SHARDS) / SLOTS)),
+      FIRST_SHARDS,
+      'trace_id',
+    ),
+    control,
+    score: createReferenceScore(),
+    activationMs: 2_000,
+  });
+  #now = 1_000_000_000;
   #spell = 0;
 
-  constructor() {
-    const shards = Array.from({ length: FIRST_SHARDS }, (_, id) => ({
-      id,
-      name: `s${id}`,
-      topic: `t${id}`,
-      weight: 1,
-    }));
-    const slots = Uint16Array.from({ length: SLOTS }, (_, slot) => Math.floor((slot * FIRST_SHARDS) / SLOTS));
-    const signal: SignalRing = { key: 'trace_id', slotBits: 16, slots, shards, overrides: new Map() };
-    const signals = { traces: signal, metrics: signal, logs: signal };
-    this.#ring = { epoch: 1, signals, touched: { traces: [], metrics: [], logs: [] } };
+  get shards(): number {
+    return this.#leader.ring.signals.traces.shards.length;
   }
 
   live({ ticks, fill, shares }: Spell): void {
@@ -93,84 +80,20 @@ class Installation {
   }
 
   #tick(slotBytesPerSecond: ReadonlyMap<number, number>): void {
-    this.now += TICK_MS;
-    const { now } = this;
-    const traces = this.#ring.signals.traces;
-    const loads = new Map(traces.shards.map(({ id }) => [id, 0]));
-    for (const [slot, load] of slotBytesPerSecond) {
-      const owner = traces.slots[slot]!;
-      loads.set(owner, loads.get(owner)! + load);
-    }
-    const view: SignalView = { shardBytesPerSecond: loads, slotBytesPerSecond, restBytesPerSecond: 0, keys: new Map() };
-    const state = {
-      ring: this.#ring,
-      load: {
-        ...{ windowMs: control.windowMs, warmingUp: false, services: [] },
-        signals: { traces: view, metrics: NO_LOAD, logs: NO_LOAD },
-      },
-      ...{ last: this.#last, conditions: this.#conditions },
-      ...{ pastMoves: pastMovesOf(this.#changes), pastShards: pastShardsOf(this.#changes) },
-      plan: planInForce({ ring: this.#ring, proposed: null, changes: this.#changes }),
-    };
-    const decided = decide(state, control, this.#score, now);
-    this.#conditions = decided.conditions;
-    if (decided.verification)
-      this.#changes = this.#changes.map((of) =>
-        of.epoch === decided.verification!.plan.epoch ? { ...of, planned: null } : of,
-      );
-    for (const { kind, subject } of decided.cleared) {
-      const key = decisionKey(kind, subject);
-      this.#last.set(key, { ...this.#last.get(key)!, cleared: true });
-    }
-    let inFlight = false;
-    for (const { proposal, fingerprint, until } of decided.actions) {
-      const { kind, subject } = proposal;
-      const id = `${now}`;
-      this.#last.set(decisionKey(kind, subject), { id, kind, subject, fingerprint, at: now, until, cleared: false });
-      const change = inFlight ? null : this.#changeOf(proposal, view);
-      if (!change) continue;
-      inFlight = true;
-      this.#apply(change, proposal, loads);
-    }
-  }
-
-  #changeOf(proposal: Proposal, view: SignalView): RingChange | null {
-    const plan = decidedChange(proposal, {
-      ring: this.#ring,
-      nextShard: { traces: this.#nextShard, metrics: 0, logs: 0 },
-      topicOf: (_, shard) => `t${shard}`,
-      assign: () => expect.unreachable('no decision asks the ring'),
-      slotLoad: () => slotLoadOf(this.#ring.signals.traces, view),
+    this.#now += TICK_MS;
+    this.#leader.activate(this.#now);
+    const { slots, shards } = this.#leader.ring.signals.traces;
+    const loads = new Map(shards.map(({ id }) => [id, 0]));
+    for (const [slot, load] of slotBytesPerSecond) loads.set(slots[slot]!, loads.get(slots[slot]!)! + load);
+    const traces = { ...NO_LOAD, shardBytesPerSecond: loads, slotBytesPerSecond };
+    const decided = this.#leader.decide(this.#now, {
+      ...{ windowMs: control.windowMs, warmingUp: false, services: [] },
+      signals: { traces, metrics: NO_LOAD, logs: NO_LOAD },
     });
-    if (plan?.kind === 'refused') throw new Error(plan.text);
-    return plan?.change ?? null;
-  }
-
-  #apply(change: RingChange, proposal: Proposal, loads: Made['loads']): void {
-    const at = this.now;
-    const epoch = this.#ring.epoch + 1;
-    this.#ring = applyChange(this.#ring, change, epoch);
-    this.#nextShard = Math.max(this.#nextShard, ...this.#ring.signals.traces.shards.map(({ id }) => id + 1));
-    this.#changes = [
-      ...this.#changes,
-      {
-        change,
-        at,
-        epoch,
-        activeAt: at + ACTIVATION_MS,
-        decisionId: `${at}`,
-        planned: plannedBy(proposal),
-        abandons: null,
-        carryFrom: null,
-      },
-    ];
-    const { action } = proposal;
-    const about = proposal.kind === 'capacity' ? proposal : undefined;
-    this.made.push({ at, spell: this.#spell, action, change, loads, shard: about?.shard });
-  }
-
-  get shards(): number {
-    return this.#ring.signals.traces.shards.length;
+    if (!decided) return;
+    const { proposal, change } = decided;
+    const shard = proposal.kind === 'capacity' ? proposal.shard : undefined;
+    this.made.push({ at: this.#now, spell: this.#spell, action: proposal.action, change, loads, shard });
   }
 }
 

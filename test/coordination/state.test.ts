@@ -10,7 +10,7 @@ import {
   MAX_DEPARTED,
   MAX_SUBJECTS,
 } from '../../src/coordination/state.ts';
-import { pastMovesOf } from '../../src/runtime/past-moves.ts';
+import { pastMovesOf } from '../../src/runtime/decide-state.ts';
 import { kernels, testConfig } from './cluster.ts';
 
 const ring = firstRing(testConfig(), kernels.ring, kernels.hash);
