@@ -1,11 +1,11 @@
 /** Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) to any number of slow readers. */
 import type { ServerResponse } from 'node:http';
 import type { Log } from '../log.ts';
-import type { ApiEvent, ApiView } from './documents.ts';
+import type { ApiEvent, ApiView } from './api-view.ts';
 
-const MOST_STREAMS = 100;
+const MAX_STREAMS = 100;
 /** A reader that is this far behind is cut off: it connects again by itself and reads the documents anew. */
-const MOST_UNSENT_BYTES = 256 * 1024;
+const MAX_UNSENT_BYTES = 256 * 1024;
 /** Keeps proxies from taking a quiet stream for a dead one. */
 const HEARTBEAT_MS = 15_000;
 
@@ -20,7 +20,7 @@ export class EventStreams {
   }
 
   get full(): boolean {
-    return this.#streams.size >= MOST_STREAMS;
+    return this.#streams.size >= MAX_STREAMS;
   }
 
   add(stream: ServerResponse, view: ApiView): void {
@@ -53,7 +53,7 @@ export class EventStreams {
 
   #send(text: string): void {
     for (const stream of this.#streams) {
-      if (stream.writableLength + text.length > MOST_UNSENT_BYTES) {
+      if (stream.writableLength + text.length > MAX_UNSENT_BYTES) {
         this.#log.warn({ unsentBytes: stream.writableLength }, 'an event stream is not read: cut off');
         this.#streams.delete(stream);
         stream.destroy();

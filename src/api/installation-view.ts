@@ -1,4 +1,4 @@
-/** The state of an installation as Kafka holds it: control log, load reports, decisions, offsets. Backs the API and `weir inspect`. */
+/** The state of an installation, read from Kafka: control log, load reports, decisions, offsets. Stands behind the API, `weir inspect` and `weir shards`. */
 import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { type Decision, decodeDecision } from '../control/decision.ts';
@@ -6,7 +6,6 @@ import { followControlLog } from '../coordination/control-log.ts';
 import type { Asker } from '../coordination/locks.ts';
 import { askLeader, type Request } from '../coordination/requests.ts';
 import { readRingAcks } from '../coordination/ring-acks.ts';
-import { ringEpochOf } from '../coordination/ring-epoch.ts';
 import type { ControlState, ProposedRing } from '../coordination/state.ts';
 import type { Wish } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
@@ -17,31 +16,25 @@ import type { Names } from '../names.ts';
 import { observe } from '../runtime/observe.ts';
 import { tailPartition } from '../runtime/partition-tail.ts';
 import { ownersOf } from '../runtime/ring-waiting.ts';
-import { SIGNALS } from '../signals.ts';
-import {
-  type AcceptedDocument,
-  type ApiEvent,
-  type ApiView,
-  type LagDocument,
-  type LeaderDocument,
-  MOST_DECISIONS,
-  type PartitionLagDocument,
-} from './documents.ts';
+import type { ApiEvent, ApiView } from './api-view.ts';
+import { type AcceptedDocument, type LeaderDocument, MAX_DECISIONS } from './documents.ts';
+import { isoTime } from './iso-time.ts';
+import { readLag } from './lag-document.ts';
 import { lockDocuments } from './lock-documents.ts';
 import { departedDocuments, memberChanges, memberDocuments } from './member-documents.ts';
 import { ringChangeDocument, routeDocument, waitingChangeDocument } from './ring-documents.ts';
 import { shardsDocument } from './shard-documents.ts';
 import { signalDocuments } from './signal-documents.ts';
 
-/** Asking for offsets costs the brokers a request a topic: within this time the same answer is given. */
-const ASKED_KEPT_MS = 1_000;
+/** Offsets cost the brokers a request for each topic: an answer is given again for this long. */
+const ANSWER_KEPT_MS = 1_000;
 
 const hash = createReferenceHash();
 
 export interface InstallationView extends ApiView {
-  /** By which this process asks the leader. */
+  /** With this, locks and operations ask the leader. */
   readonly asker: Asker;
-  /** `fence`: a lock that it is asked under. */
+  /** `fence`: a lock under which it is asked. */
   ask(wish: Wish, options?: { signal?: AbortSignal; fence?: Request['fence'] }): Promise<AcceptedDocument>;
   close(): Promise<void>;
 }
@@ -54,7 +47,7 @@ export interface InstallationViewOptions {
   readonly now?: () => number;
 }
 
-/** Throws TOPIC_MISSING when there is no such installation. Resolves once what Kafka holds now has been read. */
+/** Resolves once everything that Kafka holds now has been read. Throws TOPIC_MISSING when there is no such installation. */
 export async function openInstallationView(options: InstallationViewOptions): Promise<InstallationView> {
   const { port, names, config, log, now = Date.now } = options;
   await requireInstallation(port, names);
@@ -69,21 +62,21 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
       const value = poll.value(i);
       const decision = value && decodeDecision(value);
       if (!decision) continue;
-      // What became of an earlier one comes as another record with the same id.
+      // When the status of a decision changes, it comes once more with the same id.
       const before = decisions.findIndex(({ id }) => id === decision.id);
       if (before >= 0) decisions[before] = decision;
       else decisions.push(decision);
-      if (decisions.length > MOST_DECISIONS) decisions.shift();
+      if (decisions.length > MAX_DECISIONS) decisions.shift();
       tell({ event: 'decision', data: decision });
     }
   };
 
   const [controlLog, load, decisionTail] = await Promise.all([
     followControlLog(port, names),
-    // At debug: of what is no report the controller warns already.
+    // Only at debug: the controller warns of records that are no reports.
     observe(port, names, config, { now, log: (fields, text) => log.debug(fields, text) }),
-    // Each decision has its transaction's marker beside it on the topic.
-    tailPartition(port, { topic: names.decisions, partition: 0 }, 2 * MOST_DECISIONS, onDecisions),
+    // Each decision takes two offsets: its own and its transaction's marker.
+    tailPartition(port, { topic: names.decisions, partition: 0 }, 2 * MAX_DECISIONS, onDecisions),
   ]);
   const { window } = load;
   for (const source of [controlLog, load, decisionTail])
@@ -99,9 +92,9 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
     shown = state;
   });
 
-  const lag = keptFor(ASKED_KEPT_MS, now, () => readLag(port, names));
+  const lag = keptFor(ANSWER_KEPT_MS, now, () => readLag(port, names));
   const asker: Asker = { port, names, log: controlLog, member: `${hostname()}-${process.pid}` };
-  const acks = keptFor(ASKED_KEPT_MS, now, (epoch: number) => readRingAcks(port.admin, names, epoch));
+  const acks = keptFor(ANSWER_KEPT_MS, now, (epoch: number) => readRingAcks(port.admin, names, epoch));
   const changeDocument = async (proposed: ProposedRing) => {
     const waits = await acks(proposed.ring.epoch);
     const { ackTimeoutMs } = config.control.ring;
@@ -149,7 +142,7 @@ export async function openInstallationView(options: InstallationViewOptions): Pr
   };
 }
 
-/** The last answer, for a while, to whoever asks the same. A failure is not kept. */
+/** Gives the last answer again for a while, if the question is the same. Failures are not kept. */
 function keptFor<Q, A>(ms: number, now: () => number, ask: (question: Q) => Promise<A>): (question: Q) => Promise<A> {
   let kept: { at: number; question: Q; answer: Promise<A> } | undefined;
   return (question) => {
@@ -179,34 +172,5 @@ async function requireInstallation(port: KafkaPort, names: Names): Promise<void>
 function leaderOf(state: ControlState): LeaderDocument | null {
   const leader = state.leaders.get('control');
   if (!leader) return null;
-  return { member: leader.member, leaderEpoch: leader.leaderEpoch, since: new Date(leader.since).toISOString() };
-}
-
-/** Asks the brokers. Ingest topics that do not exist are left out. */
-export async function readLag(port: KafkaPort, names: Names): Promise<LagDocument> {
-  const { admin } = port;
-  const group = names.processGroup;
-  const topics = await admin.describeTopics(SIGNALS.map((signal) => names.ingest(signal)));
-  const partitions = await Promise.all(
-    topics.map(async ({ name: topic }): Promise<PartitionLagDocument[]> => {
-      const [committed, offsets, lag] = await Promise.all([
-        admin.committedOffsets(group, topic),
-        admin.offsets(topic),
-        admin.lag(group, topic),
-      ]);
-      return offsets.map(({ partition, latest }) => {
-        const at = committed.find((candidate) => candidate.partition === partition);
-        return {
-          topic,
-          partition,
-          committed: at?.offset == null ? null : Number(at.offset),
-          latest: Number(latest),
-          records: Number(lag.get(partition) ?? 0n),
-          ringEpoch: ringEpochOf(at?.metadata ?? ''),
-        };
-      });
-    }),
-  );
-  const all = partitions.flat().sort((a, b) => a.topic.localeCompare(b.topic) || a.partition - b.partition);
-  return { group, totalRecords: all.reduce((sum, { records }) => sum + records, 0), partitions: all };
+  return { member: leader.member, leaderEpoch: leader.leaderEpoch, since: isoTime(leader.since) };
 }

@@ -2,10 +2,9 @@
 import type { ControlState } from '../coordination/state.ts';
 import type { MemberView } from '../runtime/reporting-members.ts';
 import type { DepartedDocument, MemberChangeDocument, MemberDocument } from './documents.ts';
+import { isoTime } from './iso-time.ts';
 
 type Members = Pick<ControlState, 'members' | 'departed'>;
-
-const iso = (unixMs: number): string => new Date(unixMs).toISOString();
 
 /** By role and id. One that is said to be lost is left out until it is heard again. */
 export function memberDocuments({ members, departed }: Members, views: readonly MemberView[]): MemberDocument[] {
@@ -14,7 +13,13 @@ export function memberDocuments({ members, departed }: Members, views: readonly 
     .map(({ id, role, version, lastHeardUnixMs, usage, ...rest }) => {
       const since = members.get(id)?.since;
       return {
-        ...{ id, role, version, lastReport: iso(lastHeardUnixMs), since: since === undefined ? null : iso(since) },
+        ...{
+          id,
+          role,
+          version,
+          lastReport: isoTime(lastHeardUnixMs),
+          since: since === undefined ? null : isoTime(since),
+        },
         ...{ cpuCores: usage?.cpuCores ?? null, memoryBytes: usage?.rssBytes ?? null },
         ...rest,
       };
@@ -25,8 +30,8 @@ export function memberDocuments({ members, departed }: Members, views: readonly 
 export function departedDocuments({ departed }: Members): DepartedDocument[] {
   return [...departed]
     .map(([id, { role, release, how, reportedAt, at }]) => {
-      const lastReport = reportedAt === 0 ? null : iso(reportedAt);
-      return { id, role, version: release, how, lastReport, at: iso(at) };
+      const lastReport = reportedAt === 0 ? null : isoTime(reportedAt);
+      return { id, role, version: release, how, lastReport, at: isoTime(at) };
     })
     .reverse();
 }
@@ -36,9 +41,9 @@ export function memberChanges(before: Members, after: Members): MemberChangeDocu
   if (before.members === after.members) return [];
   const changes: MemberChangeDocument[] = [];
   for (const [id, { role, release, since }] of after.members)
-    if (!before.members.has(id)) changes.push({ id, role, version: release, change: 'joined', at: iso(since) });
+    if (!before.members.has(id)) changes.push({ id, role, version: release, change: 'joined', at: isoTime(since) });
   for (const [id, { role, release, how, at }] of after.departed)
     if (before.members.has(id) && !after.members.has(id))
-      changes.push({ id, role, version: release, change: how, at: iso(at) });
+      changes.push({ id, role, version: release, change: how, at: isoTime(at) });
   return changes;
 }

@@ -11,6 +11,7 @@ import { type HashKernel, hashText } from '../kernels/hash/kernel.ts';
 import { BY_TRACE_ID } from '../kernels/split/kernel.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
 import type { DestinationDocument, RingChangeDocument, RouteDocument, WaitingChangeDocument } from './documents.ts';
+import { isoTime } from './iso-time.ts';
 
 export function ringChangeDocument(
   { ring, abandons, before, change, at, reason }: ProposedRing,
@@ -22,14 +23,15 @@ export function ringChangeDocument(
     ringEpoch: ring.epoch,
     abandons,
     reason,
-    proposedAt: new Date(at).toISOString(),
+    proposedAt: isoTime(at),
     stuck: nowUnixMs - at > ackTimeoutMs,
     signals: SIGNALS.flatMap((signal) => {
-      const of = change[signal];
-      if (!of) return [];
-      const slotsMoved = of.moves.reduce((sum, move) => sum + slotCount(move), 0);
+      const ofSignal = change[signal];
+      if (!ofSignal) return [];
+      const { moves, added, retired } = ofSignal;
+      const slotsMoved = moves.reduce((sum, move) => sum + slotCount(move), 0);
       const nameOf = (id: number) => before.signals[signal].shards.find((shard) => shard.id === id)!.name;
-      return [{ signal, slotsMoved, added: of.added.map(({ name }) => name), retired: of.retired.map(nameOf) }];
+      return [{ signal, slotsMoved, added: added.map(({ name }) => name), retired: retired.map(nameOf) }];
     }),
     partitions,
     waitingFor: waiting.map((of) => ({ ...of, member: owners.get(`${of.topic}/${of.partition}`) ?? null })),
@@ -41,8 +43,8 @@ export function waitingChangeDocument({ requestId, member, wish, since, until }:
     id: requestId,
     member,
     wish,
-    since: new Date(since).toISOString(),
-    until: new Date(until).toISOString(),
+    since: isoTime(since),
+    until: isoTime(until),
   };
 }
 

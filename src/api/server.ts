@@ -6,12 +6,11 @@ import { WeirError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { SIGNALS, type Signal } from '../signals.ts';
+import type { ApiView } from './api-view.ts';
 import { refusalOf } from './authorise.ts';
-import { type ApiView, MOST_DECISIONS } from './documents.ts';
+import { MAX_DECISIONS } from './documents.ts';
 import { EventStreams } from './event-streams.ts';
 import { indexPage } from './index-page.ts';
-
-export type { ApiView } from './documents.ts';
 
 export interface ApiDeps {
   readonly config: Pick<Config, 'host' | 'apiPort' | 'api'>;
@@ -130,7 +129,7 @@ function serveView(server: FastifyInstance, log: Log, view: () => ApiView): void
       schema: {
         querystring: {
           type: 'object',
-          properties: { last: { type: 'integer', minimum: 1, maximum: MOST_DECISIONS, default: 50 } },
+          properties: { last: { type: 'integer', minimum: 1, maximum: MAX_DECISIONS, default: 50 } },
         },
       },
     },

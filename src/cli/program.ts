@@ -1,6 +1,6 @@
 /** The command line: its commands, their flags and help. What a command does is loaded when it runs, so that help is quick. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { MOST_DECISIONS } from '../api/documents.ts';
+import { MAX_DECISIONS } from '../api/documents.ts';
 import type { LoadOptions } from '../loadgen/command.ts';
 import { EXIT, stopSignal } from './exit.ts';
 import type { InspectSubject } from './inspect.ts';
@@ -135,7 +135,7 @@ function addInspect(program: Command): void {
   );
   for (const [subject, description] of Object.entries(subjects)) {
     const command = inspect.command(subject).description(description);
-    if (subject === 'decisions') command.option('-n, --last <n>', 'how many', countTo(MOST_DECISIONS), 20);
+    if (subject === 'decisions') command.option('-n, --last <n>', 'how many', countTo(MAX_DECISIONS), 20);
     withSettings(command, REMOTE_FLAGS)
       .option('--json', 'print JSON instead of a table')
       .action(async ({ json, last, ...options }: SettingOptions & { json?: boolean; last?: number }) => {

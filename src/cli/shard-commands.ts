@@ -5,6 +5,7 @@ import { SIGNALS, type Signal } from '../signals.ts';
 import { stopSignal } from './exit.ts';
 import { positiveNumber } from './numbers.ts';
 import { REMOTE_FLAGS, type SettingOptions, settingsOf, withSettings } from './settings.ts';
+import type { ViewCommand } from './with-view.ts';
 
 const signalOption = () => new Option('--signal <name>', 'of which signal').choices(SIGNALS).default('traces');
 
@@ -62,9 +63,9 @@ export function addShards(program: Command): void {
   add('cancel <id>', 'take a change back that waits behind the one in flight', ([id]) => ({ kind: 'cancel', id: id! }));
 }
 
-/** What asks nobody for anything. */
+/** Commands that only look. */
 function addLooks(shards: Command): void {
-  const add = (usage: string, description: string, look: (names: string[], command: Look) => Promise<void>) =>
+  const add = (usage: string, description: string, look: (names: string[], command: ViewCommand) => Promise<void>) =>
     withSettings(shards.command(usage).description(description), REMOTE_FLAGS)
       .option('--json', 'print JSON instead')
       .action(async (...args: unknown[]) => {
@@ -81,8 +82,6 @@ function addLooks(shards: Command): void {
     await showShard(shard!, command);
   });
 }
-
-type Look = Parameters<typeof import('./shards.ts').showShard>[1];
 
 /** As commander names them. */
 interface ShardFlags extends SettingOptions {

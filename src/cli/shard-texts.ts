@@ -37,7 +37,7 @@ function signalRow(of: ShardsDocument['signals'][number], all: ShardsDocument['s
 }
 
 /** Ranges that a text shows; the JSON has all. */
-const MOST_RANGES = 8;
+const MAX_RANGES = 8;
 
 /** One shard with all that there is to say of it. */
 export function shardText(shard: ShardDocument, windowSeconds: number): string {
@@ -60,8 +60,8 @@ export function shardText(shard: ShardDocument, windowSeconds: number): string {
     ['load', windowSeconds === 0 ? 'no load reports lately' : `${measured} (over ${windowSeconds.toFixed(0)} s)`],
     ['health', health],
     ['hashes', first === null ? 'none' : `${ranges.length} ranges from ${first} to ${last}, both ends included`],
-    ...ranges.slice(0, MOST_RANGES).map(([from, to]) => ['', `${from} - ${to}`]),
-    ...(ranges.length > MOST_RANGES ? [['', `… and ${ranges.length - MOST_RANGES} more: --json has all`]] : []),
+    ...ranges.slice(0, MAX_RANGES).map(([from, to]) => ['', `${from} - ${to}`]),
+    ...(ranges.length > MAX_RANGES ? [['', `… and ${ranges.length - MAX_RANGES} more: --json has all`]] : []),
   ];
   return lines.map(([head, text]) => `${head!.padEnd(10)}${text}\n`).join('');
 }

@@ -1,34 +1,28 @@
 /** `weir shards …` and `weir route`: what is asked of the leader, by Kafka itself, so that no API has to be reached. */
 import { pause } from '../abortable.ts';
 import type { AcceptedDocument, RouteDocument } from '../api/documents.ts';
-import { type InstallationView, openInstallationView } from '../api/installation-view.ts';
-import type { Config } from '../config.ts';
+import type { InstallationView } from '../api/installation-view.ts';
 import { coordinate, type OperationOptions } from '../coordination/operations.ts';
 import type { ControlState } from '../coordination/state.ts';
 import { type Wish, wishText } from '../coordination/wishes.ts';
 import { WeirError } from '../errors.ts';
-import { openRunningKafka } from '../kafka/connect.ts';
-import type { Log } from '../log.ts';
-import { namesFor } from '../names.ts';
 import { wayOutText } from '../runtime/ring-waiting.ts';
 import type { Signal } from '../signals.ts';
 import { changeWaits } from './change-texts.ts';
 import { shardText } from './shard-texts.ts';
+import { print, type ViewCommand, withView } from './with-view.ts';
 
-interface ShardsCommand {
-  readonly config: Config;
-  readonly log: Log;
-  readonly stdout: { write(text: string): unknown };
-  readonly json: boolean;
-  /** Ctrl-C: the request is cancelled, or no longer waited for. */
+interface ShardsCommand extends ViewCommand {
+  /** Aborted by Ctrl-C: the request is cancelled, or no longer waited for. */
   readonly signal: AbortSignal;
 }
 
-/** Lost sooner than anybody would wait for it, and renewed often enough for a change of the leader. */
+/** Short enough that nobody waits long for the lock of a command that died, long enough to be renewed across a change of the leader. */
 const LOCK_TTL_MS = 30_000;
 
 /**
- * One change of the ring is in flight at a time; commands line up for it by a lock. `abandon` and `cancel` do not: they are for those that hold it up.
+ * One change of the ring is in flight at a time, and commands line up for it by a lock. `abandon` and `cancel` do not: they act on the change that holds up the
+ * line.
  * Throws REQUEST_REFUSED, REQUEST_UNANSWERED and, when it was to be waited for, RING_STUCK.
  */
 export async function askForShards(wish: Wish, wait: boolean, command: ShardsCommand): Promise<void> {
@@ -98,14 +92,14 @@ async function inLine(
   }
 }
 
-/** What a change that is asked for now comes behind; null: nothing. */
+/** What a change that is asked for now has to wait for; null: nothing. */
 export function aheadText({ locks, proposed }: Pick<ControlState, 'locks' | 'proposed'>): string | null {
   const held = locks.get('ring');
   if (held) return `${held.holder} has the lock ring${held.operation ? ` for "${held.operation.what}"` : ''}`;
   return proposed && `ring epoch ${proposed.ring.epoch} is in flight (${proposed.reason})`;
 }
 
-/** Rates of checks, not of what is waited for. */
+/** How often it is looked whether the change is active. */
 const CHECK_MS = 200;
 
 /** false: the command was stopped before. */
@@ -131,15 +125,12 @@ async function becomesActive(
   return false;
 }
 
-export async function showRoute(signal: Signal, key: string, command: Omit<ShardsCommand, 'signal'>): Promise<void> {
-  await withView(command, async (view) => {
-    const document = await view.route(signal, key);
-    command.stdout.write(command.json ? `${JSON.stringify(document, null, 2)}\n` : routeText(document));
-  });
+export async function showRoute(signal: Signal, key: string, command: ViewCommand): Promise<void> {
+  await withView(command, async (view) => print(command, await view.route(signal, key), routeText));
 }
 
 /** Throws REQUEST_REFUSED when there is no such shard. */
-export async function showShard(name: string, command: Omit<ShardsCommand, 'signal'>): Promise<void> {
+export async function showShard(name: string, command: ViewCommand): Promise<void> {
   await withView(command, async (view) => {
     const { shards, windowSeconds } = await view.shards();
     const shard = shards.find((of) => of.name === name);
@@ -148,7 +139,7 @@ export async function showShard(name: string, command: Omit<ShardsCommand, 'sign
         'REQUEST_REFUSED',
         `there is no shard ${name}; \`weir shards list\` shows those that there are`,
       );
-    command.stdout.write(command.json ? `${JSON.stringify(shard, null, 2)}\n` : shardText(shard, windowSeconds));
+    print(command, shard, () => shardText(shard, windowSeconds));
   });
 }
 
@@ -161,21 +152,4 @@ export function routeText({ signal, key, routedBy, keyHash, now, pending }: Rout
   const noTraceId = routedBy === 'trace_id' && !/^([0-9a-f]{32}|0x[0-9a-f]{16})$/i.test(key);
   const as = noTraceId ? 'no trace id: taken as the service.name of an item without one' : `${routedBy} of ${signal}`;
   return `key       ${key} (${as}, hash ${keyHash})\nnow       ${to(now)}\n${later}`;
-}
-
-async function withView(
-  { config, log }: Pick<ShardsCommand, 'config' | 'log'>,
-  use: (view: InstallationView) => Promise<void>,
-): Promise<void> {
-  const kafka = await openRunningKafka(config, log);
-  try {
-    const view = await openInstallationView({ port: kafka.port, names: namesFor(config.prefix), config, log });
-    try {
-      await use(view);
-    } finally {
-      await view.close();
-    }
-  } finally {
-    await kafka.close();
-  }
 }

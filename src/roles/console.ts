@@ -1,5 +1,5 @@
 /** What `weir up` shows: where things are, then one line of live figures; rewritten in place on a terminal, else every 10 s. */
-import type { ApiView } from '../api/documents.ts';
+import type { ApiView } from '../api/api-view.ts';
 import type { Config } from '../config.ts';
 import type { Decision } from '../control/decision.ts';
 import type { OpenKafka } from '../kafka/connect.ts';

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { aborted } from '../abortable.ts';
-import type { ApiView } from '../api/documents.ts';
+import type { ApiView } from '../api/api-view.ts';
 import type { Api } from '../api/server.ts';
 import type { Config } from '../config.ts';
 import { type OpenKafka, openKafka } from '../kafka/connect.ts';

@@ -1,6 +1,6 @@
 /** The view of an installation, on the in-process log, out of what real parts write there. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ApiEvent } from '../../src/api/documents.ts';
+import type { ApiEvent } from '../../src/api/api-view.ts';
 import { type InstallationView, openInstallationView } from '../../src/api/installation-view.ts';
 import { defaultConfig } from '../../src/config.ts';
 import { type Decision, encodeDecision } from '../../src/control/decision.ts';

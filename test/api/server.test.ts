@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ApiEvent, ApiView } from '../../src/api/documents.ts';
+import type { ApiEvent, ApiView } from '../../src/api/api-view.ts';
 import { type Api, type ApiDeps, createApiServer, startApi } from '../../src/api/server.ts';
 import { WeirError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';

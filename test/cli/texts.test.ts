@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { changeText } from '../../src/cli/change-texts.ts';
+import { decisionsText } from '../../src/cli/decision-texts.ts';
 import { describeError } from '../../src/cli/exit.ts';
-import { decisionsText, lagText, locksText, membersText, ringText } from '../../src/cli/inspect.ts';
+import { lagText, locksText, membersText, ringText } from '../../src/cli/inspect.ts';
 import { aheadText, routeText } from '../../src/cli/shards.ts';
 import { table } from '../../src/cli/table.ts';
 import type { Decision } from '../../src/control/decision.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ApiView } from '../../src/api/documents.ts';
+import type { ApiView } from '../../src/api/api-view.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import { type Figures, openConsole } from '../../src/roles/console.ts';
 
