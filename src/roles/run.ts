@@ -68,6 +68,7 @@ export async function runParts(
   const metrics = createMetrics({ defaults: true });
   const parts: Part[] = [];
   let started = false;
+  let endedBy: unknown;
   const openedLast: Array<{ close(): Promise<void> }> = [];
 
   const ready = () => {
@@ -100,13 +101,16 @@ export async function runParts(
     const lost = kafka.lost.then((error) => Promise.reject(error));
     await Promise.race([aborted(signal), lost, ...parts.map((part) => part.done)]);
   } catch (err) {
+    endedBy = err;
     // A Ctrl-C reaches what the start runs, such as Maven, too: that it then fails is no news.
     if (started || !signal.aborted) throw err;
     log.debug({ err }, 'stopped while starting');
   } finally {
     // All of them, whatever becomes of one: a broker left running is worse than an error told late.
-    const failures: unknown[] = [];
-    for (const opened of openedLast.reverse()) await opened.close().catch((error: unknown) => failures.push(error));
+    const failures = new Set<unknown>();
+    for (const opened of openedLast.reverse()) await opened.close().catch((error: unknown) => failures.add(error));
+    // What ended the part comes out of its close, too, and is told by whoever started the role.
+    failures.delete(endedBy);
     for (const err of failures) log.error({ err }, 'not everything could be closed in order');
   }
 

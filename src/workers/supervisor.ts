@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { pause } from '../abortable.ts';
-import { WeirError } from '../errors.ts';
+import { type ErrorCode, WeirError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { expositionOf } from './exposition.ts';
@@ -21,6 +21,8 @@ const HUNG_AFTER_MS = 30_000;
 const GONE_WITHIN_MS = 2_000;
 /** A scrape does not wait longer for a worker; its series are then missing. */
 const METRICS_WITHIN_MS = 2_000;
+/** Started again, a worker would take its place in the group back, and two parents' workers would put each other out for ever. */
+const NEVER_AGAIN: readonly ErrorCode[] = ['INSTANCE_ID_TAKEN'];
 
 export interface WorkersOptions {
   readonly count: number;
@@ -37,7 +39,10 @@ export interface WorkersOptions {
 export interface Workers {
   /** As a sentence; null when all workers are ready. */
   waitsFor(): string | null;
-  /** Rejects with the error of a worker that the user can see to, if none has ever been ready: starting again would not help. */
+  /**
+   * Rejects with the error of a worker that the user can see to where starting again would not help: none has ever been ready, or
+   * another process has its place in the group.
+   */
   readonly done: Promise<void>;
   /** For Prometheus: of all that answer, with a `worker` label, and of this process. */
   exposition(): Promise<string>;
@@ -74,7 +79,8 @@ export function startWorkers({
         if (!ending.inOrder) log.error({ worker: number }, `the worker ended ${ending.how}`);
         return;
       }
-      if (ending.failure && !anyWasReady) throw new WeirError(ending.failure.code, ending.failure.message);
+      if (ending.failure && (!anyWasReady || NEVER_AGAIN.includes(ending.failure.code)))
+        throw new WeirError(ending.failure.code, ending.failure.message);
       const waitMs = backoff.after(performance.now() - startedAt);
       metrics.workerRestarts.inc(labels);
       log.error(
@@ -127,7 +133,7 @@ interface Ending {
   readonly how: string;
   /** Exit code 0, or a signal to the whole process group before the worker had begun. */
   readonly inOrder: boolean;
-  readonly failure: { readonly code: WeirError['code']; readonly message: string } | undefined;
+  readonly failure: { readonly code: ErrorCode; readonly message: string } | undefined;
 }
 
 /** One process, from its start to its exit. */

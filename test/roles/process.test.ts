@@ -1,7 +1,8 @@
 /** `weir process` with worker processes, as a user runs it, on real Kafka. */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
@@ -41,8 +42,8 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     await kafka.close();
   });
 
-  const start = async (workers: number, sessionTimeoutMs = 2_000) => {
-    const settings = { ...env, WEIR_KAFKA_SESSION_TIMEOUT_MS: String(sessionTimeoutMs) };
+  const start = async (workers: number, sessionTimeoutMs = 2_000, more: Readonly<Record<string, string>> = {}) => {
+    const settings = { ...env, WEIR_KAFKA_SESSION_TIMEOUT_MS: String(sessionTimeoutMs), ...more };
     weir = await startWeir(['process', '--workers', String(workers)], settings);
     return weir;
   };
@@ -132,6 +133,25 @@ describeOnKafka('weir process with workers', ({ brokers }) => {
     const pids = [1, 2].flatMap((worker) => pidsOf(running, worker));
     expect(pids).toHaveLength(2);
     while (pids.some(isAlive)) await sleep(50);
+  });
+
+  it('gives way to a later one with its instance id, in one sentence, and does not come back', {
+    timeout: 60_000,
+  }, async () => {
+    const shared = { WEIR_KAFKA_INSTANCE_ID: 'twin' };
+    const earlier = await start(2, 30_000, shared);
+    onTestFinished(() => earlier.kill());
+    const settled = (metrics: string, ready: boolean) =>
+      ready && assignedTo(metrics, 1) > 0 && assignedTo(metrics, 2) > 0;
+    await until(earlier, settled);
+    const later = await start(2, 30_000, shared);
+    if (earlier.child.exitCode === null) await once(earlier.child, 'exit');
+    expect(earlier.child.exitCode).toBe(1);
+    expect(earlier.output()).toMatch(/^weir: two processes share the instance id twin-/m);
+    expect(earlier.output()).not.toMatch(/started again|closed in order/);
+    await until(later, settled);
+    expect(pidsOf(later, 1)).toHaveLength(1);
+    expect(pidsOf(later, 2)).toHaveLength(1);
   });
 
   it('ends with one sentence where the settings are at fault', async () => {

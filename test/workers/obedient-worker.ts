@@ -8,7 +8,7 @@ import { takeSeat } from '../../src/workers/seat.ts';
 export interface Orders {
   readonly ready: boolean;
   /** `hang`: the event loop stands still. */
-  readonly does: 'work' | 'crash' | 'fail' | 'hang';
+  readonly does: 'work' | 'crash' | 'fail' | 'lose-place' | 'hang';
   /** Else when it is told to, by SIGUSR2: the test has then seen what it waits for. */
   readonly atOnce?: boolean;
   /** Its exit never ends, as Node's own does not where it hangs. */
@@ -26,6 +26,10 @@ if (orders.does === 'crash') process.exit(70);
 if (orders.does === 'hang') for (;;);
 if (orders.does === 'fail') {
   await seat.fail(new WeirError('ROUTING_MISMATCH', 'the routing differs'));
+  process.exit(1);
+}
+if (orders.does === 'lose-place') {
+  await seat.fail(new WeirError('INSTANCE_ID_TAKEN', 'another has its place'));
   process.exit(1);
 }
 await aborted(seat.stop);

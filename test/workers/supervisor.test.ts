@@ -131,6 +131,13 @@ describe('worker processes', () => {
     expect(pidsOf(1)).toHaveLength(1);
   });
 
+  it('end their parent when another process has the place of one, whatever has worked', async () => {
+    const { workers, runs, tell } = start(2, (worker) => (worker === 1 ? WORK : { ready: true, does: 'lose-place' }));
+    await tell(2);
+    await expect(workers.done).rejects.toMatchObject({ code: 'INSTANCE_ID_TAKEN', message: 'another has its place' });
+    expect(runs.get(2)).toBe(1);
+  });
+
   it('that crash from the start are tried again, ever slower', async () => {
     const { lines } = start(1, () => ({ ready: false, does: 'crash', atOnce: true }));
     await eventually(() =>
