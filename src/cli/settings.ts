@@ -1,5 +1,5 @@
 /** The flags that stand for settings, on a command; and the settings that come out of them. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { SETTING_FLAGS, type SettingFlag, type SettingFlagValues } from '../config/flags.ts';
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
@@ -9,10 +9,14 @@ export const REMOTE_FLAGS = ['kafka', 'prefix', 'dataDir', 'logLevel'] as const;
 
 export type SettingOptions = SettingFlagValues & { readonly config?: string };
 
+/** `names`: all that a role takes, unless told. */
 export function withSettings(command: Command, names?: readonly SettingFlag['name'][]): Command {
   command.option('-c, --config <file>', 'YAML or JSON file with settings');
-  for (const { name, flag, argument, help } of SETTING_FLAGS)
-    if (!names || names.includes(name)) command.option(argument ? `${flag} ${argument}` : flag, help);
+  for (const { name, flag, argument, help, roles } of SETTING_FLAGS) {
+    if (names && !names.includes(name)) continue;
+    const option = new Option(argument ? `${flag} ${argument}` : flag, help);
+    command.addOption(option.hideHelp(roles !== undefined && !roles.includes(command.name())));
+  }
   return command;
 }
 

@@ -21,6 +21,8 @@ export interface SettingFlag {
   /** Absent: the flag stands for `false`. */
   readonly argument?: string;
   readonly help: string;
+  /** What it is of use to; the others take it too, so that all may be started alike, but their help is silent about it. Absent: to all. */
+  readonly roles?: readonly string[];
 }
 
 export const SETTING_FLAGS: readonly SettingFlag[] = [
@@ -45,6 +47,7 @@ export const SETTING_FLAGS: readonly SettingFlag[] = [
     key: 'grpcPort',
     argument: '<n>',
     help: 'OTLP/gRPC (default: 4317; 0: any)',
+    roles: ['up', 'bridge'],
   },
   {
     name: 'httpPort',
@@ -52,15 +55,17 @@ export const SETTING_FLAGS: readonly SettingFlag[] = [
     key: 'httpPort',
     argument: '<n>',
     help: 'OTLP/HTTP (default: 4318; 0: any)',
+    roles: ['up', 'bridge'],
   },
   { name: 'apiPort', flag: '--api-port', key: 'apiPort', argument: '<n>', help: 'API (default: 8080; 0: any)' },
-  { name: 'demo', flag: '--no-demo', key: 'demo', help: 'up: send no demo traffic' },
+  { name: 'demo', flag: '--no-demo', key: 'demo', help: 'send no demo traffic', roles: ['up'] },
   {
     name: 'workers',
     flag: '--workers',
     key: 'process.workers',
     argument: '<n>',
-    help: 'process: worker processes (default: one a core)',
+    help: 'worker processes (default: one a core)',
+    roles: ['process'],
   },
   {
     name: 'dataDir',

@@ -78,6 +78,14 @@ describe('weir --help', () => {
       expect(stdout).toContain(flag);
   });
 
+  it('shows a role only the flags that it uses, and takes all', async () => {
+    const { code, stdout } = await weir(['bridge', '--workers', '2', '--no-demo', '--help']);
+    expect(code).toBe(0);
+    expect(stdout).not.toMatch(/--workers|--no-demo/);
+    expect((await weir(['process', '--help'])).stdout).toMatch(/--workers/);
+    expect((await weir(['up', '--help'])).stdout).toMatch(/--no-demo/);
+  });
+
   it('prints the version', async () => {
     expect((await weir(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect((await weir(['version'])).stdout).toMatch(/^weir \d+\.\d+\.\d+ on Node /);
