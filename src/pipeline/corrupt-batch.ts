@@ -35,7 +35,7 @@ export function mayPass(
   log.error(
     fields,
     `${what}. The partition stands still: ${remedy}; or, with all processors stopped, pass over it: kafka-consumer-groups.sh ` +
-      `--group ${names.processGroup} --topic ${topic}:${partition} --reset-offsets --to-offset ${behind} --execute`,
+      `--bootstrap-server HOST:PORT --group ${names.processGroup} --topic ${topic}:${partition} --reset-offsets --to-offset ${behind} --execute`,
   );
   return false;
 }

@@ -9,6 +9,8 @@ import { type EmbeddedBroker, startEmbedded } from '../../src/kafka/embedded.ts'
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import { loadCrc32c } from '../../src/kernels/index.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
+import { namesFor } from '../../src/names.ts';
+import { mayPass } from '../../src/pipeline/corrupt-batch.ts';
 import { eventually, PATIENCE_MS } from '../support/eventually.ts';
 import { asMultiset, decodeItems } from '../support/otlp-schema.ts';
 import { openPipelineRig, type PipelineRig } from '../support/pipeline-rig.ts';
@@ -151,4 +153,22 @@ describeOnKafka('a batch that rotted on disk', () => {
     await eventually(async () => expect((await committed())[1]).not.toBeNull());
     expect(await itemsOut()).toEqual(itemsOf(before, second, other));
   });
+});
+
+it.each([
+  ['damaged', 7n, 'restart with poll.onCorruptBatch: dead-letter', '7'],
+  ['damaged', null, "find the next batch's offset with kafka-dump-log.sh", 'OFFSET'],
+  ['unsupported', 7n, 'run a version that knows it', '7'],
+] as const)('a partition that stands still (%s, next %s) says how to go on', (cause, nextOffset, remedy, behind) => {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) });
+  const batch = { cause, nextOffset, reason: 'it rotted', offset: 6n, bytes: new Uint8Array(9) };
+  const names = namesFor('staging.');
+  expect(mayPass({ topic: 'staging.otlp_spans', partition: 3 }, batch, 'stop', names, log)).toBe(false);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(remedy);
+  expect(lines[0]).toContain(
+    'kafka-consumer-groups.sh --bootstrap-server HOST:PORT --group staging.weir-process ' +
+      `--topic staging.otlp_spans:3 --reset-offsets --to-offset ${behind} --execute`,
+  );
 });
