@@ -66,7 +66,7 @@ async function underLock<P, R>(
   const { resource, token } = lock;
   const tell = (wish: { kind: 'start'; what: string } | { kind: 'end'; outcome: End; text: string }) =>
     told(askUnderLock(asker, { ...wish, resource, token }));
-  const end = (outcome: End, text: string) => tell({ kind: 'end', outcome, text: text.slice(0, MOST_TEXT) });
+  const end = (outcome: End, text: string) => tell({ kind: 'end', outcome, text: text.slice(0, MAX_TEXT_LENGTH) });
 
   let proposed: Proposal<P>;
   try {
@@ -80,7 +80,7 @@ async function underLock<P, R>(
     return { kind: 'proposal-refused', why: proposed.why };
   }
   const { proposal, what } = proposed;
-  await tell({ kind: 'start', what: what.slice(0, MOST_TEXT) });
+  await tell({ kind: 'start', what: what.slice(0, MAX_TEXT_LENGTH) });
   const timeout = AbortSignal.timeout(options.timeoutMs);
   const signal = AbortSignal.any([lock.lost, timeout]);
   try {
@@ -100,8 +100,8 @@ async function underLock<P, R>(
   }
 }
 
-/** Of an event's text. */
-const MOST_TEXT = 1_000;
+/** Characters of a text that the leader takes. */
+const MAX_TEXT_LENGTH = 1_000;
 
 /** Ends the operation without a word of ours in the log: the leader's is `interrupted`. */
 class Interrupted extends Error {}

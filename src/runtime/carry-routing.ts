@@ -1,4 +1,5 @@
 /** What a change of the ring takes out of a shard, and what of that its new shard has already. */
+import { slotsOf } from '../coordination/ring-change.ts';
 import { type SignalRing, selectorOf, slotOf } from '../coordination/ring-epoch.ts';
 import { BY_TRACE_ID, type Routing } from '../kernels/split/kernel.ts';
 import type { CarriedChange, Origin } from './carry-changes.ts';
@@ -60,12 +61,11 @@ function withoutWhatIsThere(whole: Routing, from: number, home: number, since: r
   const bySlot = new Map<number, readonly number[]>();
   for (const { change } of since)
     for (const { from: giver, to, runs } of change.moves)
-      for (let i = 0; i + 1 < runs.length; i += 2)
-        for (let slot = runs[i]!; slot < runs[i]! + runs[i + 1]!; slot++) {
-          if (whole.slots[slot] === from) continue;
-          const having = bySlot.get(slot) ?? [home];
-          if (having.includes(giver)) bySlot.set(slot, [...having, to]);
-        }
+      for (const slot of slotsOf(runs)) {
+        if (whole.slots[slot] === from) continue;
+        const having = bySlot.get(slot) ?? [home];
+        if (having.includes(giver)) bySlot.set(slot, [...having, to]);
+      }
   const isThere = (slot: number, to: number) => to === home || bySlot.get(slot)?.includes(to) === true;
   const slots = whole.slots.slice();
   for (let slot = 0; slot < slots.length; slot++)

@@ -32,7 +32,7 @@ export interface CarryOptions {
   readonly kernel: SplitKernel;
 }
 
-/** Copies, by all leaders that have been at it. */
+/** What was copied so far, by all leaders that have worked on it. */
 export interface Carried {
   readonly items: number;
   readonly bytes: number;
@@ -40,24 +40,24 @@ export interface Carried {
 
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const POLL_WAIT_MS = 500;
-/** Records of several producers are not quite in the order of their times. */
+/** Records of several producers may be out of the order of their times by this much. */
 const DISORDER_MS = 1_000;
-/** So close to the first record of the window is close enough: the rest is read and found to be older. */
+/** How far before the first record of the window the reading may begin: what is older is read and left out. */
 const NEAR_OFFSETS = 64n;
-/** Of a copy: ring epoch and shard that its items had when they came. */
+/** On a copy: the ring epoch and the shard that its items had when they came. */
 const ORIGIN_HEADER = 'weir-migrated-origin';
 
-/** Rejects with the signal's reason when that is aborted, and when a transaction fails: what is committed stands, and another run goes on from there. */
+/** Rejects with the reason of `stop` when that is aborted, and when a transaction fails. What is committed stays, and another run goes on from there. */
 export async function carryItems(
   options: CarryOptions,
   proposed: ProposedRing,
   changes: ControlState['changes'],
-  signal: AbortSignal,
+  stop: AbortSignal,
 ): Promise<Carried> {
   let [items, bytes] = [0, 0];
-  for (const of of SIGNALS) {
-    for (const from of losers(proposed, of)) {
-      const carried = await carryShard(options, proposed, changes, of, from, signal);
+  for (const signal of SIGNALS) {
+    for (const from of losers(proposed, signal)) {
+      const carried = await carryShard(options, proposed, changes, signal, from, stop);
       items += carried.items;
       bytes += carried.bytes;
     }
@@ -66,38 +66,41 @@ export async function carryItems(
 }
 
 function losers({ before, change }: ProposedRing, signal: Signal): ReadonlySet<number> {
-  const of = change[signal];
-  return of ? losersOf(before.signals[signal], of) : new Set();
+  const ofSignal = change[signal];
+  return ofSignal ? losersOf(before.signals[signal], ofSignal) : new Set();
 }
 
 async function carryShard(
   { port, names, config, kernel }: CarryOptions,
   proposed: ProposedRing,
   changes: ControlState['changes'],
-  of: Signal,
+  signal: Signal,
   from: number,
-  signal: AbortSignal,
+  stop: AbortSignal,
 ): Promise<Carried> {
-  const topic = names.shard(of, from);
+  const topic = names.shard(signal, from);
   const { epoch } = proposed.ring;
-  const [before, next] = [proposed.before.signals[of], proposed.ring.signals[of]];
+  const [before, next] = [proposed.before.signals[signal], proposed.ring.signals[signal]];
   const inForce = proposed.abandons === null ? before : next;
-  const routingOf = carryRoutings(before, next, from, carriedChanges(changes, of), inForce);
+  const routingOf = carryRoutings(before, next, from, carriedChanges(changes, signal), inForce);
   const limits = await outputLimits(port, next);
   const { transactionTimeoutMs } = config.kafka;
   const sink = await port.openSink({
-    ...{ fencingKey: names.carryKey(topic), groupId: names.carryGroup, transactionTimeoutMs, signal },
+    fencingKey: names.carryKey(topic),
+    groupId: names.carryGroup,
+    transactionTimeoutMs,
+    signal: stop,
   });
   const reader = port.reader({ topic, partition: 0 }, { maxPollBytes: config.poll.maxBytes });
   try {
     const until = await endOf(port, topic);
-    const committed = await abortable(port.admin.committedOffset(names.carryGroup, { topic, partition: 0 }), signal);
+    const committed = await abortable(port.admin.committedOffset(names.carryGroup, { topic, partition: 0 }), stop);
     const progress = progressOf(committed.metadata, epoch);
     let carried: Carried = progress ?? { items: 0, bytes: 0 };
     if (progress) await reader.seek(committed.offset!);
     else await seekTime(reader, until, proposed.carryFrom! - DISORDER_MS);
     while (reader.position < until) {
-      signal.throwIfAborted();
+      stop.throwIfAborted();
       const outcome = await reader.poll(POLL_WAIT_MS);
       // Retention was quicker: what is gone cannot be copied.
       if (outcome.kind === 'out-of-range') await reader.seek('earliest');
@@ -105,7 +108,7 @@ async function carryShard(
       if (outcome.kind !== 'poll') continue;
       const { poll } = outcome;
       try {
-        signal.throwIfAborted();
+        stop.throwIfAborted();
         carried = await carryPoll(poll, carried);
       } finally {
         poll.release();
@@ -127,7 +130,7 @@ async function carryShard(
       const maxRecordBytes = limits.maxRecordBytes - Math.max(...headers.map(headerBytes));
       const result = await splitCarried(
         kernel,
-        of,
+        signal,
         { values, groups },
         { ...limits, maxRecordBytes },
         routingOf(origin),
@@ -137,7 +140,7 @@ async function carryShard(
         const source = sourcesOf(poll, poll.offset(at), poll.offset(to - 1));
         for (const { shard, group, value } of result.outputs)
           if (shard !== from)
-            sink.stage(names.shard(of, shard), 0, value, copyHeaders(epoch, source, origin, headers[group]!));
+            sink.stage(names.shard(signal, shard), 0, value, copyHeaders(epoch, source, origin, headers[group]!));
         const copied = result.loads.filter(({ shard }) => shard !== from);
         carried = {
           items: copied.reduce((sum, { items }) => sum + items, carried.items),

@@ -1,18 +1,18 @@
 /**
- * The leader's side of the locks (`src/coordination/locks.ts`): grants in the order of the log, and ends what is not renewed in time. What is held
- * and who waits is in the log; only the time that is left is the leader's own, so a new one gives every lock its whole time again.
+ * The leader's side of the locks (`src/coordination/locks.ts`): it grants them in the order of the log, and ends those that are not renewed in time. Which locks
+ * are held and who waits is in the log. Only the leader knows how much time a lock has left, so a new leader gives every lock its whole time again.
  */
 import type { LedEvent } from '../coordination/events.ts';
 import type { LockWish, Request } from '../coordination/requests.ts';
 import type { ControlState, HeldLock, WaitingClaim } from '../coordination/state.ts';
 import type { RequestVerdict } from './request-verdict.ts';
 
-/** Who asks beyond that is refused. */
-const MOST_WAITING = 1_000;
+/** Further requests are refused. */
+const MAX_WAITING = 1_000;
 
 export class LockDesk {
   readonly #now: () => number;
-  /** By token: Unix ms. */
+  /** By token: Unix ms at which the lock ends if it is not renewed. */
   readonly #endsAt = new Map<number, number>();
 
   constructor(now: () => number) {
@@ -24,46 +24,54 @@ export class LockDesk {
     this.#endsAt.clear();
   }
 
-  judge({ locks, waiting }: ControlState, { id, member, expiresAt }: Request, wish: LockWish): RequestVerdict {
-    const { resource } = wish;
-    const held = locks.get(resource);
-    if (wish.kind === 'acquire') {
-      const claim = { resource, requestId: id, holder: member, ttlMs: wish.ttlMs };
-      const inLine = waiting.filter((of) => of.resource === resource);
-      if (!held && inLine.length === 0)
-        return { outcome: 'accepted', text: `${resource} is granted`, events: [this.#grant(claim)] };
-      // Sent twice: it has its place.
-      if (inLine.some(({ requestId }) => requestId === id)) return { outcome: 'queued', text: 'it waits' };
-      const by = held ? `${held.holder} holds ${resource}` : `others wait for ${resource}`;
-      if (!wish.wait) return refused(by);
-      if (waiting.length >= MOST_WAITING) return refused(`${by}, and ${MOST_WAITING} requests wait already`);
-      const queued: LedEvent = { type: 'LockQueued', version: 1, at: this.#now(), ...claim, until: expiresAt };
-      return { outcome: 'queued', text: `${by}: it waits in line`, events: [queued] };
+  judge(state: ControlState, request: Request, wish: LockWish): RequestVerdict {
+    if (wish.kind === 'acquire') return this.#acquire(state, request, wish);
+    const { resource, token } = wish;
+    const held = state.locks.get(resource);
+    if (held?.token !== token) return refused(staleText(resource, token, held?.token));
+    const led = { version: 1, at: this.#now(), resource, token } as const;
+    switch (wish.kind) {
+      case 'renew':
+        this.#endsAt.set(token, this.#now() + held.ttlMs);
+        return { outcome: 'accepted', text: `${resource} is held on` };
+      case 'release': {
+        const events = this.#giveUp(resource, held, 'released');
+        return { outcome: 'accepted', text: `${resource} is released`, events };
+      }
+      case 'start': {
+        if (held.operation) return refused(`under token ${token} another operation goes on: ${held.operation.what}`);
+        const events: LedEvent[] = [{ type: 'OperationStarted', ...led, what: wish.what }];
+        return { outcome: 'accepted', text: `${wish.what} has begun`, events };
+      }
+      case 'end': {
+        const { outcome, text } = wish;
+        const ended: LedEvent = { type: 'OperationEnded', ...led, outcome, text };
+        const events = [ended, this.#release(resource, token, 'released')];
+        return { outcome: 'accepted', text: `it is noted: ${outcome}`, events };
+      }
     }
-    if (held?.token !== wish.token) return refused(staleText(wish.resource, wish.token, held?.token));
-    const led = { version: 1, at: this.#now(), resource, token: wish.token } as const;
-    if (wish.kind === 'start') {
-      if (held.operation) return refused(`under token ${wish.token} another operation goes on: ${held.operation.what}`);
-      const events: LedEvent[] = [{ type: 'OperationStarted', ...led, what: wish.what }];
-      return { outcome: 'accepted', text: `${wish.what} has begun`, events };
-    }
-    if (wish.kind === 'end') {
-      const { outcome, text } = wish;
-      const ended: LedEvent = { type: 'OperationEnded', ...led, outcome, text };
-      const events = [ended, this.#release(resource, wish.token, 'released')];
-      return { outcome: 'accepted', text: `it is noted: ${outcome}`, events };
-    }
-    if (wish.kind === 'release')
-      return {
-        outcome: 'accepted',
-        text: `${resource} is released`,
-        events: this.#giveUp(resource, held, 'released'),
-      };
-    this.#endsAt.set(held.token, this.#now() + held.ttlMs);
-    return { outcome: 'accepted', text: `${resource} is held on` };
   }
 
-  /** What time has brought; to be asked again once it is written, until there is nothing more. */
+  #acquire(
+    { locks, waiting }: ControlState,
+    { id, member, expiresAt }: Request,
+    { resource, ttlMs, wait }: Extract<LockWish, { kind: 'acquire' }>,
+  ): RequestVerdict {
+    const held = locks.get(resource);
+    const claim = { resource, requestId: id, holder: member, ttlMs };
+    const inLine = waiting.filter((other) => other.resource === resource);
+    if (!held && inLine.length === 0)
+      return { outcome: 'accepted', text: `${resource} is granted`, events: [this.#grant(claim)] };
+    // A request that was sent twice has its place already.
+    if (inLine.some(({ requestId }) => requestId === id)) return { outcome: 'queued', text: 'it waits' };
+    const by = held ? `${held.holder} holds ${resource}` : `others wait for ${resource}`;
+    if (!wait) return refused(by);
+    if (waiting.length >= MAX_WAITING) return refused(`${by}, and ${MAX_WAITING} requests wait already`);
+    const queued: LedEvent = { type: 'LockQueued', version: 1, at: this.#now(), ...claim, until: expiresAt };
+    return { outcome: 'queued', text: `${by}: it waits in line`, events: [queued] };
+  }
+
+  /** The events that time has made due. To be called again once they are written, until there are none. */
   due({ locks, waiting }: ControlState): LedEvent[] {
     const now = this.#now();
     const tokens = new Set([...locks.values()].map(({ token }) => token));
@@ -93,7 +101,7 @@ export class LockDesk {
     return { type: 'LockGranted', version: 1, at: this.#now(), resource, requestId, holder, ttlMs };
   }
 
-  /** With the leader's word for what went on under it, whose end nobody has told. */
+  /** Releases the lock. An operation under it whose end was not reported is noted as interrupted. */
   #giveUp(resource: string, { token, holder, operation }: HeldLock, how: 'released' | 'expired'): LedEvent[] {
     const release = this.#release(resource, token, how);
     if (!operation) return [release];
@@ -111,7 +119,7 @@ export class LockDesk {
   }
 }
 
-/** null: the token is the resource's latest. */
+/** Why a request under this lock is refused; null: its token is the resource's latest, or it is under no lock. */
 export function fencedOff({ locks }: Pick<ControlState, 'locks'>, fence: Request['fence']): string | null {
   if (!fence) return null;
   const latest = locks.get(fence.resource)?.token;

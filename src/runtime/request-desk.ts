@@ -1,4 +1,4 @@
-/** The leader's reading of `weir.requests`: from the offset that the last answer committed, in order, a few at a time. */
+/** Reads `weir.requests` for the leader: in order, from the offset that the last answer committed, a few at a time. */
 import { pause } from '../abortable.ts';
 import { type DecodedRequest, decodeRequest } from '../coordination/requests.ts';
 import { passCorrupt } from '../kafka/pass-corrupt.ts';
@@ -7,14 +7,14 @@ import type { Names } from '../names.ts';
 
 export interface Asked {
   readonly decoded: DecodedRequest;
-  /** A later request of the same reading takes it back. */
+  /** A later request among those taken with it cancels it. */
   readonly cancelled: boolean;
-  /** To be committed with the answer. */
+  /** The offset to be committed with the answer. */
   readonly next: OffsetToCommit;
 }
 
-/** Requests held at most; further ones wait on the topic. */
-const MOST_WAITING = 200;
+/** How many requests are held here; further ones wait on the topic. */
+const MAX_WAITING = 200;
 const POLL_WAIT_MS = 500;
 
 export class RequestDesk {
@@ -26,7 +26,7 @@ export class RequestDesk {
   private constructor(reader: PartitionReader & { close(): Promise<void> }) {
     this.#reader = reader;
     this.#done = this.#read();
-    // `arrival` tells.
+    // `arrival` rejects with it.
     this.#done.catch(() => {});
   }
 
@@ -38,7 +38,7 @@ export class RequestDesk {
     return new RequestDesk(reader);
   }
 
-  /** All that have come, in order. */
+  /** All requests that have come since the last call, in order. */
   take(): readonly Asked[] {
     const taken = this.#waiting;
     this.#waiting = [];
@@ -70,13 +70,13 @@ export class RequestDesk {
 
   async #read(): Promise<void> {
     for (;;) {
-      if (this.#waiting.length >= MOST_WAITING) {
+      if (this.#waiting.length >= MAX_WAITING) {
         await pause(POLL_WAIT_MS);
         continue;
       }
       const outcome = await this.#reader.poll(POLL_WAIT_MS);
       if (outcome.kind === 'ended') return;
-      // Retention was quicker than any leader: what is gone has lapsed.
+      // Requests that retention has removed have lapsed anyway.
       if (outcome.kind === 'out-of-range') await this.#reader.seek('earliest');
       if (outcome.kind === 'corrupt') await passCorrupt(this.#reader, outcome.batch);
       if (outcome.kind !== 'poll') continue;

@@ -1,14 +1,14 @@
-/** What a proposed ring epoch waits for, for people: in the log, in the API and on the command line. */
+/** What a proposed ring epoch waits for, in sentences: for the log, the API and the command line. */
 import type { WaitingPartition } from '../coordination/ring-acks.ts';
 import type { LoadWindow } from './load-window.ts';
 
-/** `topic/partition` -> who says in its load reports that it works on it. */
+/** By `topic/partition`: the member that works on it, by its load reports. */
 export function ownersOf(window: LoadWindow, nowUnixMs: number): ReadonlyMap<string, string> {
   return new Map(window.members(nowUnixMs).flatMap(({ id, partitions }) => partitions.map((at) => [at, id] as const)));
 }
 
 /** Who works on them, and for each of those the partitions: as many as a sentence names. */
-const [MOST_OWNERS, MOST_NAMED] = [5, 3];
+const [MOST_OWNERS, MAX_NAMED] = [5, 3];
 
 /** By who works on them, so that everybody who holds a change up is named, however many partitions the first of them has. */
 export function waitingText(waiting: readonly WaitingPartition[], owners: ReadonlyMap<string, string>): string {
@@ -21,10 +21,10 @@ export function waitingText(waiting: readonly WaitingPartition[], owners: Readon
 }
 
 function partitionsText(partitions: readonly WaitingPartition[]): string {
-  const named = partitions.slice(0, MOST_NAMED).map(({ topic, partition, ringEpoch }) => {
+  const named = partitions.slice(0, MAX_NAMED).map(({ topic, partition, ringEpoch }) => {
     return `${topic}/${partition} (${ringEpoch === null ? 'no offset yet' : `at ${ringEpoch}`})`;
   });
-  const more = partitions.length > MOST_NAMED ? ` and ${partitions.length - MOST_NAMED} more` : '';
+  const more = partitions.length > MAX_NAMED ? ` and ${partitions.length - MAX_NAMED} more` : '';
   return `${named.join(', ')}${more}`;
 }
 
