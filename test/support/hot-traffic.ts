@@ -14,6 +14,7 @@ import { recordsOf } from './shard-census.ts';
 export const HOT = 'checkout';
 /** Samples of a key are taken by bytes: the more there are, the less it may be wrong by, also where a busy machine brings few spans. */
 const PADDING = text(5, 'x'.repeat(1_000));
+const WINDOW_MS = 1_000;
 /** Longer than any test takes: what a change moves has its copies, however slow the machine. */
 const CARRY_MS = 600_000;
 
@@ -45,6 +46,8 @@ export interface HotTraffic {
   readonly others: readonly string[];
   /** So far. */
   readonly spans: number;
+  /** Whether Kafka, or this process, stood still for so long that a window had no load: what is measured then may free a key too early. */
+  readonly stoodStill: boolean;
   /** Of HOT, in the ring in force. */
   override(): Override | undefined;
   traces(epoch: number): SignalRing;
@@ -68,18 +71,20 @@ export async function openHotTraffic(
     routing: { vnodes: 160, traces: { key, shards }, metrics: { shards: 1 }, logs: { shards: 1 } },
     load: { slotIntervalMs: 1_000 },
     control: {
-      ...{ tickMs: 50, windowMs: 1_000, ring: { carryMs: CARRY_MS } },
+      ...{ tickMs: 50, windowMs: WINDOW_MS, ring: { carryMs: CARRY_MS } },
       ...{ scaling: { stabilisationMs: 0 }, rebalance },
     },
   });
   const rings = new Map<number, RingEpoch>([[1, rig.ring]]);
-  rig.control.onChange(({ ring }) => {
-    if (ring) rings.set(ring.epoch, ring);
+  // Processors go by one before it is in force, and a test may end meanwhile.
+  rig.control.onChange(({ ring, proposed }) => {
+    for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
   });
   const hashOf = (value: string) => rig.kernels.hash.xxh64(Buffer.from(value));
   const hotHash = hashOf(HOT);
   const others = namesAround(rig.ring.signals.traces, hashOf, { count, besideHot });
   let spans = 0;
+  let longestSendMs = 0;
   let partition = 0;
   const request = (hot: number) => {
     const values = Array.from({ length: 100 }, (_, i) => (i < hot ? HOT : others[(spans + i) % others.length]!));
@@ -92,6 +97,9 @@ export async function openHotTraffic(
     get spans() {
       return spans;
     },
+    get stoodStill() {
+      return longestSendMs > WINDOW_MS / 2;
+    },
     override: () => rig.control.state.ring!.signals.traces.overrides.get(hotHash),
     traces: (epoch) => rings.get(epoch)!.signals.traces,
     placeOf(epoch, { value, traceId }) {
@@ -99,8 +107,10 @@ export async function openHotTraffic(
     },
     async send(hot, enough) {
       for (; !enough(); partition = 1 - partition) {
+        const beganAt = performance.now();
         await rig.send('traces', [request(hot)], { partition });
         await new Promise((resolve) => setTimeout(resolve, 20));
+        longestSendMs = Math.max(longestSendMs, performance.now() - beganAt);
       }
     },
     async decisions() {
