@@ -40,7 +40,7 @@ async function npmCi(root, node, env) {
  * @param {string} root
  * @returns {boolean}
  */
-export function isInstalledByHand(root) {
+function isInstalledByHand(root) {
   const installedFile = join(root, 'node_modules', '.package-lock.json');
   if (!existsSync(installedFile)) return false;
   const read = (file) => JSON.parse(readFileSync(file, 'utf8')).packages ?? {};

@@ -8,7 +8,7 @@ import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { capture, LaunchError, step } from './progress.mjs';
 
-export const NODE_AT_LEAST = '22.19.0';
+const NODE_AT_LEAST = '22.19.0';
 
 /** npm packages that hold nothing but a Node, by platform and architecture. */
 const NODE_PACKAGES = {

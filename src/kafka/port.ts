@@ -26,7 +26,7 @@ export interface Poll extends TopicPartition {
   readonly count: number;
   /** Bytes of all values. */
   readonly bytes: number;
-  /** What to commit once all of it is done: behind the last record, and behind control records that follow it. */
+  /** The offset to commit once the poll is done: behind the last record and any control records that follow it. */
   readonly nextOffset: bigint;
   offset(index: number): bigint;
   /** The record's timestamp, in Unix ms. */
@@ -45,9 +45,9 @@ export type PollOutcome =
   | { readonly kind: 'poll'; readonly poll: Poll }
   /** Nothing came within the wait. */
   | { readonly kind: 'idle' }
-  /** The position is outside the log. The partition stands until someone seeks; nothing is reset or committed. */
+  /** The position is outside the log. Every further poll says the same until a seek; nothing is reset or committed. */
   | { readonly kind: 'out-of-range'; readonly position: bigint; readonly earliest: bigint; readonly latest: bigint }
-  /** What lies at the position cannot be read; all before it was handed out. The partition stands until someone seeks. */
+  /** The batch at the position cannot be read; all before it was handed out. Every further poll says the same until a seek. */
   | { readonly kind: 'corrupt'; readonly batch: CorruptBatch }
   /** Revoked, lost or closed: no more polls. */
   | { readonly kind: 'ended' };
@@ -62,11 +62,11 @@ export interface CorruptBatch {
   readonly cause: 'damaged' | 'too-large' | 'unsupported';
   /** In words. */
   readonly reason: string;
-  /** Of its first record that was not handed out. */
+  /** Offset of the first record of it that was not handed out. */
   readonly offset: bigint;
-  /** Behind it; null where its end cannot be told. */
+  /** Offset behind the batch; null where its end is unknown. */
   readonly nextOffset: bigint | null;
-  /** As the broker sent it; the caller's own. Where the end cannot be told: all that came from there on. */
+  /** The batch as the broker sent it, a copy. Where its end is unknown: all that came from its beginning on. */
   readonly bytes: Uint8Array;
 }
 
@@ -84,8 +84,8 @@ export interface PartitionReader extends TopicPartition {
 }
 
 /**
- * By what right a member holds a partition. Over once the group is in another generation, has dropped the member, or has
- * another process in its place.
+ * The right by which a member holds a partition. It is over once the group is in another generation, has dropped the member,
+ * or has given its place to another process.
  */
 export interface Tenure {
   readonly generation: number;
@@ -100,9 +100,9 @@ export interface AssignedPartition extends PartitionReader, Tenure {
   readonly signal: AbortSignal;
   /**
    * Asks the group, with a heartbeat of its own, whether this member still holds this generation. To be asked before a
-   * sink is opened again: a member that was paused and woke up late would otherwise fence the rightful owner. After a no
-   * `signal` is aborted and the member joins anew, also when the group never said it: whoever waits for `signal` is not
-   * left to wait while heartbeats on another connection keep the generation alive.
+   * sink is opened again: a member that was paused and woke up late would otherwise fence the rightful owner. When the answer
+   * is false, also for want of any answer, `signal` is aborted and the member joins anew. So whoever then waits for `signal`
+   * does not wait in vain, even if heartbeats on another connection keep the generation alive.
    */
   confirm(): Promise<boolean>;
 }
@@ -181,11 +181,11 @@ export interface SinkOptions {
   readonly fencingKey: string;
   /** Group whose offsets `commit` writes. */
   readonly groupId: string;
-  /** Under which offsets are committed: once it is over they are refused, also before a successor has opened its sink. */
+  /** Goes with the committed offsets: once it is over they are refused, even before a successor has opened its sink. */
   readonly tenure?: Tenure;
   /** The broker aborts a transaction that stays open longer. */
   readonly transactionTimeoutMs: number;
-  /** Aborted: opening, which may take as long as a predecessor's transaction, is not tried any more and rejects. */
+  /** Aborting it ends the retries of opening, which may take as long as a predecessor's transaction; opening then rejects. */
   readonly signal?: AbortSignal;
 }
 

@@ -252,6 +252,6 @@ export class KernelHost {
   }
 }
 
-export function roundUp(bytes: number, unit: number): number {
+function roundUp(bytes: number, unit: number): number {
   return Math.ceil(bytes / unit) * unit;
 }

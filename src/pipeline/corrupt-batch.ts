@@ -1,7 +1,7 @@
 /**
- * What becomes of a record batch that cannot be read. Its bytes are put away with the reason, and the partition goes on behind
- * it: they will never be readable, and what comes after them would reach its retention while someone is asked. Where it
- * cannot be told what comes after, or a newer version could read it, the partition stands still.
+ * What becomes of a record batch that cannot be read. Its bytes go to the dead letter topic with the reason, and the partition
+ * goes on behind it: the batch will never be readable, and waiting for an operator could let the retention take what follows.
+ * Where the end of the batch is unknown, or a newer version could read it, the partition stands still.
  */
 import type { Logger } from 'pino';
 import { offsetMetadata } from '../coordination/ring-epoch.ts';

@@ -1,4 +1,4 @@
-/** What becomes of a record that could not be taken: its bytes as they are, and headers that say where from and why. */
+/** A refused record as it goes to the dead letter topic: its bytes unchanged, with headers that say where it came from and why. */
 import type { Headers, Poll, Value } from '../kafka/port.ts';
 import { RECORD_STATUS, type RecordStatus } from '../kernels/split/kernel.ts';
 import { headerBytes } from './kept-headers.ts';
@@ -15,8 +15,8 @@ export interface DeadLetter {
 const reasons = new Map(Object.entries(RECORD_STATUS).map(([name, status]) => [status, name as DeadLetterReason]));
 
 /**
- * `value` is a view into the poll. A record that outgrows `maxValueBytes` is cut (with its own headers dropped, they may
- * be what outgrew it): `weir-cut-from` then gives its length, `weir-source` where the whole of it is.
+ * `value` is a view into the poll. A record of more than `maxValueBytes` is cut, and loses its own headers, which may be what
+ * made it too large: `weir-cut-from` then gives its length, and `weir-source` says where the whole of it is.
  */
 export function deadLetter(poll: Poll, index: number, status: RecordStatus, maxValueBytes: number): DeadLetter {
   const reason = reasons.get(status);

@@ -6,8 +6,8 @@ import type { Headers, Poll } from '../kafka/port.ts';
 import { MAX_GROUPS } from '../kernels/split/kernel.ts';
 
 /**
- * Bytes of a combination that shares a call with others. What the largest takes is missing to the shard records of the
- * whole call, so one record with a header of megabytes would bury all records around it.
+ * A combination with more bytes gets a call of its own. Within a call, every shard record has to leave room for the largest
+ * combination: one header of megabytes would make all items around it too large.
  */
 const SHARED_HEADER_BYTES = 8_192;
 /** Beside a header's name and value: their lengths. */
@@ -24,7 +24,7 @@ export interface HeaderGroups {
 
 const NONE: Headers = [];
 
-/** Most that the headers take in a record. */
+/** The most bytes that the headers take in a record. */
 export function headerBytes(headers: Headers): number {
   return headers.reduce(
     (sum, [name, value]) => sum + Buffer.byteLength(name) + value.length + HEADER_OVERHEAD_BYTES,

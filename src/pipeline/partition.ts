@@ -85,11 +85,14 @@ async function mayReopen(partition: AssignedPartition): Promise<boolean> {
 interface OpenPartition {
   readonly assigned: AssignedPartition;
   readonly sink: TransactionalSink;
-  /** Ring epoch that the committed offset names, or that needs no such word: the leader waits for none of an epoch in force. */
+  /**
+   * Newest ring epoch that this partition has acknowledged: in the metadata of its committed offset, or, without an offset, the
+   * epoch in force, which needs no acknowledgement any more.
+   */
   adopted: number;
 }
 
-/** Polls and commits until the partition is returned or a transaction ends otherwise than committed. */
+/** Polls and commits until the partition is given back or a transaction is not committed. */
 async function workUntilTrouble(
   assigned: AssignedPartition,
   deps: PartitionDeps,
@@ -163,7 +166,7 @@ async function writePoll(
   return outcome;
 }
 
-/** A partition without records has nothing to carry the new ring epoch, and the leader waits for it like for any other. */
+/** Acknowledges a new ring epoch for a partition without records: the leader waits for it as for any other. */
 async function adoptIdle(open: OpenPartition, { rings, names, settings }: PartitionDeps): Promise<CommitOutcome> {
   const { assigned, sink } = open;
   const ring = rings.newest;
@@ -175,6 +178,7 @@ async function adoptIdle(open: OpenPartition, { rings, names, settings }: Partit
   return outcome;
 }
 
+/** The committed offset is outside the log: stands still, or goes on at the earliest record if so configured. */
 async function standOrSkip(
   open: OpenPartition,
   lost: { position: bigint; earliest: bigint; latest: bigint },
@@ -198,7 +202,7 @@ async function standOrSkip(
   return standStill(open, deps);
 }
 
-/** Until it is given back. It still adopts ring epochs: one partition that waits for an operator must not hold up every change. */
+/** Waits until the partition is given back, but goes on acknowledging ring epochs: it must not hold up every change of the ring. */
 async function standStill(open: OpenPartition, deps: PartitionDeps): Promise<CommitOutcome> {
   const { signal } = open.assigned;
   while (!signal.aborted) {
@@ -209,6 +213,7 @@ async function standStill(open: OpenPartition, deps: PartitionDeps): Promise<Com
   return { kind: 'committed' };
 }
 
+/** A record batch cannot be read: stands still, or puts its bytes into the dead letter topic and goes on behind it. */
 async function standOrPass(
   open: OpenPartition,
   batch: CorruptBatch,

@@ -1,7 +1,7 @@
 /**
- * Polls of one partition, split one ahead of who writes them: the kernel works on the next poll while the transaction of the one before it
- * is on its way. At most one, and only while the kernel's memory for outputs is less than half full: where several partitions fill it, the
- * transactions of one overlap with the splits of the others already. Who waits for that memory is never waited for by who has it: a transaction
+ * The polls of one partition, split one ahead: the kernel works on the next poll while the transaction of the one before is
+ * under way. It does so only while less than half of its memory for outputs is in use. Where several partitions fill that
+ * memory, the transactions of some overlap with the splits of others anyway. There can be no deadlock over it: a transaction
  * under way needs no more of it.
  */
 import type { PartitionReader, Poll, PollOutcome } from '../kafka/port.ts';
@@ -17,7 +17,7 @@ export interface SplitPoll {
   readonly kind: 'poll';
   readonly poll: Poll;
   readonly first: SplitPart;
-  /** When it was handed over, of `performance.now()`: what waits for the poll before it counts as waiting, as its records do wait. */
+  /** When the reader handed it over (`performance.now()`): waiting for the transaction before it is part of its latency. */
   readonly since: number;
 }
 
@@ -26,7 +26,7 @@ export type NextPoll = SplitPoll | Exclude<PollOutcome, { kind: 'poll' }>;
 export interface PollsAhead {
   /** The next poll, by the newest ring epoch that is known now. */
   next(): Promise<NextPoll>;
-  /** Begins with the next poll, before anyone asks for it, if the kernel has room: other partitions' transactions come first. */
+  /** Begins with the next poll before anyone asks for it, unless the kernel's memory is needed for others. */
   begin(): void;
   /** Gives back what was begun and not asked for. Nothing may be asked for after. */
   close(): Promise<void>;
@@ -63,7 +63,7 @@ export function pollsAhead(
       const taking = begun ?? take();
       begun = undefined;
       const taken = await taking;
-      // All of a poll goes by one ring epoch, the newest when it is written: what was split by an older one while it waited is split again.
+      // A poll is routed by the ring epoch that is newest when it is written. One that was split under an older one is split again.
       if (taken.kind !== 'poll' || taken.first.ring === rings.newest) return taken;
       taken.first.result.release();
       return split(taken.poll, taken.since);
@@ -71,7 +71,7 @@ export function pollsAhead(
     begin() {
       if (!kernel.hasRoom) return;
       begun = take();
-      // What it fails with is for who asks for it.
+      // An error is thrown by the `next` that asks for it.
       begun.catch(() => {});
     },
     async close() {

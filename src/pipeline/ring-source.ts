@@ -1,4 +1,4 @@
-/** The ring epochs as the partitions of a processor see them: out of the control log, made ready for the kernel once each. */
+/** The ring epochs as the partitions of a processor see them: read from the control log, prepared for the kernel once each. */
 import type { Logger } from 'pino';
 import type { ControlLogFollower } from '../coordination/control-log.ts';
 import { type RingEpoch, routingOf } from '../coordination/ring-epoch.ts';
@@ -6,7 +6,7 @@ import type { ControlState } from '../coordination/state.ts';
 import type { Routing } from '../kernels/split/kernel.ts';
 import { bySignal, type Signal } from '../signals.ts';
 
-/** What polls are routed by under one ring epoch. One object for each, so that the kernel sees whether its tables are those. */
+/** What polls are routed by under one ring epoch. One object an epoch: by its identity the kernel knows whether its tables are up to date. */
 export interface PollRing {
   readonly epoch: number;
   readonly routing: Readonly<Record<Signal, Routing>>;
@@ -20,8 +20,9 @@ export interface RingSource {
   /** The epoch in force as far as the log is read; below `newest` while a change is in flight. */
   readonly activeEpoch: number;
   /**
-   * Resolves once routing is safe for who opens a partition: the log is folded up to `atLeast`, the epoch that the committed offset names. null, as
-   * there is no such offset: up to where the log ends now. A change that became active without this partition being asked is then known.
+   * To be awaited when a partition is opened, before anything is routed. Resolves once the log is folded up to epoch `atLeast`,
+   * which the committed offset names. null (no committed offset): up to where the log ends now, so that a change that became
+   * active before this partition was known to anyone is not missed.
    */
   reach(atLeast: number | null, signal: AbortSignal): Promise<void>;
 }

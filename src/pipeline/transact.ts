@@ -13,9 +13,9 @@ import { groupByKeptHeaders, headerBytes } from './kept-headers.ts';
 import { header, sourcesOf } from './record-headers.ts';
 import type { PollRing } from './ring-source.ts';
 
-/** What a record takes beside its value in `max.message.bytes`: batch header, lengths, our headers. */
+/** Bytes of a record beside its value that count against `max.message.bytes`: batch header, lengths, Weir's own headers. */
 export const RECORD_OVERHEAD_BYTES = 2_048;
-/** Output bound of small polls, so that many of them can be in flight at once; a record that needs more gets more. */
+/** Small polls may write as much as a poll of this size, not more, so that many of them can be in flight; a record that needs more gets more. */
 const SMALL_OUTPUT_BYTES = 1024 * 1024;
 
 export interface TransactSettings {
@@ -40,7 +40,7 @@ export interface Committed {
   readonly nextOffset: bigint;
 }
 
-/** The records of a poll that one transaction takes, split, and not written yet. Holds memory of the kernel until its result is released. */
+/** The records of a poll that go into one transaction, split but not written yet. Holds memory of the kernel until `result` is released. */
 export interface SplitPart {
   /** Records [from, to) of the poll. */
   readonly from: number;
@@ -53,9 +53,9 @@ export interface SplitPart {
 }
 
 /**
- * Writes the poll through the sink, all of it by the ring epoch of its first part, reporting each committed transaction. Ends at the
- * first outcome that is not `committed`; what was reported until then stands. Releases the poll, as soon as nothing reads it any
- * more, and its parts. `onLast` is called once while the last transaction is under way.
+ * Writes the poll through the sink, all of it under the ring epoch of its first part. `onCommitted` is called for each
+ * transaction; the first outcome that is not `committed` ends it. Releases the parts, and the poll as soon as nothing reads it
+ * any more. `onLast` is called once, while the last transaction is under way.
  */
 export async function transactPoll(
   poll: Poll,
@@ -78,7 +78,7 @@ export async function transactPoll(
           { topic, partition, offset: nextOffset, metadata: offsetMetadata(ring.epoch) },
         ]);
         if (to === count) {
-          // Only dead letters are views of it. Held longer it would keep its partition's next ones from being fetched.
+          // Only dead letters are views of it. Held longer, it would keep the next polls of its partition from being fetched.
           if (deadLetters.length === 0) poll.release();
           onLast();
         }

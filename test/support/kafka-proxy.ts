@@ -31,7 +31,7 @@ export interface KafkaProxy {
 }
 
 const PORT_FREE_WITHIN_MS = 150_000;
-export const PRODUCE = 0;
+const PRODUCE = 0;
 export const FETCH = 1;
 export const METADATA = 3;
 export const HEARTBEAT = 12;

@@ -47,7 +47,7 @@ const WALKS: Readonly<Record<Signal, Walk>> = {
   logs: walkOf('logs'),
 };
 
-export function parseTree(signal: Signal, request: Uint8Array): Node[] {
+function parseTree(signal: Signal, request: Uint8Array): Node[] {
   return parseFields(request, WALKS[signal]);
 }
 
@@ -84,7 +84,7 @@ function parseFields(bytes: Uint8Array, walk: Walk): Node[] {
   return fields;
 }
 
-export function encodeTree(fields: readonly Node[]): Uint8Array {
+function encodeTree(fields: readonly Node[]): Uint8Array {
   return Buffer.concat(fields.flatMap(encodeNode));
 }
 

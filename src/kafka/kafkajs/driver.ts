@@ -1,4 +1,4 @@
-/** What carries the records, where it is not this folder: another client may fetch and write, and the rest stays here. */
+/** The part of the adapter that another Kafka client may take over: fetching records, and writing them in transactions. */
 import type { FetchOptions, PartitionReader, SinkOptions, TopicPartition, TransactionalSink } from '../port.ts';
 import type { Fetcher } from './fetcher.ts';
 
@@ -14,13 +14,13 @@ export interface ReaderSource {
 }
 
 export interface ReaderOptions {
-  /** Of a member: which it may use. */
+  /** Of a member's readers; a client that wants a group name may use it. */
   readonly groupId?: string;
   readonly onTrouble: (cause: Error) => void;
 }
 
 export interface RecordDriver {
-  /** Readers of a source of their own, for a member or for a port; `plain` closes with it. */
+  /** A new source of readers. `plain` is this folder's own, to fall back on; the new source closes it. */
   readers(plain: Fetcher, options: ReaderOptions): ReaderSource;
   /** `confirm`: throws when the sink's tenure is over, or no answer comes within the time. */
   openSink(options: SinkOptions, confirm: (withinMs: number) => Promise<void>): Promise<TransactionalSink>;

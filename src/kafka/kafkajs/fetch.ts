@@ -4,13 +4,13 @@ import type { Frame, FramePool } from './frame-pool.ts';
 import type { Link } from './link.ts';
 import { ConnectionFault } from './outcomes.ts';
 
-/** Beyond the broker's wait. A large answer may take its time to arrive, but on a connection that leads nowhere none even begins. */
+/** Both beyond the broker's own wait. A large answer may take long to arrive; over a dead connection none even begins. */
 const ANSWER_BEGINS_WITHIN_MS = 10_000;
 const ANSWER_WITHIN_MS = 30_000;
 
 /**
- * The records of the answer lie in the frame, which the caller releases. `mutedMs`: for so long the broker does not look at
- * requests of this connection. Throws ConnectionFault.
+ * Sends a fetch. The records of the answer lie in the frame, which the caller releases. `mutedMs`: for so long the broker still
+ * ignores requests of this connection, as a quota is used up. Throws ConnectionFault.
  */
 export async function fetchInto(
   frames: FramePool,

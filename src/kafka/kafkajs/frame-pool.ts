@@ -1,14 +1,13 @@
 /**
- * Memory for fetch answers, used again when the last poll of an answer is released. Buffers of megabytes that are new for
- * each answer cost more than what is done with them: their pages are made and zeroed at the first touch, and every few of
- * them the garbage collector runs.
+ * Memory for fetch answers, reused once the last poll of an answer is released. A new buffer of megabytes for each answer would
+ * cost more than the work on it: the kernel zeroes its pages at the first touch, and every few buffers the garbage collector runs.
  */
 
-/** Buffers are so much or a multiple, so that one answer's fits the next. */
+/** Sizes of buffers are multiples of this, so that one answer's buffer fits the next. */
 const STEP_BYTES = 1024 * 1024;
 
 export class FramePool {
-  /** In all, held or kept for later; whoever takes more than that gets it, but it is not kept. */
+  /** Limit for what is kept for reuse, together with what is held. `take` itself is not limited. */
   readonly maxBytes: number;
   readonly #idle: Buffer<ArrayBuffer>[] = [];
   #idleBytes = 0;
@@ -18,7 +17,7 @@ export class FramePool {
     this.maxBytes = maxBytes;
   }
 
-  /** Of frames that are not released. */
+  /** Bytes of the frames that are not released. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -72,7 +71,7 @@ export class Frame {
     if (--this.#holders === 0) this.#onEnd(true);
   }
 
-  /** Of a connection that broke: nobody knows what still writes to it, so it is not used again. */
+  /** Instead of `release` when the connection broke: something may still write to the buffer, so it is not reused. */
   discard(): void {
     this.#onEnd(false);
   }

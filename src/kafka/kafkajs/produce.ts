@@ -1,7 +1,6 @@
 /**
- * Batches on their way to the leaders of their partitions: at most one batch of a partition at a time, all batches for one
- * leader in one request, or in several where one would be too large for the broker. The transactional sink and the
- * idempotent producer both stand on it.
+ * Sends batches to the leaders of their partitions, for the transactional sink and the idempotent producer: at most one batch a
+ * partition at a time, all batches for a leader in one request, or in several where one would be too large for the broker.
  */
 import type { ClusterView } from './cluster.ts';
 import type { Compression } from './compression.ts';

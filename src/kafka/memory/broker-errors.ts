@@ -1,5 +1,5 @@
 /** What the in-process broker answers when it cannot do what was asked: the names are those of the Kafka protocol. */
-export const BROKER_ERRORS = {
+const BROKER_ERRORS = {
   UNKNOWN_TOPIC_OR_PARTITION: { canRetry: true },
   OFFSET_OUT_OF_RANGE: { canRetry: false },
   MESSAGE_TOO_LARGE: { canRetry: false },

@@ -12,7 +12,7 @@ export interface Client {
 
 export const RETRY_DELAY_MS = 20;
 /** How long a request outside any stated limit is tried. */
-export const REQUEST_TIMEOUT_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 30_000;
 
 /** Tries again what may succeed later, up to `timeoutMs`; then fails with one sentence about `doing`. */
 export async function retried<T>(

@@ -26,7 +26,7 @@ export function bucketOf(latencyNs: number): number {
 }
 
 /** Least latency of a bucket, be it in use or one of those below 64 ns that no integer falls into. */
-export function leastOf(bucket: number): number {
+function leastOf(bucket: number): number {
   const octave = Math.floor(bucket / BUCKETS_AN_OCTAVE);
   return Math.ceil(2 ** octave * (1 + (bucket % BUCKETS_AN_OCTAVE) / BUCKETS_AN_OCTAVE)) - 1;
 }

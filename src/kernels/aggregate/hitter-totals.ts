@@ -54,7 +54,7 @@ export function byWeight(a: HeavyHitter, b: HeavyHitter): number {
 }
 
 /** Throws a RangeError for totals that no stream has. */
-export function checkHitterTotals({ capacity, total, hitters }: HitterTotals): void {
+function checkHitterTotals({ capacity, total, hitters }: HitterTotals): void {
   const refuse = (what: string) => {
     throw new RangeError(`totals of heavy hitters: ${what}`);
   };

@@ -9,7 +9,7 @@ import {
   type ScoreKernel,
 } from './kernel.ts';
 
-export const EARTH_RADIUS_KM = 6_371;
+const EARTH_RADIUS_KM = 6_371;
 
 export function createReferenceScore(): ScoreKernel {
   let backends: Backend[] = [];
