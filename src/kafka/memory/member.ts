@@ -2,6 +2,7 @@
  * The client side of a consumer group: joins, runs each assigned partition under one generation, beats, gives everything back
  * when the group rebalances, joins again.
  */
+import { abortable, aborted } from '../../abortable.ts';
 import { instanceIdTaken } from '../instance-id.ts';
 import type {
   AssignedPartition,
@@ -114,7 +115,7 @@ export class MemoryMember implements GroupMember {
           rebalanceTimeoutMs,
         }),
       );
-      return await unlessAborted(joined, this.#stopped);
+      return await abortable(joined, this.#stopped);
     } catch (error) {
       await this.#trouble(error);
       return null;
@@ -150,7 +151,7 @@ export class MemoryMember implements GroupMember {
     }
     const runsEnded = new AbortController();
     const beating = this.#beat(held, tenure, runsEnded.signal);
-    await untilAborted(tenure.signal);
+    await aborted(tenure.signal);
     const ended = Promise.all(runs).then(() => runsEnded.abort());
     // Past the timeout the group goes on without them; `close()` waits for them longer.
     await Promise.race([ended, delay(clock, this.#rebalanceTimeoutMs, runsEnded.signal)]);
@@ -272,15 +273,4 @@ export class MemoryMember implements GroupMember {
     this.#handlers.onTrouble?.(error as Error);
     await delay(this.#client.broker.clock, RETRY_DELAY_MS, this.#stopped);
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-}
-
-/** null when the signal is aborted first. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
-  promise.catch(() => {});
-  return await Promise.race([promise, untilAborted(signal).then(() => null)]);
 }
