@@ -6,7 +6,7 @@
  * preferred_read_replica int32, records bytes]]
  */
 import { createRequire } from 'node:module';
-import type { AbortedTransaction } from './fetched-records.ts';
+import type { AbortedTransaction } from './fetched-batches.ts';
 import type { Encoder, Protocol } from './internals.ts';
 
 export interface FetchRequest {

@@ -8,7 +8,8 @@ import type { ClusterView } from './cluster.ts';
 import { corruptBatch, UnreadableBatch } from './corrupt-batch.ts';
 import { FetchLanes, type LaneClaim } from './fetch-lanes.ts';
 import type { FetchAnswer, FetchedPartition, FetchRequest } from './fetch-request.ts';
-import { FetchedRecords } from './fetched-records.ts';
+import { FetchedBatches } from './fetched-batches.ts';
+import type { FetchedRecords } from './fetched-records.ts';
 import type { Frame } from './frame-pool.ts';
 import type { BrokerAddress } from './link.ts';
 import type { Links } from './links.ts';
@@ -116,6 +117,11 @@ export class Fetcher {
       });
   }
 
+  /** What a poll of the reader may decompress to now. */
+  roomFor({ maxBytes }: FetchReader): number {
+    return this.#lanes.roomFor(maxBytes);
+  }
+
   close(): void {
     this.#closing.abort();
     clearTimeout(this.#timer);
@@ -130,7 +136,7 @@ export class Fetcher {
     const byLeader = new Map<string, { leader: BrokerAddress; readers: FetchReader[] }>();
     for (const reader of this.#readers) {
       const { wants } = reader;
-      if (wants === null || (wants === 'ahead' && this.#lanes.freeBytes < answerBytes([reader]))) continue;
+      if (wants === null || (wants === 'ahead' && this.#lanes.freeBytes < pollBytes([reader]))) continue;
       if (reader.retryAt > now) {
         next = Math.min(next, reader.retryAt);
         continue;
@@ -147,7 +153,7 @@ export class Fetcher {
     }
     for (const { leader, readers } of byLeader.values()) {
       const furthestBehind = onePositionEach(readers);
-      const claim = this.#lanes.claim(leader, answerBytes(furthestBehind));
+      const claim = this.#lanes.claim(leader, pollBytes(furthestBehind));
       if (claim) void this.#fetch(claim, furthestBehind);
     }
     clearTimeout(this.#timer);
@@ -172,7 +178,11 @@ export class Fetcher {
     });
     const waitUntil = Math.max(...readers.map((reader) => reader.waitUntil));
     try {
-      const request = { isolation: this.isolation, partitions: partitionsOf(asked) };
+      const request = {
+        isolation: this.isolation,
+        maxBytes: Math.max(...readers.map((reader) => reader.packed(claim.maxBytes))),
+        partitions: partitionsOf(asked),
+      };
       const { answer, frame } = await this.#lanes.fetch(claim, request, waitUntil);
       try {
         this.#deliverAll(asked, answer, frame);
@@ -222,11 +232,13 @@ export class Fetcher {
     }
     reader.backoffMs = 0;
     if (fetched.records.length === 0) return;
-    const records = new FetchedRecords(offset, frame);
+    const aborted = this.isolation === 'read_committed' ? fetched.aborted : [];
+    const batches = new FetchedBatches(fetched.records, offset, aborted, { frame, pool: this.#lanes.frames });
+    let records: FetchedRecords;
     try {
-      records.read(fetched.records, offset, this.isolation === 'read_committed' ? fetched.aborted : []);
+      records = batches.next(this.roomFor(reader));
     } catch (error) {
-      records.release();
+      batches.release();
       reader.fail(
         new Error(`${topic}/${partition} from offset ${offset}: ${asError(error).message}`, { cause: error }),
       );
@@ -237,12 +249,13 @@ export class Fetcher {
       const beyond = new UnreadableBatch('damaged', 'its length reaches beyond what the broker sent');
       const corrupt = records.corrupt ?? (first ? corruptBatch(beyond, fetched.records, 0, offset) : null);
       records.release();
+      batches.release();
       if (corrupt) this.#unreadable(reader, corrupt);
       return;
     }
     this.#readers.delete(reader);
     this.#readers.add(reader);
-    reader.deliver(records);
+    reader.deliver(batches, records);
   }
 
   #unreadable(reader: FetchReader, batch: CorruptBatch): void {
@@ -277,7 +290,7 @@ function partitionsOf(asked: Asked): FetchRequest['partitions'] {
     topic: same[0]!.reader.topic,
     partition: same[0]!.reader.partition,
     offset: same[0]!.question.offset,
-    maxBytes: Math.max(...same.map(({ reader }) => reader.maxBytes)),
+    maxBytes: Math.max(...same.map(({ reader }) => reader.packed(reader.maxBytes))),
   }));
 }
 
@@ -285,7 +298,7 @@ function partitionsOf(asked: Asked): FetchRequest['partitions'] {
  * Enough for one poll, which a partition that is behind fills by itself. A larger answer would mostly leave a remainder
  * that is not worth a transaction of its own.
  */
-function answerBytes(readers: readonly FetchReader[]): number {
+function pollBytes(readers: readonly FetchReader[]): number {
   return Math.min(MOST_ANSWER_BYTES, Math.max(...readers.map(({ maxBytes }) => maxBytes)));
 }
 

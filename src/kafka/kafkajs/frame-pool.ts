@@ -3,6 +3,8 @@
  * cost more than the work on it: the kernel zeroes its pages at the first touch, and every few buffers the garbage collector runs.
  */
 
+import { freeMemory } from './free-memory.ts';
+
 /** Sizes of buffers are multiples of this, so that one answer's buffer fits the next. */
 const STEP_BYTES = 1024 * 1024;
 
@@ -30,12 +32,26 @@ export class FramePool {
       this.#heldBytes -= length;
       if (!again) return;
       if (this.#heldBytes + this.#idleBytes + length > this.maxBytes) {
-        // Gives the memory back now: the garbage collector does not hurry for a few buffers, however large they are.
-        buffer.buffer.transfer(0);
+        freeMemory(buffer);
         return;
       }
       this.#idle.push(buffer);
       this.#idleBytes += length;
+    });
+  }
+
+  /** Counts memory from elsewhere, which is given up to it, as held; it is freed at its release. Less is kept for later then. */
+  adopt(buffer: Buffer<ArrayBuffer>): Frame {
+    const { byteLength } = buffer.buffer;
+    this.#heldBytes += byteLength;
+    while (this.#idle.length > 0 && this.#heldBytes + this.#idleBytes > this.maxBytes) {
+      const oldest = this.#idle.shift()!;
+      this.#idleBytes -= oldest.length;
+      freeMemory(oldest);
+    }
+    return new Frame(buffer, () => {
+      this.#heldBytes -= byteLength;
+      freeMemory(buffer);
     });
   }
 

@@ -1,6 +1,8 @@
 /** Record batches as they are sent. Their format is in `record-batch.ts`. */
 import type { Headers, Value } from '../port.ts';
-import { type Compression, codecNumber, compress } from './compression.ts';
+import { type Codec, type Compression, codecNumber, compress } from './compression.ts';
+import { freeMemory } from './free-memory.ts';
+import { PackedPieces } from './packed-pieces.ts';
 import { AT, CHECKED_FROM, COUNTED_FROM, crc32c, FORMAT, HEADER_BYTES, TRANSACTIONAL } from './record-batch.ts';
 import { RequestWriter, varintBytes } from './request-writer.ts';
 
@@ -35,9 +37,16 @@ export function writeBatch(
   out: RequestWriter,
   records: readonly OutgoingRecord[],
   identity: ProducerIdentity,
-  options: { firstSequence: number; transactional: boolean; timestampMs: number; compression?: Compression },
+  options: {
+    firstSequence: number;
+    transactional: boolean;
+    timestampMs: number;
+    compression?: Compression;
+    /** Where compressed records stay. */
+    pieces?: PackedPieces;
+  },
 ): void {
-  const { compression = 'none' } = options;
+  const { compression = 'none', pieces = new PackedPieces() } = options;
   const timestamp = BigInt(options.timestampMs);
   const bodies = records.map((record, index) => bodyBytes(record, index));
   const plainBytes = bodies.reduce((sum, body) => sum + varintBytes(body) + body, 0);
@@ -60,7 +69,7 @@ export function writeBatch(
   header.writeInt16BE(identity.producerEpoch, AT.producerEpoch);
   header.writeInt32BE(options.firstSequence, AT.firstSequence);
   header.writeInt32BE(records.length, AT.records);
-  if (packed) out.bytes(packed);
+  if (packed) out.bytes(pieces.take(packed));
   else writeRecords(out, records, bodies);
   let crc = crc32c.update(0, header.subarray(CHECKED_FROM));
   for (const piece of out.since(body)) crc = crc32c.update(crc, piece);
@@ -69,15 +78,24 @@ export function writeBatch(
 
 /** null: compressing makes them no smaller. */
 function packedRecords(
-  compression: Exclude<Compression, 'none'>,
+  codec: Codec,
   records: readonly OutgoingRecord[],
   bodies: readonly number[],
   plainBytes: number,
-): Buffer | null {
+): Buffer<ArrayBuffer> | null {
   const plain = new RequestWriter();
   writeRecords(plain, records, bodies);
-  const packed = compress(compression, Buffer.concat(plain.pieces(), plainBytes));
-  return packed.length < plainBytes ? packed : null;
+  const joined = Buffer.allocUnsafeSlow(plainBytes);
+  let at = 0;
+  for (const piece of plain.pieces()) {
+    joined.set(piece, at);
+    at += piece.length;
+  }
+  const packed = compress(codec, joined);
+  freeMemory(joined);
+  if (packed.length < plainBytes) return packed;
+  freeMemory(packed);
+  return null;
 }
 
 /** `bodies` is how many bytes each has behind its length. */

@@ -9,6 +9,7 @@
 import type { Compression } from './compression.ts';
 import type { Protocol } from './internals.ts';
 import { type OutgoingRecord, type ProducerIdentity, writeBatch } from './outgoing-batch.ts';
+import { PackedPieces } from './packed-pieces.ts';
 import { RequestWriter } from './request-writer.ts';
 
 export interface OutgoingBatch {
@@ -36,6 +37,7 @@ export function produceRequest(options: {
   batches: readonly OutgoingBatch[];
 }): Protocol<ProducedPartition[]> {
   const transactional = options.transactionalId !== null;
+  const pieces = new PackedPieces();
   return {
     request: {
       apiKey: 0,
@@ -53,13 +55,18 @@ export function produceRequest(options: {
               ...batch,
               transactional,
               compression: options.compression,
+              pieces,
             });
           }
         }
         return out.pieces();
       },
     },
-    decode,
+    decode(payload) {
+      // The broker has the request.
+      pieces.release();
+      return decode(payload);
+    },
   };
 }
 

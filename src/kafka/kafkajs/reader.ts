@@ -1,10 +1,13 @@
 import type { CorruptBatch, FetchOptions, PartitionReader, PollOutcome, TopicPartition } from '../port.ts';
+import type { FetchedBatches } from './fetched-batches.ts';
 import type { FetchedRecords } from './fetched-records.ts';
 import type { Fetcher } from './fetcher.ts';
 import { LeasedPoll } from './poll.ts';
 
 const DEFAULT_POLL_RECORDS = 512;
 const DEFAULT_POLL_BYTES = 8_000_000;
+/** However far records are compressed. */
+const LEAST_ANSWER_BYTES = 500_000;
 
 interface Waiting {
   resolve(outcome: PollOutcome): void;
@@ -26,7 +29,10 @@ export class FetchReader implements PartitionReader {
   #position: number | undefined;
   /** Counts seeks: an answer to a question from before a seek is dropped. */
   #seeks = 0;
-  #buffered: { records: FetchedRecords; from: number } | undefined;
+  /** `records` are undefined until there is a poll to be made of what follows. */
+  #buffered: { batches: FetchedBatches; records: FetchedRecords | undefined; from: number } | undefined;
+  /** Of the last answer, see FetchedBatches. */
+  #packing = 1;
   #waiting: Waiting | undefined;
   /** Whoever took the last poll will ask for the next one. */
   #ahead = false;
@@ -61,6 +67,11 @@ export class FetchReader implements PartitionReader {
 
   get position(): bigint {
     return BigInt(this.#at());
+  }
+
+  /** What so many bytes are when they are compressed as the last records were. */
+  packed(bytes: number): number {
+    return Math.min(bytes, Math.max(LEAST_ANSWER_BYTES, Math.ceil(bytes * this.#packing)));
   }
 
   get ended(): boolean {
@@ -149,12 +160,15 @@ export class FetchReader implements PartitionReader {
     return !this.#ended && question.seeks === this.#seeks;
   }
 
-  deliver(records: FetchedRecords): void {
+  /** `records` are the first of them. */
+  deliver(batches: FetchedBatches, records: FetchedRecords): void {
+    this.#packing = batches.packing;
     if (records.nextOffset <= this.#at()) {
       records.release();
+      batches.release();
       return;
     }
-    this.#buffered = { records, from: 0 };
+    this.#buffered = { batches, records, from: 0 };
     this.unreadable = 0;
     if (!this.#waiting) return;
     const ready = this.#take();
@@ -186,20 +200,36 @@ export class FetchReader implements PartitionReader {
   #take(): PollOutcome | null {
     if (this.#paused) return null;
     if (this.#corrupt) return { kind: 'corrupt', batch: this.#corrupt };
-    if (!this.#buffered) return null;
-    const { records, from } = this.#buffered;
+    const buffered = this.#readOn();
+    if (!buffered) return null;
+    const { batches, records, from } = buffered;
     const poll = LeasedPoll.cut(this, records, from, this.#limits);
     const end = from + poll.count;
-    if (end < records.count) this.#buffered = { records, from: end };
-    else this.#drop();
+    if (end < records.count) this.#buffered = { batches, records, from: end };
+    else if (batches.hasAnother(this.#fetcher.roomFor(this))) {
+      records.release();
+      this.#buffered = { batches, records: undefined, from: 0 };
+    } else this.#drop();
     this.#position = Number(poll.nextOffset);
     this.#ahead = true;
     this.#fetcher.wake();
     return { kind: 'poll', poll };
   }
 
+  /** What the next poll is cut from. What turns out not to be readable is asked for again. */
+  #readOn(): { batches: FetchedBatches; records: FetchedRecords; from: number } | undefined {
+    if (!this.#buffered) return undefined;
+    const { batches, from } = this.#buffered;
+    const records = this.#buffered.records ?? batches.next(this.#fetcher.roomFor(this));
+    if (records.nextOffset > this.#at()) return { batches, records, from };
+    records.release();
+    this.#drop();
+    return undefined;
+  }
+
   #drop(): void {
-    this.#buffered?.records.release();
+    this.#buffered?.records?.release();
+    this.#buffered?.batches.release();
     this.#buffered = undefined;
   }
 

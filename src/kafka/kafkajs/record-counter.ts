@@ -1,7 +1,7 @@
 import type { TopicPartition } from '../port.ts';
 import type { ClusterView } from './cluster.ts';
 import { fetchInto } from './fetch.ts';
-import { FetchedRecords } from './fetched-records.ts';
+import { FetchedBatches } from './fetched-batches.ts';
 import { FramePool } from './frame-pool.ts';
 import type { Links } from './links.ts';
 import { BrokerError, ConnectionFault } from './outcomes.ts';
@@ -45,11 +45,15 @@ export class RecordCounter {
           this.#cluster.forgetLeader(topic);
           throw new BrokerError('Fetch', fetched.errorCode, `${topic}/${partition}`);
         }
-        const records = new FetchedRecords(position);
-        records.read(fetched.records, position, fetched.aborted);
-        if (records.nextOffset === position) break;
-        for (let index = 0; index < records.count; index++) if (records.offset(index) < end) count++;
-        position = records.nextOffset;
+        const batches = new FetchedBatches(fetched.records, position, fetched.aborted);
+        const before = position;
+        for (let records = batches.next(FETCH_BYTES); records.nextOffset > position; ) {
+          for (let index = 0; index < records.count; index++) if (records.offset(index) < end) count++;
+          position = records.nextOffset;
+          records.release();
+          records = batches.next(FETCH_BYTES);
+        }
+        if (position === before) break;
       } finally {
         frame.release();
       }

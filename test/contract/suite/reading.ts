@@ -180,6 +180,22 @@ export function readingContract(scene: () => Scene): void {
       expect(await pollSizes(reader, sizes.length)).toEqual([[400, 500], [300], [5_000], [0, 100], [1_000], [1]]);
     });
 
+    it('has at most so many of what compressed batches decompress to, however many of them a fetch brings', async () => {
+      const topic = await scene().topic(1, { 'compression.type': 'zstd' });
+      const values = Array.from({ length: 33 }, (_, i) => Buffer.alloc(60_000, `record ${i}, `));
+      for (let sent = 0; sent < values.length; sent += 3)
+        await scene().put(values.slice(sent, sent + 3).map((value) => ({ topic, partition: 0, value })));
+      const reader = scene().reader(topic, { maxPollBytes: 400_000 });
+      await reader.seek('earliest');
+      for (let next = 0; next < values.length; ) {
+        const poll = await nextPoll(reader);
+        expect(poll.bytes).toBeLessThanOrEqual(400_000);
+        for (let i = 0; i < poll.count; i++) expect(Buffer.compare(poll.value(i)!, values[next++]!)).toBe(0);
+        expect(poll.nextOffset).toBe(BigInt(next));
+        poll.release();
+      }
+    });
+
     it('by default has at most 512 records and 8 MB, and one larger record comes alone there, too', async () => {
       const topic = await scene().topic(1, { 'max.message.bytes': '20000000' });
       await scene().put(Array.from({ length: 600 }, (_, i) => ({ topic, partition: 0, value: bytes(`${i}`) })));

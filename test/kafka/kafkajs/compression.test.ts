@@ -3,6 +3,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codecNumber, compress, decompress, MAX_BATCH_BYTES } from '../../../src/kafka/kafkajs/compression.ts';
+import { freeMemory } from '../../../src/kafka/kafkajs/free-memory.ts';
 
 const MiB = 1024 * 1024;
 const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
@@ -31,6 +32,19 @@ describe.each(CODECS)('%s', (name) => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it('comes out in memory of its own, which can be freed: never in the pool of small buffers', () => {
+    for (const length of [0, 1, 3_000, 100_000, 9_000_000]) {
+      const packed = compress(name, Buffer.alloc(length, 'abc'));
+      const unpacked = decompress(codec, packed);
+      const pool = Buffer.from('of the pool');
+      for (const bytes of [unpacked, packed])
+        expect([bytes.byteOffset, bytes.buffer === pool.buffer]).toEqual([0, false]);
+      freeMemory(unpacked);
+      freeMemory(packed);
+      expect([unpacked.length, packed.length, String(pool)]).toEqual([0, 0, 'of the pool']);
+    }
   });
 
   it('that is cut off anywhere, or hit in any byte, is refused or comes out as something else, and does not hang', () => {

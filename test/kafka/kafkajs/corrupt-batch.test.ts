@@ -2,7 +2,8 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
+import { FetchedBatches } from '../../../src/kafka/kafkajs/fetched-batches.ts';
+import type { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
 import { loadCrc32c } from '../../../src/kernels/index.ts';
 import { encodeBatch } from './encode-batch.ts';
 
@@ -36,9 +37,7 @@ function withRecords(records: Buffer, { codec = 0, count = 1 } = {}): Buffer {
 }
 
 function read(bytes: Buffer, position = 0): FetchedRecords {
-  const records = new FetchedRecords(position);
-  records.read(bytes, position, []);
-  return records;
+  return new FetchedBatches(bytes, position, []).next();
 }
 
 const textsOf = (records: FetchedRecords) =>

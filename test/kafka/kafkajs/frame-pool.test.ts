@@ -42,6 +42,18 @@ describe('a pool of frames', () => {
     expect(frames.map(({ bytes }) => bytes.buffer.byteLength)).toEqual([0, 2 * MiB]);
   });
 
+  it('counts what it adopts as held, keeps less beside it, and frees it at its release', () => {
+    const pool = new FramePool(3 * MiB);
+    const frames = [pool.take(MiB), pool.take(MiB)];
+    for (const frame of frames) frame.release();
+    const adopted = pool.adopt(Buffer.alloc(1.5 * MiB));
+    expect(pool.heldBytes).toBe(1.5 * MiB);
+    expect(frames.map(({ bytes }) => bytes.buffer.byteLength)).toEqual([0, MiB]);
+    adopted.release();
+    expect([pool.heldBytes, adopted.bytes.length]).toEqual([0, 0]);
+    expect(pool.take(MiB).bytes.buffer).toBe(frames[1]!.bytes.buffer);
+  });
+
   it('never uses the buffer of a broken connection again', () => {
     const pool = new FramePool(8 * MiB);
     const frame = pool.take(MiB);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
+import { FetchedBatches } from '../../../src/kafka/kafkajs/fetched-batches.ts';
+import type { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
 import { LeasedPoll } from '../../../src/kafka/kafkajs/poll.ts';
 import { encodeBatch } from './encode-batch.ts';
 
@@ -12,9 +13,7 @@ function fetched(values: readonly string[]): FetchedRecords {
     { producerId: -1n, producerEpoch: -1 },
     { firstSequence: -1, transactional: false, timestampMs: 0 },
   );
-  const records = new FetchedRecords(0);
-  records.read(batch, 0, []);
-  return records;
+  return new FetchedBatches(batch, 0, []).next();
 }
 
 describe('a poll', () => {

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
+import { FetchedBatches } from '../../../src/kafka/kafkajs/fetched-batches.ts';
+import type { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
 import { encodeHeaders, recordBytes, writeBatch } from '../../../src/kafka/kafkajs/outgoing-batch.ts';
 import { RequestWriter } from '../../../src/kafka/kafkajs/request-writer.ts';
 import { encodeBatch } from './encode-batch.ts';
@@ -47,9 +48,7 @@ function marker(baseOffset: number, type: 0 | 1, producerId = IDENTITY.producerI
 }
 
 function read(buffer: Buffer, position = 0, aborted: ConstructorParameters<typeof Array>[0][] = []) {
-  const records = new FetchedRecords(position);
-  records.read(buffer, position, aborted as never);
-  return records;
+  return new FetchedBatches(buffer, position, aborted as never).next();
 }
 
 const texts = (records: FetchedRecords) =>
@@ -201,18 +200,6 @@ describe('the records of a fetch', () => {
       const batches = length === whole.length ? 3 : length >= first.length ? 2 : 0;
       expect([records.count, records.nextOffset], `cut at ${length}`).toEqual([batches, batches]);
     }
-  });
-
-  it('end where they decompress to more than is held at once, and the next fetch goes on there', () => {
-    const value = Buffer.alloc(20 * 1024 * 1024);
-    const compressed = (baseOffset: number) => {
-      const options = { firstSequence: 0, transactional: false, timestampMs: 0, compression: 'zstd' as const };
-      return at(encodeBatch([{ value, key: null, headers: [] }], IDENTITY, options), baseOffset);
-    };
-    const answer = Buffer.concat([compressed(0), compressed(1), compressed(2)]);
-    const records = read(answer);
-    expect([records.count, records.nextOffset, records.corrupt]).toEqual([2, 2, null]);
-    expect(read(compressed(2), 2).nextOffset).toBe(3);
   });
 
   it('begin at the position, also in the middle of a batch', () => {

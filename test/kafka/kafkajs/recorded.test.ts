@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { fetchRequest } from '../../../src/kafka/kafkajs/fetch-request.ts';
-import { FetchedRecords } from '../../../src/kafka/kafkajs/fetched-records.ts';
+import { FetchedBatches } from '../../../src/kafka/kafkajs/fetched-batches.ts';
 import { offsetFetchRequest } from '../../../src/kafka/kafkajs/offset-fetch-request.ts';
 import { produceRequest } from '../../../src/kafka/kafkajs/produce-request.ts';
 import { txnOffsetCommitRequest } from '../../../src/kafka/kafkajs/txn-offset-commit-request.ts';
@@ -32,8 +32,7 @@ describe(`of Apache Kafka ${recording.kafka}`, () => {
       expect([errorCode, partitions.length]).toEqual([0, 1]);
       const [{ topic, partition, aborted, records }] = partitions as [(typeof partitions)[number]];
       expect([topic, partition, aborted.length]).toEqual(['scene', 0, expected.aborted]);
-      const read = new FetchedRecords(0);
-      read.read(records, 0, aborted);
+      const read = new FetchedBatches(records, 0, aborted).next();
       const values = Array.from({ length: read.count }, (_, i) => read.value(i) && String(read.value(i)));
       expect([values, read.nextOffset]).toEqual([expected.values, expected.nextOffset]);
 
