@@ -375,6 +375,13 @@ describeOnKafka('a broker that wants encryption and log-ins', () => {
         may(AclResourceTypes.TRANSACTIONAL_ID, 'allowed-key', AclOperationTypes.WRITE),
       ],
     });
+    // They are told of once they are in force.
+    const any = { resourceType: AclResourceTypes.ANY, resourcePatternType: ResourcePatternTypes.ANY };
+    const allowing = { operation: AclOperationTypes.ANY, permissionType: AclPermissionTypes.ANY };
+    await eventually(async () => {
+      const { resources } = await admin.describeAcls({ ...any, ...allowing, principal: `User:${RESTRICTED_USER}` });
+      expect(resources.flatMap(({ acls }) => acls)).toHaveLength(3);
+    });
     const port = await open({ brokers: broker.at.LOGIN, sasl });
     const denied = (...names: string[]) => ({
       code: 'KAFKA_DENIED',

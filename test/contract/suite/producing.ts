@@ -31,7 +31,7 @@ export function producingContract(scene: () => Scene): void {
     });
 
     it('is refused only the records that are too large, and stores the others', async () => {
-      const topic = await scene().topic(2, { 'max.message.bytes': '10000' });
+      const topic = await scene().topicLimitedTo(10_000);
       const producer = await open();
       const sizes = [100, 20_000, 200, 30_000, 300, 9_000, 9_000];
       const outcomes = await producer.send([

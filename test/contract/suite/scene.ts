@@ -60,6 +60,18 @@ export class Scene {
     return name;
   }
 
+  /** A topic of two partitions that takes no larger records. A broker may answer before its partitions have a topic's settings. */
+  async topicLimitedTo(maxMessageBytes: number): Promise<string> {
+    return await eventually(async () => {
+      const topic = await this.topic(2, { 'max.message.bytes': String(maxMessageBytes) });
+      const producer = await this.port.producer();
+      const outcomes = await producer.send([{ topic, partition: 0, value: new Uint8Array(2 * maxMessageBytes) }]);
+      await producer.close();
+      expect(outcomes[0]!.kind).toBe('refused');
+      return topic;
+    });
+  }
+
   async createTopic(name: string, partitions: number, config: Record<string, string> = {}): Promise<void> {
     this.#topics.push(name);
     expect(await this.port.admin.createTopics([{ name, partitions, replicas: 1, config }])).toEqual([name]);

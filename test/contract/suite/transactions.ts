@@ -137,7 +137,7 @@ export function transactionsContract(scene: () => Scene): void {
 
     it('commits nothing when one record is too large, and says so', async () => {
       const [input, group, key] = [await scene().topic(), scene().name('group'), scene().name('key')];
-      const topic = await scene().topic(1, { 'max.message.bytes': '10000' });
+      const topic = await scene().topicLimitedTo(10_000);
       const sink = await scene().openSink(key, group);
       sink.stage(topic, 0, bytes('small'));
       sink.stage(topic, 0, new Uint8Array(20_000));
