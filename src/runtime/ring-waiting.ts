@@ -7,16 +7,17 @@ export function ownersOf(window: LoadWindow, nowUnixMs: number): ReadonlyMap<str
   return new Map(window.members(nowUnixMs).flatMap(({ id, partitions }) => partitions.map((at) => [at, id] as const)));
 }
 
-/** Who works on them, and for each of those the partitions: as many as a sentence names. */
-const [MOST_OWNERS, MAX_NAMED] = [5, 3];
+/** How many members a sentence names, and how many partitions of each. */
+const MAX_OWNERS = 5;
+const MAX_NAMED = 3;
 
 /** By who works on them, so that everybody who holds a change up is named, however many partitions the first of them has. */
 export function waitingText(waiting: readonly WaitingPartition[], owners: ReadonlyMap<string, string>): string {
   const byOwner = [...Map.groupBy(waiting, ({ topic, partition }) => owners.get(`${topic}/${partition}`))];
-  const named = byOwner.slice(0, MOST_OWNERS).map(([owner, of]) => {
+  const named = byOwner.slice(0, MAX_OWNERS).map(([owner, of]) => {
     return `${partitionsText(of)}, which ${owner ? `${owner} works on` : 'no processor reports to work on'}`;
   });
-  const more = byOwner.length > MOST_OWNERS ? `; and for partitions of ${byOwner.length - MOST_OWNERS} more` : '';
+  const more = byOwner.length > MAX_OWNERS ? `; and for partitions of ${byOwner.length - MAX_OWNERS} more` : '';
   return `it waits for ${named.join('; for ')}${more}`;
 }
 
