@@ -10,7 +10,7 @@
 import { WeirError } from '../errors.ts';
 import type { LedEvent } from './events.ts';
 import { type Asker, acquireLock, askUnderLock, type Lock, type LockOptions } from './locks.ts';
-import type { Request } from './requests.ts';
+import { MAX_TEXT_LENGTH, type Request } from './requests.ts';
 
 export interface OperationOptions<P, R> extends LockOptions {
   readonly resource: string;
@@ -99,9 +99,6 @@ async function underLock<P, R>(
     return { kind: outcome, cause };
   }
 }
-
-/** Characters of a text that the leader takes. */
-const MAX_TEXT_LENGTH = 1_000;
 
 /** Ends the operation without a word of ours in the log: the leader's is `interrupted`. */
 class Interrupted extends Error {}

@@ -15,6 +15,9 @@ import { fenceSchema, type Wish, wishSchema } from './wishes.ts';
 
 const resource = z.string().min(1).max(200);
 const token = z.int().min(0);
+/** Of what an operation does, and of how it ended: in characters. */
+export const MAX_TEXT_LENGTH = 1_000;
+const text = z.string().max(MAX_TEXT_LENGTH);
 
 /** What can be asked by code only: see `locks.ts` and `operations.ts`. */
 export const lockWishSchema = z.discriminatedUnion('kind', [
@@ -28,14 +31,14 @@ export const lockWishSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('renew'), resource, token }),
   z.strictObject({ kind: z.literal('release'), resource, token }),
   /** Of an operation under the lock. */
-  z.strictObject({ kind: z.literal('start'), resource, token, what: z.string().max(1_000) }),
+  z.strictObject({ kind: z.literal('start'), resource, token, what: text }),
   /** Releases the lock, too. */
   z.strictObject({
     kind: z.literal('end'),
     resource,
     token,
     outcome: z.enum(OPERATION_ENDS),
-    text: z.string().max(1_000),
+    text,
   }),
 ]);
 export type LockWish = z.infer<typeof lockWishSchema>;
