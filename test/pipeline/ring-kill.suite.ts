@@ -2,19 +2,20 @@
  * The ring changes while traffic passes and `weir process` and `weir control` are killed with SIGKILL in the middle of it, on real Apache
  * Kafka: every span comes out exactly once, each trace in one shard per ring epoch, and nothing by an older epoch once a newer one is active.
  */
+
 import { randomInt } from 'node:crypto';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { followControlLog } from '../../src/coordination/control-log.ts';
 import { askLeader } from '../../src/coordination/requests.ts';
-import type { RingEpoch } from '../../src/coordination/ring-epoch.ts';
 import type { Wish } from '../../src/coordination/wishes.ts';
 import { startEmbedded } from '../../src/kafka/embedded.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
 import { createSeededRandom } from '../../src/loadgen/seeded-random.ts';
 import { namesFor } from '../../src/names.ts';
+import { everyRing } from '../support/every-ring.ts';
 import { endsOf, takeRingCensus } from '../support/ring-census.ts';
 import { runWeir, startWeir, type WeirProcess } from '../support/weir-process.ts';
 
@@ -78,11 +79,8 @@ export function ringKillSuite({
       const created = await runWeir(['topics', '--create'], env);
       expect(created.code, created.output).toBe(0);
       const control = await followControlLog(kafka, names);
-      const rings = new Map<number, RingEpoch>([[1, control.state.ring!]]);
+      const rings = everyRing(control);
       const ends = new Map<number, Map<string, bigint>>();
-      control.onChange(({ ring, proposed }) => {
-        for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
-      });
       const corpus = createCorpus({ seed, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
       let left = spans / SPANS_PER_REQUEST;
       const feed = async (requests: number) => {

@@ -1,13 +1,15 @@
 /** Partitions that an operator adds to an input topic, while a change of the ring is in flight and while there is none, and an input topic that comes late. */
+
 import { Kafka, logLevel } from 'kafkajs';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { defaultConfig } from '../../src/config.ts';
 import { askLeader } from '../../src/coordination/requests.ts';
 import { readRingAcks } from '../../src/coordination/ring-acks.ts';
-import { type RingEpoch, ringEpochOf } from '../../src/coordination/ring-epoch.ts';
+import { ringEpochOf } from '../../src/coordination/ring-epoch.ts';
 import { connectKafka } from '../../src/kafka/kafkajs/connect.ts';
 import { createCorpus } from '../../src/loadgen/corpus.ts';
+import { everyRing } from '../support/every-ring.ts';
 import { openPipelineRig } from '../support/pipeline-rig.ts';
 import { describeOnKafka } from '../support/real-kafka.ts';
 import { takeRingCensus } from '../support/ring-census.ts';
@@ -23,16 +25,22 @@ async function open(brokers: string) {
     routing: { vnodes: 8, traces: { shards: 3 }, metrics: { shards: 1 }, logs: { shards: 1 } },
     control: { tickMs: 20, ring: { carryMs: 0 } },
   });
-  const rings = new Map<number, RingEpoch>([[1, rig.ring]]);
-  rig.control.onChange(({ ring, proposed }) => {
-    for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
-  });
+  const rings = everyRing(rig.control);
   const corpus = createCorpus({ seed: 5, signal: 'traces', itemsPerRequest: SPANS_PER_REQUEST });
   return {
     ...{ rig, rings, topic: rig.names.ingest('traces') },
     feed: (partition: number) => rig.send('traces', corpus.requests(REQUESTS), { partition }),
     split: (shard: string) => askLeader(rig.port, rig.names, rig.control, { kind: 'split', shard }, { member: 'test' }),
     active: (epoch: number) => rig.control.waitFor(({ ring }) => ring!.epoch === epoch),
+    /** That every span of so many feeds came out once, and in the right shard. */
+    async censusOf(feeds: number) {
+      await rig.drained();
+      const items = feeds * REQUESTS * SPANS_PER_REQUEST;
+      const census = await takeRingCensus(rig.port, rings);
+      expect(census).toMatchObject({ items, misrouted: 0, torn: 0, backwards: 0 });
+      expect(census.spans.size).toBe(items);
+      return census;
+    },
   };
 }
 
@@ -40,7 +48,7 @@ describeOnKafka('partitions that are added', ({ brokers }) => {
   it('are waited for by the change in flight, and by the next one, and never go by an older table', {
     timeout: 60_000,
   }, async () => {
-    const { rig, rings, topic, feed, split, active } = await open(brokers);
+    const { rig, rings, topic, feed, split, active, censusOf } = await open(brokers);
     const admin = new Kafka({ brokers: brokers.split(','), logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
     try {
@@ -69,12 +77,8 @@ describeOnKafka('partitions that are added', ({ brokers }) => {
       await split('traces-0001');
       await active(3);
       await feed(3);
-      await rig.drained();
 
-      const items = 4 * REQUESTS * SPANS_PER_REQUEST;
-      const census = await takeRingCensus(rig.port, rings);
-      expect(census).toMatchObject({ items, misrouted: 0, torn: 0, backwards: 0 });
-      expect(census.spans.size).toBe(items);
+      await censusOf(4);
       // A partition that came with a change in flight has nothing in the shards by an older table.
       const oldest = new Map<string, number>();
       for (const shard of rings.get(3)!.signals.traces.shards)
@@ -96,7 +100,7 @@ describeOnKafka('partitions that are added', ({ brokers }) => {
   it('with a topic that comes while a change is in flight are waited for, and never go by an older table', {
     timeout: 60_000,
   }, async () => {
-    const { rig, rings, topic, feed, split, active } = await open(brokers);
+    const { rig, topic, feed, split, active, censusOf } = await open(brokers);
     const { admin } = rig.port;
     try {
       await admin.deleteTopics([topic]);
@@ -120,13 +124,9 @@ describeOnKafka('partitions that are added', ({ brokers }) => {
       await feed(0);
       await feed(1);
       await active(2);
-      await rig.drained();
 
-      const items = 2 * REQUESTS * SPANS_PER_REQUEST;
-      const census = await takeRingCensus(rig.port, rings);
-      expect(census).toMatchObject({ items, misrouted: 0, torn: 0, backwards: 0 });
-      expect(census.spans.size).toBe(items);
-      const routedBy = [...census.holdings.values()].flat().map(({ epoch }) => epoch);
+      const { holdings } = await censusOf(2);
+      const routedBy = [...holdings.values()].flat().map(({ epoch }) => epoch);
       expect(new Set(routedBy)).toEqual(new Set([2]));
     } finally {
       await rig.close();

@@ -1,4 +1,5 @@
 /** Changes of the ring from the request to the last partition, with controllers and processors at work, on any Kafka. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { aborted } from '../../src/abortable.ts';
 import type { ConfigInput } from '../../src/config.ts';
@@ -18,6 +19,7 @@ import { SIGNALS } from '../../src/signals.ts';
 import { produce, readAll } from '../coordination/cluster.ts';
 import { report, shardLoad } from '../load/reports.ts';
 import { eventually } from '../support/eventually.ts';
+import { everyRing } from '../support/every-ring.ts';
 import { gatePort } from '../support/gated-port.ts';
 import { slotOf } from '../support/item-routes.ts';
 import { decodeItems } from '../support/otlp-schema.ts';
@@ -38,7 +40,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
   describe(`changes of the ring on ${name}`, () => {
     let rig: PipelineRig;
     /** Every ring epoch that there was, in force or proposed. */
-    let rings: Map<number, RingEpoch>;
+    let rings: ReadonlyMap<number, RingEpoch>;
     /**
      * What a leader of `startLeader` goes by: it stands still until a test moves it, so that nothing comes too late, however slow the machine. It is
      * ahead of the system's: what processors report is from before its window, and so what the test reports is all the load.
@@ -64,10 +66,7 @@ export function ringChangeSuite(name: string, connect: () => Promise<KafkaPort>)
       clock = { nowMs: Date.now() + AHEAD_MS };
       tick = null;
       decided = false;
-      rings = new Map([[1, rig.ring]]);
-      rig.control.onChange(({ ring, proposed }) => {
-        for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
-      });
+      rings = everyRing(rig.control);
     }
     beforeEach(() => open(0));
     afterEach(() => rig?.close());

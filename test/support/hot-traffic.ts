@@ -1,10 +1,12 @@
 /** Spans of resources, one of which brings as much as a test wants, through processors and a controller that do something about it; and what became of them. */
+
 import type { ConfigInput } from '../../src/config.ts';
 import { type Decision, decodeDecision, type HotKeyDecision } from '../../src/control/decision.ts';
-import type { RingEpoch, SignalRing } from '../../src/coordination/ring-epoch.ts';
+import type { SignalRing } from '../../src/coordination/ring-epoch.ts';
 import type { KafkaPort } from '../../src/kafka/port.ts';
 import type { Override } from '../../src/kernels/split/kernel.ts';
 import { readAll } from '../coordination/cluster.ts';
+import { everyRing } from './every-ring.ts';
 import { hashOfTrace, shardOf } from './item-routes.ts';
 import { item, len, resource, resourceX, scope, text } from './otlp-pieces.ts';
 import { decodeItems } from './otlp-schema.ts';
@@ -75,11 +77,7 @@ export async function openHotTraffic(
       ...{ scaling: { stabilisationMs: 0 }, rebalance },
     },
   });
-  const rings = new Map<number, RingEpoch>([[1, rig.ring]]);
-  // Processors go by one before it is in force, and a test may end meanwhile.
-  rig.control.onChange(({ ring, proposed }) => {
-    for (const of of [ring, proposed?.ring]) if (of) rings.set(of.epoch, of);
-  });
+  const rings = everyRing(rig.control);
   const hashOf = (value: string) => rig.kernels.hash.xxh64(Buffer.from(value));
   const hotHash = hashOf(HOT);
   const others = namesAround(rig.ring.signals.traces, hashOf, { count, besideHot });
